@@ -1,0 +1,36 @@
+# Every target is one command that a person could type.
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Threads that wait do not spin: on shared processors that is the difference between 0.1 s and 2 s.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: setup demo test check mini tiny bench
+
+setup: $(READY)  ## make .venv with everything pinned
+
+$(READY): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY)  ## the soundtrack of a bundled clip
+	$(BIN)/frieren generate frieren/assets/demo.mp4 -o out/demo.mp4
+	@echo "Listen to it: $(CURDIR)/out/demo.mp4"
+
+test: $(READY)  ## the tests
+	HF_HUB_OFFLINE=1 $(BIN)/pytest
+
+check: $(READY)  ## lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+mini: $(READY)  ## train the model that ships, in parts that resume; AUDIO=DIR adds recordings
+	$(BIN)/frieren train mini $(if $(AUDIO),--audio $(AUDIO))
+
+tiny: $(READY)  ## train the smallest model, every part in seconds
+	$(BIN)/frieren train tiny
+
+bench: $(READY)  ## three takes of the bundled clip; the last line has the real-time factor
+	$(BIN)/frieren generate frieren/assets/demo.mp4 --samples 3 -o out/bench/

@@ -1,0 +1,61 @@
+"""frieren: a silent video gets its soundtrack.
+
+    import frieren
+    model = frieren.load("mini")
+    model.generate("clip.mp4", seed=0).save("clip_with_sound.mp4")
+
+Importing this costs nothing: what needs torch is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from frieren.clock import Clock
+from frieren.errors import FrierenError, OutputError, VideoError, WeightsError
+from frieren.frames import Frames
+
+if TYPE_CHECKING:
+    from frieren.pipeline import Model, Sound, load
+    from frieren.video import read as read_frames
+    from frieren.video import write as write_video
+    from frieren.weights import models
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Clock",
+    "Frames",
+    "FrierenError",
+    "Model",
+    "OutputError",
+    "Sound",
+    "VideoError",
+    "WeightsError",
+    "load",
+    "models",
+    "read_frames",
+    "write_video",
+]
+
+# Public name -> the module and the name there.
+_LAZY = {
+    "Model": ("frieren.pipeline", "Model"),
+    "Sound": ("frieren.pipeline", "Sound"),
+    "load": ("frieren.pipeline", "load"),
+    "models": ("frieren.weights", "models"),
+    "read_frames": ("frieren.video", "read"),
+    "write_video": ("frieren.video", "write"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'frieren' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,68 @@
+"""The command line: puts the verbs together and turns errors into one line.
+
+frieren generate | world | train | doctor
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+import frieren
+from frieren.apps import doctor, generate, train, world
+from frieren.errors import FrierenError
+
+app = typer.Typer(
+    name="frieren",
+    help="A silent video gets its soundtrack.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("generate")(generate.generate)
+app.add_typer(world.app, name="world")
+app.command("train")(train.train)
+app.command("doctor")(doctor.doctor)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"frieren {frieren.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """A silent video gets its soundtrack."""
+
+
+def one_line(message: Warning | str, *_: object) -> None:
+    """A warning as a user wants it: what, without where in the code."""
+    typer.echo(f"frieren: warning: {message}", err=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0 fine, 1 it failed, 2 wrong options, 130 interrupted.
+
+    Args:
+        arguments: those after the program's name; those of this process by default.
+    """
+    # Before torch comes in: threads that wait must not spin, or a busy neighbour makes everything 17 times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.showwarning = one_line
+    try:
+        app(args=arguments)
+    except FrierenError as error:
+        typer.echo(f"frieren: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Which video becomes which files: folders and globs opened, names chosen so that nothing overwrites anything else."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from frieren.errors import FrierenError, VideoError
+
+VIDEOS = frozenset(
+    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogv .ts .vob .webm .wmv".split()
+)
+OUTPUTS = (".mp4", ".m4v", ".mov", ".mkv", ".wav", ".flac")
+SOUNDS = (".wav", ".flac")
+
+
+class NamingError(ValueError):
+    """The output that was asked for cannot hold what was asked for; wrong options, exit code 2."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video and the files its takes go to, one per seed."""
+
+    video: Path
+    targets: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that got no soundtrack, and why."""
+
+    name: str
+    error: FrierenError
+
+
+def record_of(output: Path) -> Path:
+    """The JSON record beside an output."""
+    return output.with_name(output.name + ".json")
+
+
+def find_videos(patterns: Sequence[str]) -> tuple[list[Path], list[Failure]]:
+    """Files, folders (the videos in them) and globs -> videos in the order given, each once; and what was not found.
+
+    Our own outputs, which have a record beside them, are left out of folders and globs: running twice must not put a
+    soundtrack on a soundtrack.
+    """
+    videos: list[Path] = []
+    failures: list[Failure] = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            found = [file for file in sorted(path.iterdir()) if is_video(file)]
+            missing = "no video in this folder; give a file, or a folder with videos"
+        elif path.exists() or not glob.has_magic(pattern):
+            found, missing = [path], ""
+        else:
+            found = [file for file in map(Path, sorted(glob.glob(pattern, recursive=True))) if is_video(file)]
+            missing = "no video matches this pattern; check the folder and the suffix"
+        if found == [path] and not path.exists():
+            failures.append(Failure(pattern, VideoError(f"{pattern}: no such file; check the name and the folder")))
+        elif not found:
+            failures.append(Failure(pattern, VideoError(f"{pattern}: {missing}")))
+        else:
+            videos += found
+    once: dict[Path, Path] = {}
+    for video in videos:
+        once.setdefault(video.resolve(), video)
+    return list(once.values()), failures
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file found in a folder or by a pattern is meant: a video by its suffix, and not one of our outputs."""
+    return path.suffix.lower() in VIDEOS and path.is_file() and not record_of(path).exists()
+
+
+def plan(videos: Sequence[Path], out: str | None, form: str | None, seeds: Sequence[int]) -> list[Job]:
+    """Names for every take of every video.
+
+    Args:
+        videos: the inputs.
+        out: a file (for one video and one take), a folder, or None for "beside the input".
+        form: "mp4", "wav" or "flac" where names are made by us; None means mp4.
+        seeds: one take each.
+
+    Raises:
+        NamingError: one file for several results, an unknown suffix, one that contradicts `form`, an input as output.
+    """
+    folder = None
+    if out is not None and is_folder(out):
+        folder = Path(out)
+    elif out is not None:
+        return [Job(videos[0], (named(Path(out), videos, form, seeds),))] if videos else []
+    taken = {key(video) for video in videos}
+    jobs = []
+    for video in videos:
+        place = video.parent if folder is None else folder
+        targets = []
+        for seed in seeds:
+            stem = f"{video.stem}_frieren" + (f"_seed{seed}" if len(seeds) > 1 else "")
+            target = free(place, stem, f".{form or 'mp4'}", taken)
+            taken.add(key(target))
+            targets.append(target)
+        jobs.append(Job(video, tuple(targets)))
+    return jobs
+
+
+def is_folder(out: str) -> bool:
+    """Whether OUT means a folder: it is one, ends with a slash, or has no suffix."""
+    return Path(out).is_dir() or out.endswith(("/", os.sep)) or not Path(out).suffix
+
+
+def named(target: Path, videos: Sequence[Path], form: str | None, seeds: Sequence[int]) -> Path:
+    """The one file that was named, if it can be the output; see `plan` for what is raised."""
+    suffix = target.suffix.lower()
+    if suffix not in OUTPUTS:
+        raise NamingError(
+            f"{target}: unknown suffix {suffix!r}; expected {', '.join(OUTPUTS)}, or a folder ending in /"
+        )
+    if len(videos) > 1 or len(seeds) > 1:
+        count = f"{len(videos)} videos" if len(videos) > 1 else f"{len(seeds)} takes"
+        raise NamingError(f"{target}: one file cannot hold {count}; give a folder (ending in /)")
+    if form is not None and suffix != f".{form}":
+        raise NamingError(f"{target}: its suffix contradicts --format {form}; leave one of them out")
+    if any(key(target) == key(video) for video in videos):
+        raise NamingError(f"{target}: this is the input, which is never overwritten; choose another name")
+    return target
+
+
+def free(folder: Path, stem: str, suffix: str, taken: set[str]) -> Path:
+    """The first of stem, stem_2, stem_3, ... that no input and no other output of this run has."""
+    number = 1
+    while True:
+        target = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}_{number}{suffix}")
+        if key(target) not in taken:
+            return target
+        number += 1
+
+
+def key(path: Path) -> str:
+    """Equal for two names of the same file; also where a file system does not tell upper from lower case."""
+    return str(path.resolve()).casefold()

@@ -1,0 +1,93 @@
+"""The JSON record beside every output, and the way back from it.
+
+A record holds what the model says about the sound (model and hash, options, input, versions, timings, hash of the
+samples) and the options of the command, so that `frieren generate --replay RECORD` can make the sound again and say
+whether it is the same one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frieren.apps.jobs import record_of
+from frieren.errors import FrierenError
+
+if TYPE_CHECKING:
+    from frieren import Sound
+
+# What may differ between two runs without a reason to warn: the file's name, measured times, and the outcome itself.
+EXPECTED = ("command", "input.name", "seconds", "wave_sha256")
+
+
+class RecordError(FrierenError):
+    """A record cannot be replayed: missing, not JSON, not ours."""
+
+
+def write(output: Path, sound: Sound, video: Path, command: dict[str, Any]) -> Path:
+    """Write the record of `output` beside it, whole or not at all.
+
+    Args:
+        output: the file that was written.
+        sound: what is in it.
+        video: the input; stored relative to the record, so that a folder with both can move.
+        command: the options of this take.
+    """
+    from frieren.sounds import replacing
+
+    path = record_of(output)
+    where = relative(video, path.parent)
+    record = {**sound.record, "command": {"video": where, "output": output.name, **command}}
+    with replacing(path) as part:
+        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def relative(video: Path, folder: Path) -> str:
+    """Path of `video` as seen from `folder`; absolute where there is no way (another drive)."""
+    try:
+        return Path(os.path.relpath(video.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return video.resolve().as_posix()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A record as it was written; `command.video` becomes a path from here.
+
+    Raises:
+        RecordError: missing, not JSON, or not a record.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror}); give the .json beside an output") from error
+    except ValueError as error:
+        raise RecordError(f"{path}: not a record ({error}); give the .json beside an output") from error
+    command = record.get("command") if isinstance(record, dict) else None
+    complete = isinstance(command, dict) and {"video", "output", "model", "seed"} <= command.keys()
+    if not complete or "wave_sha256" not in record:
+        raise RecordError(f"{path}: not a record of frieren generate; give the .json beside an output")
+    command["video"] = str(path.parent / command["video"])
+    return record
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """One line for everything that may make a replay sound different: versions, threads, machine, model, input."""
+    before, after = dict(flat(old)), dict(flat(new))
+    for name in sorted(before.keys() | after.keys()):
+        if any(name == skip or name.startswith(f"{skip}.") for skip in EXPECTED):
+            continue
+        if before.get(name) != after.get(name):
+            yield f"{name} was {before.get(name, 'not recorded')}, is {after.get(name, 'not recorded')}"
+
+
+def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested tables as dotted names and values."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

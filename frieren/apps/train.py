@@ -1,0 +1,45 @@
+"""Train a model, part after part; a run that was stopped goes on where it was.
+
+frieren train mini
+frieren train recipes/mini/field.toml --set optim.lr=1e-4 --out runs/mini
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from frieren.apps.progress import Losses
+
+
+def train(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE...", help="Names of folders in recipes/, folders, or .toml files.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/NAME")] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="Folder of recordings that the autoencoder and the vocoder hear as well.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
+    ] = None,
+) -> None:
+    """Train each RECIPE; the finished parts become a model folder that `frieren generate --model` takes."""
+    from frieren.training.run import train_all
+
+    for name in recipes:
+        recipe = find_recipe(name)
+        folder = out or Path("runs") / (recipe.parent.name if recipe.suffix == ".toml" else recipe.name)
+        with Losses() as bars:
+            model = train_all(recipe, folder, changes or [], audio, bars.announce)
+        typer.echo(f"{folder}" if model is None else f"{model}  use it with: frieren generate VIDEO --model {model}")
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe folder or file; a bare name means the folder of that name in recipes/."""
+    path, known = Path(name), Path("recipes") / name
+    if path.exists() or not known.exists():
+        return path
+    return known

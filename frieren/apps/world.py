@@ -1,0 +1,133 @@
+"""Render FoleyWorld clips to files, and say what there is.
+
+frieren world list
+frieren world render out/world --split test --clips 8
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from frieren.apps.generate import prepare_folder
+from frieren.apps.progress import Bars
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from frieren.world import Clip
+
+Split = Literal["train", "valid", "test"]
+LEVELS = (
+    "one clean object on a plain ground",
+    "textures, camera, noise",
+    "several sources and silent movers",
+    "occlusion, cuts, off-screen, low light",
+)
+
+app = typer.Typer(help="FoleyWorld, the drawn and sounded world that the small model comes from.", no_args_is_help=True)
+
+
+@app.command()
+def render(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for NNNN.mp4 and NNNN.json.")],
+    split: Annotated[Split, typer.Option(help="Which clips.")] = "test",
+    clips: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
+    start: Annotated[int, typer.Option(min=0, help="Index of the first.")] = 0,
+    size: Annotated[int, typer.Option(min=16, max=2048, help="Height and width in pixels; even.")] = 256,
+    fps: Annotated[float, typer.Option(min=1, max=120, help="Frames per second.")] = 25.0,
+    silent: Annotated[bool, typer.Option("--silent", help="Without the sound.")] = False,
+) -> None:
+    """Write clips as .mp4 with a .json of what happens: kinds, true instants, places, loudness curves."""
+    if size % 2:
+        raise typer.BadParameter(f"--size must be even for H.264, got {size}")
+    from frieren import Clock, world
+
+    prepare_folder(out)
+    clock = Clock(fps=fps)
+    with Bars(str(out)) as bars:
+        for done, index in enumerate(range(start, start + clips)):
+            bars("render", done, clips)
+            write_clip(world.clip(split, index, clock, size, sound=not silent), out / f"{index:04d}.mp4", fps)
+    typer.echo(f"{out}  {clips} clip{'s' if clips > 1 else ''} of {split}")
+
+
+@app.command("list")
+def show() -> None:
+    """The kinds of sources and the levels of difficulty."""
+    from frieren import world
+
+    typer.echo(
+        f"FoleyWorld version {world.WORLD_VERSION}: clips of {world.SECONDS:g} s; splits {', '.join(world.SPLITS)}"
+    )
+    typer.echo("\nkinds")
+    for kind in world.KINDS:
+        typer.echo(f"  {kind:<10}{'impacts' if kind in world.IMPACTS else 'continuous'}")
+    typer.echo(f"  {'silence':<10}things that move without a sound, still pictures")
+    typer.echo("\nlevels")
+    for level, what in enumerate(LEVELS):
+        typer.echo(f"  {level:<10}{what}")
+
+
+def write_clip(clip: Clip, target: Path, fps: float) -> None:
+    """A clip as `target` (H.264, and AAC if it has a sound) and its script as .json beside it."""
+    from frieren import sounds, video
+
+    with sounds.replacing(target.with_suffix(".json")) as part:
+        part.write_text(json.dumps(script(clip, fps), indent=1) + "\n", encoding="utf-8")
+    if clip.wave is None:
+        with sounds.replacing(target) as part:
+            write_picture(clip.images, part, fps)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        silent = Path(folder) / target.name
+        write_picture(clip.images, silent, fps)
+        video.write(silent, clip.wave, target, clip.sample_rate, comment=f"FoleyWorld {clip.split} {clip.index}")
+
+
+def write_picture(images: np.ndarray, path: Path, fps: float) -> None:
+    """uint8 RGB images [F, 3, H, W] -> an H.264 file without sound."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "18"})
+        stream.height, stream.width = images.shape[2:]
+        stream.pix_fmt = "yuv420p"
+        for image in images:
+            frame = av.VideoFrame.from_ndarray(image.transpose(1, 2, 0).copy(), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def script(clip: Clip, fps: float) -> dict[str, Any]:
+    """What happens in a clip, as plain numbers, lists and names."""
+    from frieren.world import WORLD_VERSION
+
+    return {
+        "world_version": WORLD_VERSION,
+        "split": clip.split,
+        "index": clip.index,
+        "level": clip.level,
+        "kinds": list(clip.kinds),
+        "seconds": clip.seconds,
+        "fps": fps,
+        "events": [plain(asdict(event)) for event in clip.events],
+        "activities": [plain(asdict(activity)) for activity in clip.activities],
+    }
+
+
+def plain(table: dict[str, Any]) -> dict[str, Any]:
+    """NumPy arrays and numbers as JSON can hold them; four decimals are a tenth of a millisecond."""
+    return {name: rounded(value.tolist() if hasattr(value, "tolist") else value) for name, value in table.items()}
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value

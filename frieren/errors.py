@@ -1,0 +1,25 @@
+"""What can go wrong, as a tree. The command line prints each of these as one line and exits with code 1.
+
+FrierenError
+├── VideoError      a video cannot be read, or holds nothing to read
+├── OutputError     a result cannot be written
+└── WeightsError    a model cannot be found, or its files are not what they should be
+"""
+
+from __future__ import annotations
+
+
+class FrierenError(Exception):
+    """Base of everything that a user can cause and repair. The message names the value, the reason and the remedy."""
+
+
+class VideoError(FrierenError):
+    """A video file cannot be read: missing, not a video, no picture in it, truncated, encrypted."""
+
+
+class OutputError(FrierenError):
+    """A result cannot be written: folder missing, not writable, disk full, unknown suffix."""
+
+
+class WeightsError(FrierenError):
+    """A model cannot be loaded: unknown name, missing file, missing, surplus or misshapen parameter, wrong hash."""

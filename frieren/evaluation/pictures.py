@@ -1,0 +1,106 @@
+"""The same to look at: motion energy of the picture, true and generated mel below it, true instants marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from frieren.world import Event
+
+BOTTOM = -70.0  # dB below each panel's loudest cell at which the colours end
+
+
+def motion_energy(images: np.ndarray) -> np.ndarray:
+    """Mean absolute change from the frame before, [F] in 0..1 (0 for the first).
+
+    `images` is [F, 3, H, W], bytes or floats in 0..1.
+    """
+    images = np.asarray(images)
+    images = images.astype(np.float32) / (255.0 if images.dtype == np.uint8 else 1.0)
+    energy = np.zeros(len(images), dtype=np.float32)
+    energy[1:] = np.abs(np.diff(images, axis=0)).mean(axis=(1, 2, 3))
+    return energy
+
+
+def log_mel(wave: np.ndarray, sample_rate: int, hop: int = 128, bands: int = 80) -> np.ndarray:
+    """Log-mel power in dB below its own maximum, [bands, T]; silence is all BOTTOM."""
+    import librosa
+
+    wave = np.asarray(wave, dtype=np.float32)
+    power = librosa.feature.melspectrogram(
+        y=wave, sr=sample_rate, n_fft=1024, win_length=512, hop_length=hop, n_mels=bands
+    )
+    loudest = float(power.max())
+    if loudest <= 0:
+        return np.full(power.shape, BOTTOM, dtype=np.float32)
+    return np.maximum(10.0 * np.log10(np.maximum(power / loudest, 1e-12)), BOTTOM)
+
+
+def plot_clip(
+    path: str | Path,
+    images: np.ndarray | None,
+    waves: Mapping[str, np.ndarray],
+    sample_rate: int,
+    events: Sequence[Event],
+    *,
+    times: Sequence[float] | None = None,
+    title: str = "",
+) -> None:
+    """Write one picture: motion energy (if there are images) above the mel of every wave, true instants as lines.
+
+    Args:
+        path: where to write; the suffix decides the format (.png, .svg, .pdf).
+        images: [F, 3, H, W], bytes or floats in 0..1, or None.
+        waves: name -> wave [S], drawn from top to bottom, such as {"true": ..., "generated": ...}.
+        sample_rate: of all waves.
+        events: solid lines where they are visible, dotted where not.
+        times: [F] seconds of the images; evenly over the longest wave by default.
+        title: above it all.
+
+    Raises:
+        ValueError: if there is neither a wave nor an image.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = len(waves) + (images is not None)
+    if not panels:
+        raise ValueError("nothing to draw: neither images nor waves were given")
+    seconds = max(
+        (len(wave) / sample_rate for wave in waves.values()), default=float(times[-1]) if times is not None else 1.0
+    )
+    # A figure of its own, not pyplot's: no global state, no display, nothing to close.
+    figure = Figure(figsize=(9.0, 0.6 + 1.7 * panels), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
+    for axis, (name, wave) in zip(axes[int(images is not None) :], waves.items(), strict=True):
+        _draw_mel(axis, name, wave, sample_rate)
+    if images is not None:
+        at = np.asarray(times) if times is not None else np.arange(len(images)) * seconds / len(images)
+        axes[0].step(at, motion_energy(images), where="post", color="black", linewidth=0.9)
+        axes[0].set_ylabel("motion energy")
+    for axis in axes:
+        _mark(axis, events, "white" if axis.images else "tab:red")
+    axes[-1].set_xlim(0.0, seconds)
+    axes[-1].set_xlabel("seconds")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_mel(axis: Any, name: str, wave: np.ndarray, sample_rate: int) -> None:
+    """The log-mel of one wave as an image over seconds."""
+    extent = (0.0, len(wave) / sample_rate, 0, 80)
+    axis.imshow(
+        log_mel(wave, sample_rate), origin="lower", aspect="auto", extent=extent, vmin=BOTTOM, vmax=0.0, cmap="magma"
+    )
+    axis.set_ylabel(f"{name}\nmel band")
+
+
+def _mark(axis: Any, events: Sequence[Event], colour: str) -> None:
+    """A vertical line at every event."""
+    for event in events:
+        axis.axvline(event.time, color=colour, linewidth=0.8, alpha=0.8, linestyle="-" if event.visible else ":")

@@ -1,0 +1,98 @@
+"""Features -> latent: guided sampling along the flow, over windows that share their overlap at every step.
+
+All windows of a video are solved together. At each evaluation the velocities of neighbouring windows are blended where
+they overlap, so the latent is one continuous thing at every step and there is nothing to stitch afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from frieren.clock import Clock
+from frieren.flow import guide
+from frieren.nets.field import VectorField, column_frames
+from frieren.windows import blend, spread, take
+from frieren.solver import solve
+
+
+def draw_noise(channels: int, columns: int, seed: int) -> Tensor:
+    """Standard normal noise [C, L] from a CPU generator: the same on every device.
+
+    Drawn column by column, so the first columns do not depend on how many follow.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randn(channels, generator=generator) for _ in range(columns)], dim=1)
+
+
+def window_frames(field: VectorField, times: Tensor, starts: list[int], size: int, clock: Clock) -> Tensor:
+    """Index of the frame behind every latent column of every window, [N, size].
+
+    times [F]: seconds at which the frames come on screen.
+    """
+    columns = torch.tensor(clock.column_times(starts[-1] + size), dtype=torch.float64)
+    if field.config.regulator == "time":
+        whole = column_frames(times, columns)
+        return torch.stack([whole[start : start + size] for start in starts])
+    # As published: from the frame on screen at the window's start, each frame is repeated a whole number of times.
+    first = column_frames(times, torch.tensor([start / clock.latent_rate for start in starts], dtype=torch.float64))
+    index = first[:, None] + torch.arange(size) // field.config.repeat
+    return index.clamp(max=len(times) - 1)
+
+
+class GuidedField:
+    """Velocity of the whole latent [B, C, L] under guidance, with everything that is needed only once worked out."""
+
+    def __init__(
+        self, field: VectorField, features: Tensor, times: Tensor, columns: int, clock: Clock, guidance: float, batch: int
+    ) -> None:
+        """features [B, F, D], times [F]; `batch` windows at most go through the network at once (it bounds memory)."""
+        self.field, self.guidance, self.batch, self.columns = field, guidance, batch, columns
+        self.starts, self.size = spread(columns, clock.window, clock.overlap)
+        index = window_frames(field, times, self.starts, self.size, clock).to(features.device)
+        condition = field.condition(features, index.flatten())
+        self.condition = condition.unflatten(1, index.shape).flatten(0, 1)  # [B * N, size, W / 2]
+        self.null = field.null_condition(self.condition)[:1]  # [1, size, W / 2]
+
+    def __call__(self, x: Tensor, t: float) -> Tensor:
+        windows = take(x, self.starts, self.size)
+        parts = zip(windows.flatten(0, 1).split(self.batch), self.condition.split(self.batch), strict=True)
+        velocities = torch.cat([self.evaluate(part, condition, t) for part, condition in parts])
+        return blend(velocities.unflatten(0, windows.shape[:2]), self.starts, self.columns)
+
+    def evaluate(self, x: Tensor, condition: Tensor, t: float) -> Tensor:
+        """One guided evaluation of windows x [N, C, size]: two network evaluations unless guidance is 1."""
+        if self.guidance == 1:
+            return self.field(x, x.new_full((len(x),), t), condition)
+        both = torch.cat([self.null.expand_as(condition), condition])
+        unconditional, conditional = self.field(x.repeat(2, 1, 1), x.new_full((2 * len(x),), t), both).chunk(2)
+        return guide(conditional, unconditional, self.guidance)
+
+
+@torch.inference_mode()
+def sample(
+    field: VectorField,
+    features: Tensor,
+    times: Tensor,
+    noise: Tensor,
+    clock: Clock,
+    *,
+    steps: int,
+    guidance: float,
+    solver: str,
+    batch: int = 8,
+) -> Iterator[tuple[float, Tensor]]:
+    """Yields (t, x [B, C, L]) after every solver step; the last x is the latent.
+
+    Args:
+        features: [B, F, D] from the visual encoder.
+        times: [F] seconds at which the frames come on screen.
+        noise: [B, C, L], at least one window long: a shorter sound is solved over a whole window, where the field is
+            at home, and cut afterwards.
+        batch: windows that go through the network at once.
+    """
+    columns = noise.shape[-1]
+    velocity = GuidedField(field, features, times, columns, clock, guidance, batch)
+    yield from solve(velocity, noise, steps, solver)

@@ -1,0 +1,116 @@
+"""How loud a wave is, and the one gain that brings it to the wanted loudness.
+
+Loudness after ITU-R BS.1770-4 by FFmpeg's `ebur128`, true peak after annex 2 of the same by fourfold oversampling.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from frieren.sounds import mono, resample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Wave = TypeVar("Wave", np.ndarray, "Tensor")
+
+BLOCK = 0.4  # seconds, the gating block of BS.1770
+RATE = 48_000  # the rate for which BS.1770 gives its filters; at others they are bent near the Nyquist frequency
+GATE = -70.0  # LUFS, the absolute gate of BS.1770
+
+
+def integrated(wave: np.ndarray | Tensor, sample_rate: int) -> float:
+    """Integrated loudness of one channel in LUFS; -inf for silence.
+
+    A wave shorter than one gating block (0.4 s) is measured as one block of its own length.
+
+    Args:
+        wave: [S] numpy or torch.
+        sample_rate: samples per second.
+    """
+    samples = resample(mono(wave), sample_rate, RATE)
+    seconds = len(samples) / RATE
+    missing = max(0, math.ceil(BLOCK * RATE) - len(samples))
+    loudness = _ebur128(np.pad(samples, (0, missing)))
+    if loudness <= GATE:
+        return -math.inf
+    return loudness + (10 * math.log10(BLOCK / seconds) if missing else 0.0)
+
+
+def _ebur128(samples: np.ndarray) -> float:
+    """FFmpeg's integrated loudness of float32 [S] at 48 kHz, in LUFS; -70 where nothing passes the gate."""
+    import av
+    from av.filter import Graph
+
+    graph = Graph()
+    entry = graph.add("abuffer", f"sample_rate={RATE}:sample_fmt=flt:channel_layout=mono:time_base=1/{RATE}")
+    meter = graph.add("ebur128", "metadata=1:framelog=quiet")
+    outlet = graph.add("abuffersink")
+    entry.link_to(meter)
+    meter.link_to(outlet)
+    graph.configure()
+    loudness = GATE
+
+    def drain() -> None:
+        nonlocal loudness
+        while True:
+            try:
+                loudness = float(outlet.pull().metadata.get("lavfi.r128.I", loudness))
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+
+    for begin in range(0, len(samples), 10 * RATE):  # in pieces, so that an hour does not become one frame
+        piece = np.ascontiguousarray(samples[None, begin : begin + 10 * RATE])
+        frame = av.AudioFrame.from_ndarray(piece, format="flt", layout="mono")
+        frame.sample_rate, frame.pts = RATE, begin
+        graph.push(frame)
+        drain()
+    graph.push(None)
+    drain()
+    return loudness if math.isfinite(loudness) else GATE
+
+
+def true_peak(wave: np.ndarray | Tensor, sample_rate: int) -> float:
+    """Highest level between the samples too, in dBTP (0 is full scale); -inf for silence.
+
+    Args:
+        wave: [S] numpy or torch.
+        sample_rate: samples per second.
+    """
+    samples = mono(wave)
+    edge = sample_rate // 100  # the wave starts and ends at silence, and rings a little there
+    finer = resample(np.pad(samples, edge), sample_rate, 4 * sample_rate)
+    peak = max(np.abs(samples).max(), np.abs(finer).max())
+    return 20 * math.log10(peak) if peak > 0 else -math.inf
+
+
+def normalise(
+    wave: Wave,
+    sample_rate: int,
+    target: float = -20.0,
+    *,
+    max_gain: float = 12.0,
+    ceiling: float = -1.0,
+    floor: float = -50.0,
+) -> tuple[Wave, float]:
+    """Bring a wave to `target` with one gain for its whole length; no limiter, so its dynamics stay.
+
+    Args:
+        wave: [S] numpy or torch; the result is of the same kind.
+        sample_rate: samples per second.
+        target: integrated loudness in LUFS.
+        max_gain: highest gain in dB.
+        ceiling: highest true peak in dBTP; the gain is lowered until it holds.
+        floor: a wave quieter than this, in LUFS, stays as it is (it is meant to be silence).
+
+    Returns:
+        The wave and the gain in dB.
+    """
+    loudness = integrated(wave, sample_rate)
+    if loudness < floor:
+        return wave, 0.0
+    gain = min(target - loudness, max_gain, ceiling - true_peak(wave, sample_rate))
+    return wave * 10 ** (gain / 20), gain

@@ -1,0 +1,274 @@
+"""The vector field: a transformer that says where a noisy latent should move (paper sections 4.3 and 4.4).
+
+Work is split by how often it is done: `condition` once per video, `forward` once per solver step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+TIME_SCALE = 1000  # the time embedding sees 0..1000 where the solver sees 0..1
+LONGEST_PERIOD = 10_000  # of the time embedding's cosines, in units of 2 pi / TIME_SCALE
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """Sizes of the vector field. The defaults are the published ones (paper section 4.4).
+
+    Raises:
+        ValueError: if the width cannot be halved, shared among the heads or split into the groups.
+    """
+
+    latent: int = 20  # channels of the latent
+    features: int = 512  # length of a visual feature
+    context: int = 768  # length of a feature after the input linear
+    width: int = 576  # of the transformer
+    depth: int = 4  # blocks
+    heads: int = 8  # of every attention
+    ffn_mult: int = 4  # hidden channels of the feed-forward part, in widths
+    ffn_kernel: int = 9  # of its two convolutions, in latent columns
+    input_kernel: int = 5  # of the latent's input convolution
+    positions: int = 1000  # rows of the positional table: latent columns + 1 at most
+    time_features: int = 256  # cosines and sines of the time embedding
+    block_groups: int = 32  # of the group normalisation that opens a block
+    output_groups: int = 16  # of the last group normalisation
+    regulator: Literal["repeat", "time"] = "repeat"  # features to columns: by count (published) or by time stamps
+    repeat: int = 8  # latent columns per feature, for "repeat"
+    time_steps: int | None = 1000  # t is rounded down to a multiple of 1 / time_steps (published); None: it is not
+    gradient_checkpointing: bool = False  # recompute the blocks in the backward pass to save memory
+
+    def __post_init__(self) -> None:
+        if self.regulator not in ("repeat", "time"):
+            raise ValueError(f"regulator must be 'repeat' or 'time', got {self.regulator!r}")
+        for name, divisor in (("2", 2), ("heads", self.heads), ("block_groups", self.block_groups)):
+            if self.width % divisor:
+                raise ValueError(f"width must be a multiple of {name} ({divisor}), got {self.width}")
+        if self.width % self.output_groups:
+            raise ValueError(f"width must be a multiple of output_groups ({self.output_groups}), got {self.width}")
+
+
+def column_frames(frame_times: Tensor, column_times: Tensor) -> Tensor:
+    """The frame that is on screen at the time of each latent column.
+
+    Args:
+        frame_times: [F] or [B, F], seconds, increasing.
+        column_times: [L] or [B, L], seconds.
+
+    Returns:
+        [L] or [B, L] int64: the last frame whose time is not later; the first one before that.
+    """
+    return (torch.searchsorted(frame_times.contiguous(), column_times.contiguous(), right=True) - 1).clamp(min=0)
+
+
+def repeat_index(columns: int, repeat: int, frames: int | None = None) -> Tensor:
+    """The published length regulator as an index [columns]: every frame `repeat` times (paper section 4.3).
+
+    With `frames`, columns beyond the last frame stay on the last frame.
+    """
+    index = torch.arange(columns) // repeat
+    return index if frames is None else index.clamp(max=frames - 1)
+
+
+def regulate(x: Tensor, index: Tensor) -> Tensor:
+    """One row of x per latent column: x [B, F, W] and index [L] or [B, L] -> [B, L, W]."""
+    index = index.to(x.device)
+    if index.ndim == 1:
+        return x.index_select(1, index)
+    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
+class TimeEmbedding(nn.Module):
+    """A time as cosines and sines, then a small network."""
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.features = features
+        self.hidden = nn.Linear(features, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """time [B] in 0..1000 -> [B, W]."""
+        half = self.features // 2
+        exponents = torch.arange(half, device=time.device, dtype=torch.float32) / half
+        angles = time.float()[:, None] * torch.exp(-math.log(LONGEST_PERIOD) * exponents)
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.out(F.silu(self.hidden(waves.to(self.hidden.weight.dtype))))
+
+
+class FeatureEmbedding(nn.Module):
+    """A visual feature in the width of the transformer. The first layer is the published "cond stage"."""
+
+    def __init__(self, config: FieldConfig) -> None:
+        super().__init__()
+        self.input = nn.Linear(config.features, config.context)
+        self.hidden = nn.Linear(config.context, config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features [B, F, D] -> [B, F, W]."""
+        x = F.gelu(self.hidden(self.input(features)), approximate="tanh")
+        return self.norm(self.out(x))
+
+
+class Attention(nn.Module):
+    """Self-attention without mask."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, W] -> [B, T, W]."""
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        y = F.scaled_dot_product_attention(query, key, value)
+        return self.out(y.transpose(1, 2).flatten(-2))
+
+
+class FeedForward(nn.Module):
+    """A gated pair of convolutions over time; most of the parameters are here."""
+
+    def __init__(self, width: int, mult: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv1d(width, 2 * mult * width, kernel, padding=kernel // 2)
+        self.conv_out = nn.Conv1d(mult * width, width, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, W] -> [B, T, W]."""
+        value, gate = self.conv_in(x.mT).chunk(2, dim=1)
+        return self.conv_out(value * F.gelu(gate)).mT
+
+
+class Block(nn.Module):
+    """Two self-attentions and a feed-forward part between two 1 x 1 convolutions; the second starts at zero."""
+
+    def __init__(self, config: FieldConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm = nn.GroupNorm(config.block_groups, width, eps=1e-6)
+        self.conv_in = nn.Conv1d(width, width, 1)
+        self.norm1 = nn.LayerNorm(width)
+        self.attention1 = Attention(width, config.heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.attention2 = Attention(width, config.heads)
+        self.norm3 = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, config.ffn_mult, config.ffn_kernel)
+        self.conv_out = nn.Conv1d(width, width, 1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h [B, W, T] -> [B, W, T]."""
+        y = self.conv_in(self.norm(h)).mT
+        y = y + self.attention1(self.norm1(y))
+        y = y + self.attention2(self.norm2(y))
+        y = y + self.feed_forward(self.norm3(y))
+        return h + self.conv_out(y.mT)
+
+
+class VectorField(nn.Module):
+    """v(x, t | c): the velocity of a latent on its way from noise (t = 0) to sound (t = 1)."""
+
+    def __init__(self, config: FieldConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.embed_time = TimeEmbedding(config.time_features, width)
+        self.embed_features = FeatureEmbedding(config)
+        self.project_condition = nn.Linear(width, width // 2)
+        self.input = nn.Conv1d(config.latent, width, config.input_kernel, padding=config.input_kernel // 2)
+        self.project_input = nn.Linear(width, width // 2)
+        self.positions = nn.Embedding(config.positions, width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm_out = nn.GroupNorm(config.output_groups, width)
+        self.output = nn.Conv1d(width, config.latent, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """The published start (paper section 4.4). The blocks begin as the identity; the output is not zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for layer in (self.embed_time.hidden, self.embed_time.out):
+            nn.init.normal_(layer.weight, std=0.02)
+        nn.init.xavier_normal_(self.positions.weight)
+        for block in self.blocks:
+            nn.init.zeros_(block.conv_out.weight)
+            nn.init.zeros_(block.conv_out.bias)
+
+    def condition(self, features: Tensor, index: Tensor | None = None) -> Tensor:
+        """What the field needs to know about a video; once per video.
+
+        Args:
+            features: [B, F, D] visual features.
+            index: [L] or [B, L] int64, the frame of each latent column (`column_frames` or `repeat_index`). None
+                repeats every frame `config.repeat` times, L = F * repeat; only with the regulator "repeat".
+
+        Returns:
+            c [B, L, W / 2].
+
+        Raises:
+            ValueError: if there is no index and the regulator goes by time stamps.
+        """
+        if index is None:
+            if self.config.regulator != "repeat":
+                raise ValueError(
+                    "index is None, but this model aligns by time: pass column_frames(frame times, column times)"
+                )
+            index = repeat_index(features.shape[1] * self.config.repeat, self.config.repeat)
+        # Every layer works on one frame alone, so spreading the frames last gives the same at a fraction of the work.
+        return regulate(self.project_condition(self.embed_features(features)), index)
+
+    def null_condition(self, like: Tensor) -> Tensor:
+        """The condition of no video, in the shape of a condition `like` [B, L, W / 2].
+
+        It is that of zero features (paper section 4.4): the learned biases of the layers above.
+        """
+        zeros = like.new_zeros(1, 1, self.config.features)
+        return self.project_condition(self.embed_features(zeros)).expand_as(like)
+
+    def forward(self, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        """The velocity; once per solver step.
+
+        Args:
+            x: [B, C, L] point on the path, scaled latent.
+            t: [B] time in 0..1, 0 is noise.
+            c: [B, L, W / 2] from `condition` or `null_condition`.
+
+        Returns:
+            v [B, C, L].
+
+        Raises:
+            ValueError: if L + 1 exceeds the positional table.
+        """
+        tokens = x.shape[-1] + 1
+        if tokens > self.config.positions:
+            raise ValueError(f"{x.shape[-1]} latent columns, at most {self.config.positions - 1}: sample in windows")
+        latent = self.project_input(self.input(x).mT)
+        h = torch.cat([self.embed_time(self._time(t)).unsqueeze(1), torch.cat([latent, c], dim=-1)], dim=1)
+        h = (h + self.positions.weight[:tokens]).mT
+        for block in self.blocks:
+            if self.config.gradient_checkpointing and self.training:
+                h = checkpoint(block, h, use_reentrant=False)
+            else:
+                h = block(h)
+        return self.output(self.norm_out(h[..., 1:]))
+
+    def _time(self, t: Tensor) -> Tensor:
+        """What the time embedding sees. The product is rounded down in float32, as published (paper section 7)."""
+        if self.config.time_steps is None:
+            return t.float() * TIME_SCALE
+        return torch.floor(t.float() * self.config.time_steps) * (TIME_SCALE / self.config.time_steps)

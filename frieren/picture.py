@@ -1,0 +1,65 @@
+"""One decoded video frame -> an upright, square RGB image in standard dynamic range.
+
+What a player does between the decoder and the screen: the file's rotation, its colour matrix, and a tone curve for high
+dynamic range.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+PQ, HLG = 16, 18  # transfer characteristics of high dynamic range (ITU-T H.273)
+BT2020_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+
+
+def matrix(frame: VideoFrame) -> np.ndarray:
+    """The linear part [2, 2] of the display matrix: seen (x, y) = stored (x, y) @ matrix, y downwards."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return np.eye(2)
+    numbers = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2] / 65536
+    return numbers if np.abs(numbers).max() > 0 else np.eye(2)
+
+
+def turned(linear: np.ndarray) -> bool:
+    """Whether width and height change places."""
+    return abs(linear[0, 1]) > abs(linear[0, 0])
+
+
+def _oriented(pixels: np.ndarray, linear: np.ndarray) -> np.ndarray:
+    """A stored image [H, W, 3] as it is to be seen: mirrored and turned by quarters."""
+    if turned(linear):
+        pixels, linear = pixels.swapaxes(0, 1), linear[::-1]
+    return pixels[:: -1 if linear[1, 1] < 0 else 1, :: -1 if linear[0, 0] < 0 else 1]
+
+
+def image(frame: VideoFrame, size: int) -> np.ndarray:
+    """uint8 RGB [size, size, 3]: the whole picture, squashed with anti-aliasing, upright, in standard dynamic range."""
+    high = frame.color_trc in (PQ, HLG)
+    scaled = frame.reformat(width=size, height=size, format="rgb48le" if high else "rgb24", interpolation="AREA")
+    pixels = scaled.to_ndarray()
+    if high:
+        pixels = _standard(pixels / 65535, frame.color_trc)
+    return _oriented(pixels, matrix(frame))
+
+
+def _standard(signal: np.ndarray, transfer: int) -> np.ndarray:
+    """PQ or HLG signal in 0..1 with BT.2020 primaries -> uint8 sRGB, by a curve that leaves the dark half alone."""
+    if transfer == PQ:  # SMPTE ST 2084; 1 is made reference white, 203 cd/m2 (ITU-R BT.2408)
+        root = signal ** (1 / 78.84375)
+        light = (
+            (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125) * 10_000 / 203
+        )
+    else:  # ITU-R BT.2100; signal 0.75 is reference white
+        light = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        light = light / 0.26496256
+    light = np.maximum(light @ BT2020_TO_BT709.T, 0)
+    light = np.where(light > 0.5, 0.5 + 0.5 * np.tanh(2 * (light - 0.5)), light)
+    return np.round(255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)).astype(
+        np.uint8
+    )

@@ -1,0 +1,329 @@
+"""The five stages in order: the only place where they meet.
+
+    video file -read-> frames -encode-> features -sample-> latent -decode-> mel -vocode-> wave
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import frieren
+from frieren import features as seeing
+from frieren import latent as flowing
+from frieren import loudness as level
+from frieren import mel as spectra
+from frieren import sounds, video, wave
+from frieren.clock import Clock
+from frieren.frames import Frames
+from frieren.weights import PARTS, ModelConfig, find, fingerprint, load_part, read_model_config, tiny_model
+
+Progress = Callable[[str, int, int], None]  # stage, done, total
+PRECISIONS = ("float32", "bfloat16", "float16")
+VOCODERS = ("model", "griffin-lim")
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A generated soundtrack.
+
+    Attributes:
+        wave: [S] float32 on the CPU, -1..1, as the vocoder made it (before loudness).
+        sample_rate: samples per second.
+        source: the video it belongs to, or None.
+        record: what made it: model, hash, options, input, versions, seconds per stage. JSON types only.
+    """
+
+    wave: Tensor
+    sample_rate: int
+    source: Path | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self.wave) / self.sample_rate
+
+    def save(self, target: str | Path, *, loudness: float | None = -20.0, keep_original: bool = False) -> Path:
+        """Writes a sound file (.wav, .flac), or the video with this sound (.mp4, .mov, .mkv, ...).
+
+        Args:
+            loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP; sounds
+                under -50 LUFS are left alone. None leaves every sound alone.
+            keep_original: mix under the video's own sound instead of replacing it; for videos only.
+
+        Returns:
+            The file written: .mkv instead of .mp4 if the video's codec needs it.
+
+        Raises:
+            OutputError: if the file cannot be written, or a video is asked for and there is no source.
+        """
+        target = Path(target)
+        made = self.wave if loudness is None else level.normalise(self.wave, self.sample_rate, loudness)[0]
+        if target.suffix.lower() in sounds.SUFFIXES:
+            return sounds.write(target, made, self.sample_rate)
+        if self.source is None:
+            raise frieren.errors.OutputError(f"{target}: this sound has no video; save it as .wav or .flac")
+        return video.write(self.source, made, target, self.sample_rate, keep_original=keep_original)
+
+
+class Model:
+    """The networks of one model and the stages that use them. Every stage takes an optional leading batch axis."""
+
+    def __init__(
+        self, config: ModelConfig, parts: dict[str, nn.Module], *, device: str = "cpu", precision: str = "float32", digest: str = ""
+    ) -> None:
+        """parts: a network for each name in `weights.PARTS`."""
+        if precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+        self.config, self.device, self.precision, self.digest = config, torch.device(device), precision, digest
+        parts = {name: part.to(self.device).eval() for name, part in parts.items()}
+        self.encoder, self.autoencoder, self.field, self.vocoder = (parts[name] for name in PARTS)
+
+    @property
+    def clock(self) -> Clock:
+        """The model's rates."""
+        return self.config.clock
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the frames that the encoder takes, pixels."""
+        return self.encoder.config.image_size
+
+    @property
+    def precise(self) -> AbstractContextManager[Any]:
+        """The arithmetic of encoder and field; autoencoder and vocoder are always float32."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.precision))
+
+    @torch.inference_mode()
+    def encode(self, frames: Frames | Tensor) -> Tensor:
+        """Frames, or images [F, 3, H, W] (or [B, F, ...]) in 0..1 at the clock's own rate -> features [F, D] ([B, ...])."""
+        with self.precise:
+            encoded = torch.cat(list(seeing.encode(self.encoder, [seeing.as_blocks(frames)])), dim=1).float()
+        batched = isinstance(frames, Tensor) and frames.ndim == 5
+        return encoded if batched else encoded[0]
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        features: Tensor,
+        *,
+        times: Tensor | None = None,
+        seconds: float | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: str | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Features -> latent, along the guided flow.
+
+        Args:
+            features: [F, D], or [B, F, D]; item b of a batch has the seed `seed + b`.
+            times: [F] seconds at which the frames come on screen; default: the clock's grid.
+            seconds: length of the sound; default: until the last frame's end.
+            noise: [C, L] ([B, C, L]) in place of a seed.
+            steps, guidance, solver: default to the model's own. One step is two network evaluations unless guidance is 1.
+            on_step: called with (steps done, steps) after each.
+
+        Returns:
+            [C, L] ([B, C, L]), L latent columns that cover `seconds`.
+        """
+        batch = features if features.ndim == 3 else features[None]
+        count = batch.shape[1]
+        if times is None:
+            times = torch.tensor(self.clock.frame_times(count), dtype=torch.float64)
+        columns = self.clock.columns(count / self.clock.fps if seconds is None else seconds)
+        if noise is None:
+            # A sound shorter than a window is solved over a whole one, where the field is at home, and cut.
+            width = max(columns, self.clock.window)
+            noise = torch.stack([flowing.draw_noise(self.field.config.latent, width, seed + b) for b in range(len(batch))])
+        elif noise.ndim == 2:
+            noise = noise[None]
+        steps = steps or self.config.steps
+        with self.precise:
+            path = flowing.sample(
+                self.field,
+                batch.to(self.device),
+                times,
+                noise.to(self.device),
+                self.clock,
+                steps=steps,
+                guidance=self.config.guidance if guidance is None else guidance,
+                solver=solver or self.config.solver,
+            )
+            for done, (t, x) in enumerate(path, 1):
+                if on_step:
+                    on_step(min(done, steps) if t < 1 else steps, steps)
+        x = x[..., :columns].float()
+        return x if features.ndim == 3 else x[0]
+
+    @torch.inference_mode()
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latent [C, L] ([B, ...]) -> log10 mel [M, T]."""
+        batch = latent if latent.ndim == 3 else latent[None]
+        mel = spectra.decode(self.autoencoder, batch.to(self.device), self.clock.window, self.clock.overlap)
+        return mel if latent.ndim == 3 else mel[0]
+
+    @torch.inference_mode()
+    def vocode(self, mel: Tensor) -> Tensor:
+        """log10 mel [M, T] ([B, ...]) -> wave [S] on the CPU, -1..1."""
+        batch = mel if mel.ndim == 3 else mel[None]
+        made = wave.vocode(self.vocoder, batch.to(self.device), self.clock.hop).float().cpu()
+        return made if mel.ndim == 3 else made[0]
+
+    @torch.inference_mode()
+    def encode_mel(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """log10 mel [M, T] ([B, ...]), T even -> mean and log-variance [C, L] of the latent that `decode` takes."""
+        batch = mel if mel.ndim == 3 else mel[None]
+        mean, log_variance = spectra.encode(self.autoencoder, batch.to(self.device))
+        return (mean, log_variance) if mel.ndim == 3 else (mean[0], log_variance[0])
+
+    def generate(self, source: str | Path, *, seed: int = 0, **options: Any) -> Sound:
+        """The soundtrack of a video file, as long as the video; `options` as in `takes`."""
+        return next(self.takes(source, [seed], **options))
+
+    def takes(
+        self,
+        source: str | Path,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> Iterator[Sound]:
+        """One soundtrack per seed; the video is read and encoded once.
+
+        Args:
+            source: any file that FFmpeg's libraries read.
+            steps, guidance, solver: default to the model's own.
+            on_progress: called with (stage, done, total); stages are "encode", "sample", "decode", "vocode".
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        progress = on_progress or (lambda stage, done, total: None)
+        spent = Stopwatch()
+        with spent("encode"):
+            encoded, times, seconds = self.watch(source, progress)
+        chosen = {
+            "steps": steps or self.config.steps,
+            "guidance": self.config.guidance if guidance is None else guidance,
+            "solver": solver or self.config.solver,
+        }
+        for seed in seeds:
+            with spent("sample"):
+                made = self.sample(
+                    encoded, times=times, seconds=seconds, seed=seed, on_step=lambda n, m: progress("sample", n, m), **chosen
+                )
+            with spent("decode"):
+                mel = self.decode(made)
+                progress("decode", 1, 1)
+            with spent("vocode"):
+                sound = self.vocode(mel)[: self.clock.samples(seconds)]
+                progress("vocode", 1, 1)
+            yield Sound(sound, self.clock.sample_rate, Path(source), self.record(source, sound, {"seed": seed, **chosen}, spent))
+
+    @torch.inference_mode()
+    def watch(self, source: str | Path, progress: Progress) -> tuple[Tensor, Tensor, float]:
+        """Reads and encodes a video in blocks: features [F, D], times [F], seconds."""
+        times: list[Tensor] = []
+        length = 0.0
+
+        def blocks() -> Iterator[Tensor]:
+            nonlocal length
+            for frames in video.stream_frames(source, self.clock.fps, self.image_size):
+                times.append(frames.times)
+                length = frames.seconds
+                yield frames.images[None]
+                progress("encode", sum(map(len, times)), self.clock.frames(length))
+
+        with self.precise:
+            encoded = torch.cat(list(seeing.encode(self.encoder, blocks())), dim=1)[0].float()
+        return encoded, torch.cat(times), length
+
+    def record(self, source: str | Path, sound: Tensor, options: dict[str, Any], spent: Stopwatch) -> dict[str, Any]:
+        """What made a sound, enough to make it again."""
+        with open(source, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {
+            "model": self.config.name,
+            "model_sha256": self.digest,
+            "input": {"name": Path(source).name, "sha256": digest},
+            "options": {
+                **options,
+                "vocoder": "griffin-lim" if isinstance(self.vocoder, wave.GriffinLim) else "model",
+                "device": self.device.type,
+                "precision": self.precision,
+            },
+            "wave_sha256": hashlib.sha256(sound.numpy().tobytes()).hexdigest(),
+            "versions": {
+                "frieren": frieren.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "threads": torch.get_num_threads(),
+            },
+            "seconds": {"sound": len(sound) / self.clock.sample_rate, **spent.seconds},
+        }
+
+
+class Stopwatch:
+    """Seconds spent in each stage, the latest take only."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - started, 3)
+
+
+def choose_device(name: str) -> str:
+    """ "auto" -> cuda, mps or cpu, whichever is there; any other name as it is."""
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def load(name: str | Path = "mini", *, device: str = "auto", precision: str = "float32", vocoder: str = "model") -> Model:
+    """A model by name (see `frieren.models()`), folder, or Hub repository.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: "float32", "bfloat16" or "float16", for encoder and field.
+        vocoder: "model" for its own, or "griffin-lim" (needs the extra of that name).
+
+    Raises:
+        WeightsError: if the model cannot be found, or its files are not what they should be.
+        ValueError: for an unknown precision or vocoder.
+    """
+    if vocoder not in VOCODERS:
+        raise ValueError(f"unknown vocoder {vocoder!r}; choose one of {', '.join(VOCODERS)}")
+    if name == "tiny":
+        config, parts = tiny_model()
+        digest = "random"
+    else:
+        folder = find(name)
+        config, digest = read_model_config(folder), fingerprint(folder)
+        parts = {part: load_part(folder / part) for part in PARTS}
+    if vocoder == "griffin-lim":
+        parts["vocoder"] = wave.GriffinLim(config.mel)
+    return Model(config, parts, device=choose_device(device), precision=precision, digest=digest)

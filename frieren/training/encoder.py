@@ -1,0 +1,120 @@
+"""The visual encoder: it learns to foretell, from the frames, the sound of every instant.
+
+A small head on top of the features predicts the level of each log-mel band and the rise in level (an onset) a few
+times per frame. What the head needs, the features must carry: what is seen, and when it strikes. The teacher is the
+sound itself; no event list is used. The head is thrown away.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from frieren.nets.cavp import VideoTower
+from frieren.training.data import Clips
+from frieren.training.loop import Losses, Player
+from frieren.training.recipe import Recipe
+from frieren.weights import save_part
+
+
+class Foreteller(nn.Module):
+    """Tower and head: frames -> band levels and onset strength at `slots` instants per frame."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.tower = VideoTower(recipe.network)
+        embed, loss = recipe.network.embed, recipe.loss
+        self.head = nn.Sequential(
+            nn.Conv1d(embed, loss.head, 9, padding=4),
+            nn.GELU(),
+            nn.Conv1d(loss.head, loss.head, 9, padding=4),
+            nn.GELU(),
+            nn.Conv1d(loss.head, loss.slots * (loss.bands + 1), 1),
+        )
+        self.slots, self.scale = loss.slots, embed**0.5
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [B, F, 3, H, W] in 0..1 -> [B, bands + 1, F * slots]; the last channel is the onset strength."""
+        told = self.head(self.tower(images).mT * self.scale)
+        return told.unflatten(1, (-1, self.slots)).permute(0, 1, 3, 2).flatten(2)
+
+
+def onset_strength(mel: Tensor) -> Tensor:
+    """Mean rise of the log-mel bins over the louder of the two columns before. mel [B, M, T] -> [B, 1, T]"""
+    before = F.pad(mel, (2, 0), mode="replicate")
+    return (mel - torch.maximum(before[..., 1:-1], before[..., :-2])).clamp(min=0).mean(1, keepdim=True)
+
+
+def targets(mel: Tensor, bands: int, slots: int) -> Tensor:
+    """What the head should say: mel [B, M, T] -> [B, bands + 1, slots]; levels centred on about 0, spread about 1."""
+    levels = (mel.unflatten(1, (bands, -1)).mean(2) + 3) / 1.5
+    return F.interpolate(torch.cat([levels, onset_strength(mel)], dim=1), size=slots, mode="linear")
+
+
+def colour(images: Tensor) -> Tensor:
+    """Random look of each clip: mirror, channel order, brightness, contrast. images [B, F, 3, H, W] in 0..1."""
+    mixed = []
+    for clip in images:
+        if torch.rand(()) < 0.5:
+            clip = clip.flip(-1)
+        if torch.rand(()) < 0.3:
+            clip = clip[:, torch.randperm(3)]
+        contrast = 0.7 + 0.6 * torch.rand(3, 1, 1)
+        mixed.append(((clip - 0.5) * contrast + 0.5 + 0.3 * (torch.rand(3, 1, 1) - 0.5)).clamp(0, 1))
+    return torch.stack(mixed)
+
+
+class EncoderTask:
+    """Crops of clips and the prediction loss."""
+
+    def __init__(self, recipe: Recipe, train: Clips, valid: Clips) -> None:
+        self.recipe, self.train, self.valid = recipe, train, valid
+        self.model = Foreteller(recipe)
+        self.players = {"encoder": Player(self.model, self.losses)}
+        self.columns_per_frame = recipe.shared.clock.mel_rate / recipe.shared.clock.fps
+
+    def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor]:
+        """Images [F, 3, H, W] and targets [bands + 1, F * slots] of one crop."""
+        loss = self.recipe.loss
+        images = torch.from_numpy(np.array(clips.images[index, start : start + loss.frames])).float() / 255
+        mel = torch.from_numpy(clips.mels[index].astype(np.float32))
+        whole = targets(mel[None], loss.bands, clips.images.shape[1] * loss.slots)[0]
+        return images, whole[:, start * loss.slots : (start + loss.frames) * loss.slots]
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        count, last = self.recipe.optim.batch, self.train.images.shape[1] - self.recipe.loss.frames
+        chosen = torch.randint(len(self.train), (count,)).tolist()
+        starts = torch.randint(last + 1, (count,)).tolist()
+        images, wanted = zip(*(self.crop(self.train, i, s) for i, s in zip(chosen, starts, strict=True)), strict=True)
+        return colour(torch.stack(images)), torch.stack(wanted)
+
+    def losses(self, batch: Any, step: int) -> Losses:
+        images, wanted = batch
+        error = (self.model(images) - wanted).square()
+        level, onset = error[:, :-1].mean(), error[:, -1].mean()
+        return {"total": level + self.recipe.loss.onset * onset, "level": level, "onset": onset}
+
+    @torch.inference_mode()
+    def validate(self) -> dict[str, float]:
+        """Explained share of variance of levels and of onset strength on whole validation clips' first crops."""
+        self.model.eval()
+        told, wanted = [], []
+        for index in range(len(self.valid)):
+            images, want = self.crop(self.valid, index, (index * 7) % (self.valid.images.shape[1] - self.recipe.loss.frames))
+            told.append(self.model(images[None])[0])
+            wanted.append(want)
+        self.model.train()
+        told, wanted = torch.stack(told), torch.stack(wanted)
+        residual, spread = (told - wanted).square(), (wanted - wanted.mean((0, 2), keepdim=True)).square()
+        return {
+            "level_r2": 1 - (residual[:, :-1].sum() / spread[:, :-1].sum()).item(),
+            "onset_r2": 1 - (residual[:, -1].sum() / spread[:, -1].sum()).item(),
+        }
+
+    def finish(self, folder: Path) -> None:
+        save_part(folder, self.model.tower, self.recipe.network)

@@ -1,0 +1,231 @@
+"""Where parameters come from: names, folders, hashes, strict load, save.
+
+A model is a folder: `config.json` (rates and defaults) and one folder per part, each with its own `config.json` and
+`model.safetensors`. Nothing is ever unpickled.
+
+    mini/
+    ├── config.json
+    ├── encoder/      config.json  model.safetensors
+    ├── autoencoder/  ...
+    ├── field/        ...
+    └── vocoder/      ...
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from frieren.clock import Clock
+from frieren.errors import WeightsError
+from frieren.mel import MelConfig
+from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
+from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
+from frieren.nets.cavp import CAVPConfig, VideoTower
+from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.vocos import Vocos, VocosConfig
+
+PARTS = ("encoder", "autoencoder", "field", "vocoder")
+NETWORKS: dict[str, tuple[type, type]] = {
+    network.__name__: (config, network)
+    for config, network in (
+        (CAVPConfig, VideoTower),
+        (AutoencoderConfig, MelAutoencoder),
+        (FieldConfig, VectorField),
+        (VocosConfig, Vocos),
+        (BigVGANConfig, BigVGAN),
+    )
+}
+SHIPPED = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model is beside its networks: rates, and how it wants to be sampled."""
+
+    name: str
+    description: str = ""
+    steps: int = 25  # solver steps
+    guidance: float = 4.5
+    solver: str = "euler"
+    clock: Clock = field(default_factory=Clock)
+    mel: MelConfig = field(default_factory=MelConfig)
+
+
+def models() -> dict[str, str]:
+    """Names that `load` takes, with a line on each."""
+    shipped = {path.parent.name: read_model_config(path.parent).description for path in sorted(SHIPPED.glob("*/config.json"))}
+    return {**shipped, "tiny": "about 100 k random parameters with real shapes in time: noise, for tests"}
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a model: a shipped name, a folder, or a repository on the Hugging Face Hub ("owner/name").
+
+    Raises:
+        WeightsError: if there is no such model, or the Hub cannot be reached.
+    """
+    folder = Path(name)
+    if (SHIPPED / str(name) / "config.json").exists():
+        return SHIPPED / str(name)
+    if (folder / "config.json").exists():
+        return folder
+    if folder.exists() or str(name).count("/") != 1 or str(name).startswith((".", "/")):
+        raise WeightsError(f"{name}: no such model; known names are {', '.join(models())}, or give a model folder")
+    return download(str(name))
+
+
+def download(repository: str) -> Path:
+    """A Hub repository's snapshot, from the local cache if it is there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    patterns = ["config.json", *(f"{part}/*" for part in PARTS)]
+    try:
+        return Path(snapshot_download(repository, allow_patterns=patterns))
+    except (OSError, HfHubHTTPError) as error:
+        raise WeightsError(f"{repository}: cannot be fetched from the Hub ({type(error).__name__}); check name and network") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, or WeightsError."""
+    try:
+        table = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read as a configuration ({error})") from error
+    if not isinstance(table, dict):
+        raise WeightsError(f"{path}: expected a JSON object, got {type(table).__name__}")
+    return table
+
+
+def config_from(kind: type, table: dict[str, Any], path: Path) -> Any:
+    """A config dataclass from its JSON form; lists become tuples.
+
+    Raises:
+        WeightsError: for a key that the config does not have, or a value that it refuses.
+    """
+    known = {item.name for item in dataclasses.fields(kind)}
+    if surplus := sorted(set(table) - known):
+        raise WeightsError(f"{path}: unknown key {surplus[0]!r} for {kind.__name__}; is the file from a newer version?")
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def read_model_config(folder: Path) -> ModelConfig:
+    """The `config.json` of a model folder."""
+    path = folder / "config.json"
+    table = read_json(path)
+    for key, kind in (("clock", Clock), ("mel", MelConfig)):
+        table[key] = config_from(kind, table.get(key, {}), path)
+    return config_from(ModelConfig, table, path)
+
+
+def save_model_config(folder: Path, config: ModelConfig) -> None:
+    """Writes the `config.json` of a model folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", dataclasses.asdict(config))
+
+
+def write_json(path: Path, table: dict[str, Any]) -> None:
+    path.write_text(json.dumps(table, indent=2) + "\n")
+
+
+def save_part(folder: Path, network: nn.Module, config: Any, dtype: torch.dtype = torch.float32) -> None:
+    """Writes one part: its config and its parameters, floating-point ones as `dtype`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        key: (value.to(dtype) if value.is_floating_point() else value).contiguous().clone()
+        for key, value in network.state_dict().items()
+    }
+    temporary = folder / "model.safetensors.part"
+    save_file(state, temporary)
+    os.replace(temporary, folder / "model.safetensors")
+    write_json(folder / "config.json", {"network": type(network).__name__, **dataclasses.asdict(config)})
+
+
+def load_part(folder: Path) -> nn.Module:
+    """One part in evaluation mode, float32, every parameter accounted for.
+
+    Raises:
+        WeightsError: if a file is missing or broken, or a parameter is missing, surplus or misshapen.
+    """
+    table = read_json(folder / "config.json")
+    name = table.pop("network", None)
+    if name not in NETWORKS:
+        raise WeightsError(f"{folder / 'config.json'}: unknown network {name!r}; expected one of {', '.join(NETWORKS)}")
+    config, network = NETWORKS[name]
+    with torch.device("meta"):
+        part = network(config_from(config, table, folder / "config.json"))
+    path = folder / "model.safetensors"
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as safetensors ({error}); install or copy the model again") from error
+    check(path, part.state_dict(), state)
+    part = part.to_empty(device="cpu")
+    restore_constants(part)
+    part.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    return part.eval().requires_grad_(False)
+
+
+def restore_constants(part: nn.Module) -> None:
+    """Buffers that are not saved (windows, filters) are lost on the meta device; a fresh network has them."""
+    fresh = dict(type(part)(part.config).named_buffers()) if any(True for _ in part.buffers()) else {}
+    saved = part.state_dict()
+    for key, buffer in part.named_buffers():
+        if key not in saved:
+            buffer.copy_(fresh[key])
+
+
+def check(path: Path, wanted: dict[str, torch.Tensor], got: dict[str, torch.Tensor]) -> None:
+    """Raises WeightsError unless names and shapes agree exactly."""
+    if missing := sorted(set(wanted) - set(got)):
+        raise WeightsError(f"{path}: {len(missing)} parameters missing, the first is {missing[0]}")
+    if surplus := sorted(set(got) - set(wanted)):
+        raise WeightsError(f"{path}: {len(surplus)} unknown parameters, the first is {surplus[0]}")
+    for key, value in wanted.items():
+        if value.shape != got[key].shape:
+            raise WeightsError(f"{path}: {key} has shape {tuple(got[key].shape)}, expected {tuple(value.shape)}")
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over all configs and parameters of a model folder, in order of name."""
+    digest = hashlib.sha256()
+    for path in [folder / "config.json", *sorted(folder.glob("*/config.json")), *sorted(folder.glob("*/model.safetensors"))]:
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def tiny_model() -> tuple[ModelConfig, dict[str, nn.Module]]:
+    """About 100 k random parameters, always the same ones, with the rates of `mini`: for tests from end to end."""
+    clock = Clock(fps=25.0, window=160, overlap=48)
+    encoder = CAVPConfig(
+        width=4, blocks=(1, 1), expansion=2, stem_kernel=(3, 5, 5), temporal_kernels=(3, 3), embed=16, image_size=32, context=3
+    )
+    autoencoder = AutoencoderConfig(width=16, multipliers=(1, 2), blocks=1, groups=8, attention=False)
+    flow = FieldConfig(
+        features=16, context=16, width=32, depth=1, heads=2, ffn_mult=2, ffn_kernel=3, positions=161, time_features=32, regulator="time"
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        parts = {
+            "encoder": VideoTower(encoder),
+            "autoencoder": MelAutoencoder(autoencoder),
+            "field": VectorField(flow),
+            "vocoder": Vocos(VocosConfig(width=32, hidden=64, blocks=2)),
+        }
+    config = ModelConfig("tiny", "random parameters, for tests", steps=4, clock=clock)
+    return config, {name: part.eval().requires_grad_(False) for name, part in parts.items()}

@@ -1,0 +1,254 @@
+"""The camera: how it moves, what stands behind and before the scene, and what sensor and codec do to the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from frieren.world.canvas import F32, Canvas, View
+from frieren.world.kinds.matter import vivid
+from frieren.world.motion import drift
+
+REACH = 0.5  # screen units of background beyond each edge
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Motion of the camera as functions of time, drawn once per clip.
+
+    Attributes:
+        seed: of its shake and drift.
+        pan, push, roll, shake: sizes of slow shift, slow zoom, slow roll and quick shake (0 for none).
+        cut: seconds of a hard cut, or None.
+        shot: zoom, dx, dy after the cut.
+    """
+
+    seed: int
+    pan: float = 0.0
+    push: float = 0.0
+    roll: float = 0.0
+    shake: float = 0.0
+    cut: float | None = None
+    shot: tuple[float, float, float] = (1.0, 0.0, 0.0)
+
+    def at(self, times: np.ndarray) -> View:
+        """The camera at each time [F]."""
+        rng = np.random.default_rng(self.seed)
+        slow = [drift(rng, times, 0.03, 0.2, 3) for _ in range(4)]
+        quick = [drift(rng, times, 0.8, 4.0) for _ in range(2)]
+        zoom, roll = 1 + self.push * slow[0], self.roll * slow[1]
+        dx, dy = (self.pan * slow[2 + k] + self.shake * quick[k] for k in range(2))
+        if self.cut is not None:
+            after = times >= self.cut
+            zoom = np.where(after, zoom * self.shot[0], zoom)
+            dx, dy = dx + after * self.shot[1], dy + after * self.shot[2]
+        return View(zoom, roll, dx, dy)
+
+
+def draw_camera(rng: np.random.Generator, level: int, seconds: float) -> Camera:
+    """Still at level 0; slow moves from level 1; stronger shake and a cut in some clips at level 3."""
+    seed, strong = int(rng.integers(2**31)), 1.0 if level < 3 else 1.8
+    if level == 0 or rng.random() < 0.3:
+        moves = (0.0, 0.0, 0.0, 0.0)
+    else:
+        some = rng.random(4) < (0.6, 0.5, 0.35, 0.5)
+        moves = tuple(float(v) for v in some * strong * rng.uniform(0.2, 1.0, 4) * (0.04, 0.05, 0.04, 0.006))
+    cut = float(rng.uniform(1.5, seconds - 1.5)) if level == 3 and rng.random() < 0.4 else None
+    shot = (float(rng.uniform(0.75, 1.3)), *(float(v) for v in rng.uniform(-0.1, 0.1, 2)))
+    return Camera(seed, *moves, cut, shot)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Something in front of the scene for a while: a box that passes, or that hangs there.
+
+    Attributes:
+        start, stop: seconds.
+        x, y: screen position of its centre at `start`; vx: screen units per second.
+        rx, ry: half sides.
+        colour: [3].
+    """
+
+    start: float
+    stop: float
+    x: float
+    y: float
+    vx: float
+    rx: float
+    ry: float
+    colour: np.ndarray
+
+    def centre(self, times: np.ndarray) -> np.ndarray:
+        """Horizontal position at each time."""
+        return self.x + self.vx * (times - self.start)
+
+    def hides(self, x: float, y: float, time: float) -> bool:
+        """Whether the point is behind it at that time."""
+        here = self.start <= time <= self.stop
+        return here and abs(x - float(self.centre(np.array(time)))) < self.rx and abs(y - self.y) < self.ry
+
+    def draw(self, canvas: Canvas, times: np.ndarray) -> None:
+        """In front of everything drawn so far."""
+        shown = ((times >= self.start) & (times <= self.stop)).astype(float)
+        canvas.brush().box(
+            self.centre(times), self.y, self.rx, self.ry, self.colour, opacity=shown, corner=0.02, shade=0.2
+        )
+
+
+def draw_screens(rng: np.random.Generator, level: int, seconds: float, x: float, y: float) -> tuple[Screen, ...]:
+    """At level 3, in most clips, one or two things that pass in front of the place x, y."""
+    if level < 3 or rng.random() < 0.25:
+        return ()
+    screens = []
+    for _ in range(int(rng.integers(1, 3))):
+        rx, ry, start = rng.uniform(0.12, 0.3), rng.uniform(0.3, 0.8), rng.uniform(0.0, seconds - 2)
+        if rng.random() < 0.6:  # a passer-by
+            speed = rng.uniform(0.4, 1.2) * rng.choice([-1, 1])
+            across = (1 + 2 * rx) / abs(speed)
+            left = -rx if speed > 0 else 1 + rx
+            screens.append(Screen(start, start + across, left, float(rng.uniform(0.4, 0.7)), speed, rx, ry, vivid(rng)))
+        else:
+            stop = start + rng.uniform(0.8, 2.5)
+            screens.append(Screen(start, stop, x + rng.uniform(-0.1, 0.1), y, 0.0, rx, max(0.2, ry * 0.6), vivid(rng)))
+    return tuple(screens)
+
+
+def background(
+    rng: np.random.Generator, level: int, view: View, shape: tuple[int, int, int], avoid: np.ndarray
+) -> np.ndarray:
+    """Pixels [3, *shape] of the bare place: plain or a gradient at level 0, textures that move with the camera above.
+
+    Args:
+        shape: (F, H, W).
+        avoid: [N, 3] colours of what moves in front of it and should stand out.
+    """
+    count, height, width = shape
+    side = 2 * max(height, width)
+    texture = _texture(rng, level, side, avoid)
+    pixels = np.empty((3, count, height, width), F32)
+    frames = 1 if view.still else count
+    y, x = (np.arange(height) + 0.5) / height - 0.5, (np.arange(width) + 0.5) / width - 0.5
+    zoom, roll, dx, dy = (path[:frames].astype(F32)[:, None, None] for path in (view.zoom, view.roll, view.dx, view.dy))
+    x, y = x.astype(F32)[None, None] - dx, y.astype(F32)[None, :, None] - dy
+    cos, sin = np.cos(roll) / zoom, np.sin(roll) / zoom
+    half = F32(side / 2)
+    column = np.clip((cos * x + sin * y) * half + half, 0, side - 1).astype(np.int32)
+    row = np.clip((cos * y - sin * x) * half + half, 0, side - 1).astype(np.int32)
+    row *= side
+    row += column
+    for plane, source in zip(pixels, texture.reshape(3, -1), strict=True):
+        plane[:] = source[row]
+    return pixels
+
+
+def _texture(rng: np.random.Generator, level: int, side: int, avoid: np.ndarray) -> np.ndarray:
+    """[3, side, side] over the screen and REACH beyond it; its draws do not depend on `side`."""
+    tries = np.stack([vivid(rng) for _ in range(6)])
+    clear = np.linalg.norm(tries[:, None] - avoid[None], axis=-1).min(1, initial=1.0)
+    first = tries[np.argmax(clear >= 0.4) if (clear >= 0.4).any() else np.argmax(clear)]
+    second = np.clip(first + rng.normal(0, 0.15 if level == 0 else 0.25, 3), 0, 1)
+    axis = np.linspace(-REACH, 1 + REACH, side)
+    x, y = axis[None, :], axis[:, None]
+    styles = ("plain", "slope") if level == 0 else ("slope", "noise", "noise", "stripes", "tiles", "blotches", "room")
+    style, turn = str(rng.choice(styles)), rng.uniform(0, np.pi)
+    along = np.cos(turn) * (x - 0.5) + np.sin(turn) * (y - 0.5)
+    pitch, cells = rng.uniform(6, 40), int(rng.choice([6, 12, 24]))
+    grain = [_value_noise(rng, cells * 2**k, side) for k in range(3)]
+    if style == "plain":
+        mix = np.zeros((side, side))
+    elif style == "slope":
+        mix = np.clip(along + 0.5, 0, 1)
+    elif style == "noise":
+        mix = grain[0] * 0.6 + grain[1] * 0.3 + grain[2] * 0.1
+    elif style == "stripes":
+        mix = (np.sin(pitch * along) > 0) * 0.7 + 0.3 * grain[1]
+    elif style == "tiles":
+        mix = ((np.sin(pitch * x) > 0) ^ (np.sin(pitch * y) > 0)) * 0.7 + 0.3 * grain[0]
+    elif style == "room":
+        mix = (y > 0.62) * 0.8 + 0.2 * grain[1]
+    else:
+        mix = np.floor(grain[0] * 4) / 4 + 0.2 * grain[2]
+    texture = first[:, None, None] + (second - first)[:, None, None] * mix
+    if style == "blotches":  # as in a photograph out of focus: colours differ from place to place
+        texture = texture + 0.5 * np.stack([_value_noise(rng, 5, side) - 0.5 for _ in range(3)])
+    return np.clip(texture, 0, 1).astype(F32)
+
+
+def _value_noise(rng: np.random.Generator, cells: int, side: int) -> np.ndarray:
+    """[side, side] in 0..1: random values on a grid of `cells`, joined linearly."""
+    values = rng.uniform(0, 1, (cells + 1, cells + 1))
+    place = np.linspace(0, cells, side, endpoint=False)
+    low = place.astype(int)
+    part = place - low
+    rows = values[low] * (1 - part)[:, None] + values[low + 1] * part[:, None]
+    return rows[:, low] * (1 - part) + rows[:, low + 1] * part
+
+
+def develop(
+    pixels: np.ndarray, rng: np.random.Generator, grain: np.random.Generator, level: int, fps: float
+) -> np.ndarray:
+    """What lens, sensor and codec make of a clean picture.
+
+    Args:
+        pixels: [3, F, H, W] float32 in 0..1, overwritten.
+        rng: what the camera is like; does not depend on the size of the picture.
+        grain: the noise of each pixel.
+        level: 0..3; nothing happens at level 0 in half of the clips, and level 3 may be dark.
+        fps: frames per second; blur by motion needs frames that are close together.
+
+    Returns:
+        [F, 3, H, W] uint8.
+    """
+    some = rng.random(7)
+    gain = rng.uniform(0.7, 1.25) * rng.uniform(0.92, 1.08, 3)
+    dark, vignette, noise = rng.uniform(0.35, 0.65), rng.uniform(0.2, 0.6), rng.uniform(0.004, 0.035)
+    ghost, block, flicker = rng.uniform(0.15, 0.4), int(rng.choice([2, 4], p=[0.8, 0.2])), rng.uniform(0.01, 0.05)
+    hz = rng.uniform(0.3, 2)
+    _, count, height, width = pixels.shape
+    if level == 0 and some[0] < 0.5:
+        return _quantised(pixels)
+    if some[1] < 0.35:  # defocus
+        _soften(pixels)
+    if fps >= 12 and some[2] < (0.5 if level == 3 else 0.25):  # an exposure that reaches back to the frame before
+        pixels[:, 1:] += F32(ghost) * (pixels[:, :-1] - pixels[:, 1:])
+    light = np.ones((3, 1, 1, 1)) * gain[:, None, None, None]
+    if level == 3 and some[3] < 0.35:
+        light = light * dark
+        noise *= 1.2
+    if level and some[4] < 0.2:
+        light = light * (1 + flicker * np.sin(2 * np.pi * hz * np.arange(count) / fps))[None, :, None, None]
+    if level and some[5] < 0.5:
+        y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
+        light = light * (1 - vignette * (x * x + y * y) / 2)
+    pixels *= light.astype(F32)
+    if level and some[6] < 0.3 and height % block == 0 and width % block == 0:
+        _blocky(pixels, block)
+    if level:
+        pool = grain.standard_normal((16, height, width), F32) * F32(noise)
+        pixels += pool[grain.integers(0, 16, count)]
+    return _quantised(pixels)
+
+
+def _soften(pixels: np.ndarray) -> None:
+    for axis in (2, 3):
+        view = np.moveaxis(pixels, axis, 0)
+        inner = (view[:-2] + view[2:]) * F32(0.25) + view[1:-1] * F32(0.5)
+        view[1:-1] = inner
+
+
+def _blocky(pixels: np.ndarray, block: int) -> None:
+    """Pull every block half way to its mean, as a codec short of bits does."""
+    planes, count, height, width = pixels.shape
+    view = pixels.reshape(planes, count, height // block, block, width // block, block)
+    mean = sum(view[:, :, :, i, :, j] for i in range(block) for j in range(block)) * F32(1 / block**2)
+    for i in range(block):
+        for j in range(block):
+            view[:, :, :, i, :, j] += F32(0.6) * (mean - view[:, :, :, i, :, j])
+
+
+def _quantised(pixels: np.ndarray) -> np.ndarray:
+    pixels *= F32(255)
+    pixels += F32(0.5)
+    np.clip(pixels, 0, 255, out=pixels)
+    return np.ascontiguousarray(pixels.transpose(1, 0, 2, 3), dtype=np.uint8)

@@ -1,0 +1,137 @@
+"""Ball: dropped, bounces by restitution until the bounces are too quick to count, is lifted and dropped again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from frieren.world.canvas import Canvas, Pose
+from frieren.world.kinds.matter import Task, apart, burst, contacts, material, spray, tinted, vivid
+from frieren.world.motion import GAP, HEAD, IN, OUT, SMOOTH, TAIL, glide, path, ring
+from frieren.world.script import Source
+
+
+def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+    """Drops at random times; between two contacts the height is a parabola, so its knots ease out and in by squares."""
+    top = rng.uniform(0.75, 1.15)
+    gravity = 8 * top / rng.uniform(0.55, 0.85) ** 2
+    bounce = rng.uniform(0.55, 0.9)
+    knots = [(-2.0, top * rng.uniform(0.5, 1), SMOOTH)]
+    times, speeds, places = [], [], []
+    now, x = -rng.uniform(0, 1.2), rng.uniform(-0.5, 0.5)
+    while now < task.seconds:
+        drop, flight = _drop(rng, now, top, gravity, bounce)
+        if task.mute:
+            drop = np.array([])
+        elif not _fits(drop, task, times):
+            now += rng.uniform(0.05, 0.2)
+            continue
+        height = float(gravity * flight**2 / 2)
+        knots.append((now, height, SMOOTH))
+        if task.mute:  # it comes down slowly, as on a string, and turns back before the ground
+            knots += [(now + flight * 2, rng.uniform(0.15, 0.4) * top, SMOOTH)]
+            now += flight * 2 + rng.uniform(0.5, 1.0)
+            continue
+        target = float(np.clip(x + rng.uniform(-0.6, 0.6), -0.6, 0.6))
+        _bounces(knots, drop, gravity)
+        times += list(drop)
+        speeds += [gravity * flight] + list(gravity * np.diff(drop) / 2)
+        places += list(np.linspace(x, target, len(drop)))
+        x = target
+        caught = drop[-1] + rng.uniform(0.02, 0.5)
+        knots.append((caught, 0.0, SMOOTH))
+        now = caught + rng.uniform(0.3, 0.9)
+    inside = np.array([i for i, t in enumerate(times) if HEAD < t < task.seconds - TAIL], int)
+    size = float(rng.uniform())
+    across = glide(times, places) if times else glide([0.0], [x])
+    made_of = material(task.kind, rng)
+    look = _look(size, made_of, looks) | {"height": path(knots), "across": across, "hits": np.array(places)[inside]}
+    strength = np.clip(0.3 + 0.7 * np.array(speeds) / np.sqrt(2 * gravity * top), 0.35, 1.0)
+    events = contacts(task, made_of, size, np.array(times)[inside], strength[inside], look["hits"], 0.5)
+    return Source(task.kind, size, events, look=look)
+
+
+def _drop(rng, now: float, top: float, gravity: float, bounce: float) -> tuple[np.ndarray, float]:
+    """Contact times of one drop that starts at `now`, and how long it fell before the first."""
+    flight = float(np.sqrt(2 * rng.uniform(0.55, 1.0) * top / gravity))
+    most, gaps, gap = int(rng.integers(1, 9)), [now + flight], 2 * flight * bounce
+    while gap > GAP and len(gaps) < most:
+        gaps.append(gap)
+        gap *= bounce * rng.uniform(0.93, 1.04)
+    return np.cumsum(gaps), flight
+
+
+def _fits(drop: np.ndarray, task: Task, times: list[float]) -> bool:
+    others = np.array([*task.taken, *times[-1:], -9.0])
+    edges = ((drop > -0.5) & (drop <= HEAD)) | ((drop >= task.seconds - TAIL) & (drop < task.seconds))
+    return bool(np.abs(drop[:, None] - others).min() >= GAP and not edges.any())
+
+
+def _bounces(knots: list, drop: np.ndarray, gravity: float) -> None:
+    knots.append((drop[0], 0.0, IN))
+    for start, stop in zip(drop[:-1], drop[1:], strict=True):
+        knots.append(((start + stop) / 2, gravity * (stop - start) ** 2 / 8, OUT))
+        knots.append((stop, 0.0, IN))
+
+
+def _look(size: float, made_of: str, rng: np.random.Generator) -> dict:
+    ground = vivid(rng)
+    return {
+        "radius": 0.22 + 0.14 * size,
+        "shape": str(rng.choice(["ball", "ball", "ball", "box", "egg"])),
+        "above": bool(rng.random() < 0.15),
+        "colour": apart(tinted(made_of, rng), ground, 0.3),
+        "mark": vivid(rng),
+        "ground": ground,
+        "floor": str(rng.choice(["plain", "plank", "line"])),
+        "stripe": float(rng.choice([0.0, rng.uniform(0.15, 0.3)])),
+        "spin": float(rng.uniform(-6, 6)),
+        "shade": float(rng.uniform(0.1, 0.6)),
+        "outline": float(rng.choice([0.0, 0.03, 0.045])),
+        "squash": float(rng.uniform(0.05, 0.35)),
+        "shadow": float(rng.uniform(0.0, 0.5)),
+        "spray": spray(rng),
+    }
+
+
+def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+    """Ground, shadow, ball, dust."""
+    look, brush = source.look, canvas.brush(pose)
+    hits = np.array([event.time for event in source.events])
+    power = np.array([event.strength for event in source.events])
+    height, x, radius = look["height"].at(times), look["across"].at(times), look["radius"]
+    flat = 1 - look["squash"] * np.minimum(ring(times, hits, power, 0.0, 0.05), 1)
+    style = {"shade": look["shade"], "outline": look["outline"]}
+    if look["above"]:
+        brush.box(0, 0.1, 1.1, 0.9, look["ground"], corner=0.1, stripe=0.3 if look["floor"] == "plank" else 0)
+        brush.ellipse(
+            x + 0.45 * height,
+            0.5 - radius + 0.25 * height,
+            radius,
+            radius * 0.9,
+            (0, 0, 0),
+            opacity=0.15 + look["shadow"],
+        )
+        radius = radius * (1 + 0.5 * height)
+        y = 0.5 - look["radius"] - 0.45 * height
+    else:
+        if look["floor"] == "line":
+            brush.box(0, 0.54, 1.4, 0.04, look["ground"])
+        elif look["floor"] == "plank":
+            brush.box(0, 0.64, 1.1, 0.14, look["ground"], corner=0.03, stripe=0.3, **style)
+        else:
+            brush.box(0, 2.0, 4.0, 1.5, look["ground"])
+        spread = radius * (1 + 0.3 * height)
+        brush.ellipse(x, 0.52, spread, spread * 0.25, (0, 0, 0), opacity=look["shadow"] / (1 + 2 * height))
+        y = 0.5 - radius * flat - height
+    turn = look["spin"] * x
+    shape = look["shape"]
+    if shape == "box":
+        brush.box(
+            x, y, radius * 0.85 / flat, radius * flat, look["colour"], corner=0.05, stripe=look["stripe"], **style
+        )
+    else:
+        wide = radius * (1.2 if shape == "egg" else 1.0) / flat
+        brush.ellipse(x, y, wide, radius * flat, look["colour"], stripe=look["stripe"], **style)
+        mark = 0.55 * radius
+        brush.disc(x + mark * np.cos(turn), y + mark * np.sin(turn) * flat, 0.3 * radius, look["mark"], opacity=0.8)
+    burst(brush, look["spray"], times, hits, power, look["hits"], 0.5)

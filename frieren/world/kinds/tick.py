@@ -1,0 +1,119 @@
+"""Clock: a hand that jumps, or a pendulum that turns back at each tick; regular, irregular or stuck for a while."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from frieren.world.canvas import Canvas, Pose
+from frieren.world.kinds.matter import Task, apart, contacts, material, tinted, vivid
+from frieren.world.motion import GAP, HEAD, OUT, SMOOTH, TAIL, path, rhythm, ring, spaced
+from frieren.world.script import Source
+
+
+def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+    """Ticks: a steady beat with a little jitter, in stretches of their own tempo, or a rhythm without any."""
+    size = float(rng.uniform())
+    times = rhythm(rng, task.seconds, task.taken) if rng.random() < 0.35 else _beat(rng, task)
+    if task.mute:
+        times = times[:0]
+    strengths = np.clip(rng.uniform(0.45, 0.9) + 0.12 * rng.uniform(-1, 1) * (-1.0) ** np.arange(len(times)), 0.35, 1)
+    look = _look(looks)
+    look["path"], spots = _motion(rng, times, look, task)
+    made_of = material(task.kind, rng)
+    return Source(task.kind, size, contacts(task, made_of, size, times, strengths, spots[0], spots[1]), look=look)
+
+
+def _beat(rng: np.random.Generator, task: Task) -> np.ndarray:
+    times, now = [], -rng.uniform(0, 1.0)
+    while now < task.seconds:
+        period, jitter = rng.uniform(0.32, 1.0), rng.choice([0.01, 0.06])
+        for _ in range(int(rng.integers(3, 12))):
+            now += max(GAP, period * (1 + jitter * rng.normal()))
+            times.append(now)
+        now += rng.uniform(0.2, 1.3) if rng.random() < 0.5 else 0.0
+    return spaced([t for t in times if HEAD < t < task.seconds - TAIL], task.taken)
+
+
+def _look(rng: np.random.Generator) -> dict:
+    face, case = vivid(rng), vivid(rng)
+    return {
+        "shape": str(rng.choice(["hand", "hand", "pendulum", "metronome", "flip"])),
+        "face": apart(face, case, 0.15),
+        "case": case,
+        "hand": apart(vivid(rng), face, 0.4),
+        "bob": apart(tinted("metal", rng), case, 0.3),
+        "step": float(rng.uniform(0.35, 1.1) * rng.choice([-1, 1, 1])),
+        "quick": float(rng.uniform(0.06, 0.12)),
+        "thick": float(rng.uniform(0.05, 0.11)),
+        "marks": int(rng.choice([0, 4, 12])),
+        "square": bool(rng.random() < 0.3),
+        "swing": float(rng.uniform(0.35, 0.7)),
+        "shade": float(rng.uniform(0, 0.4)),
+        "outline": float(rng.choice([0.0, 0.04])),
+        "shake": float(rng.uniform(0, 0.05)),
+        "counter": bool(rng.random() < 0.5),
+    }
+
+
+def _motion(rng, times: np.ndarray, look: dict, task: Task):
+    """Angle over time, and where on the face the ticks are."""
+    if look["shape"] in ("hand", "flip"):
+        angle = float(rng.uniform(0, 2 * np.pi))
+        knots = [(-1.0, angle, SMOOTH)]
+        if task.mute:  # a hand that creeps
+            return path([(-1.0, angle, SMOOTH), (task.seconds + 1, angle + rng.uniform(2, 6), SMOOTH)], 1.0), (0.0, 0.0)
+        for time in times:
+            knots += [(time, angle, SMOOTH), (time + look["quick"], angle + look["step"], OUT)]
+            angle += look["step"]
+        return path(knots, 2.0), (0.0, 0.0)
+    swing, side = look["swing"], 1.0
+    if task.mute:  # a pendulum on a string, which touches nothing
+        times = np.cumsum(np.full(40, rng.uniform(0.4, 0.9))) - 1.0
+    knots = [(-1.5, -swing * 0.3, SMOOTH)]
+    for time in times:  # it turns back at the tick, and waits at the other side when the works are stuck
+        if time - knots[-1][0] > 1.1:
+            knots.append((time - rng.uniform(0.5, 0.9), knots[-1][1], SMOOTH))
+        knots.append((time, side * swing, SMOOTH))
+        side = -side
+    last = knots[-1]
+    knots.append((last[0] + 0.6, -last[1] * 0.3, SMOOTH))
+    where = np.array([knot[1] for knot in knots[1:-1] if knot[0] in set(times)]) if len(times) else np.zeros(0)
+    sign = 1.0 if look["shape"] == "pendulum" else -1.0
+    return path(knots), ((0.0, 0.0) if task.mute else (np.sin(where) * 1.0, sign * 0.6 + 0 * where))
+
+
+def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+    """The case, the face and what moves."""
+    look, brush = source.look, canvas.brush(pose)
+    hits, power = np.array([e.time for e in source.events]), np.array([e.strength for e in source.events])
+    shake = look["shake"] * ring(times, hits, power, 9.0, 0.07)
+    angle, style = look["path"].at(times), {"shade": look["shade"], "outline": look["outline"]}
+    thick = look["thick"]
+    if look["shape"] in ("hand", "flip"):
+        if look["square"]:
+            brush.box(shake, 0, 0.95, 0.95, look["case"], corner=0.1, **style)
+        else:
+            brush.disc(shake, 0, 0.97, look["case"], **style)
+        brush.disc(shake, 0, 0.82, look["face"])
+        for mark in range(look["marks"]):
+            turn = 2 * np.pi * mark / look["marks"]
+            brush.disc(0.7 * np.cos(turn), 0.7 * np.sin(turn), 0.05, look["case"])
+        x, y = np.cos(angle), np.sin(angle)
+        if look["shape"] == "flip":  # a cam with two lobes in place of a thin hand
+            brush.ellipse(shake, 0, 0.7, 0.22, look["hand"], angle=angle, stripe=0.0, **style)
+            brush.disc(shake + 0.5 * x, 0.5 * y, 0.12, look["bob"])
+            return
+        back = 0.2 if look["counter"] else 0.0
+        brush.stick(shake - back * x, -back * y, shake + 0.72 * x, 0.72 * y, thick, look["hand"])
+        brush.disc(shake, 0, 0.1, look["hand"], **style)
+        return
+    x, y = np.sin(angle), np.cos(angle)
+    if look["shape"] == "pendulum":
+        brush.box(shake, -0.75, 0.45, 0.35, look["case"], corner=0.08, **style)
+        brush.disc(shake, -0.75, 0.24, look["face"])
+        brush.stick(0, -0.5, 1.25 * x, -0.5 + 1.25 * y, thick * 0.7, look["hand"])
+        brush.disc(1.25 * x, -0.5 + 1.25 * y, 0.2 + thick, look["bob"], **style)
+    else:
+        brush.stick(shake, 0.0, shake, 0.7, 0.5, look["case"], **style)
+        brush.stick(0, 0.7, 1.4 * x, 0.7 - 1.4 * y, thick * 0.8, look["hand"])
+        brush.box(0.9 * x, 0.7 - 0.9 * y, 0.16, 0.13, look["bob"], angle=angle, **style)

@@ -1,0 +1,164 @@
+"""Rain and wind: streaks whose density swells in showers; tree, grass or flag that bend in gusts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from frieren.world.canvas import Canvas, Pose
+from frieren.world.kinds.matter import Task, material, tinted, vivid
+from frieren.world.motion import swells
+from frieren.world.script import Activity, Source
+
+GRID = 50.0  # points per second of an activity
+
+
+def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+    """Loudness swells and calms; the rate is drops per second for rain and the gust itself for wind."""
+    grid = np.arange(round(task.seconds * GRID) + 1) / GRID
+    level = swells(rng, grid, calm=0.3 if task.kind == "rain" else 0.35)
+    size = float(rng.uniform())
+    made_of = material(task.kind, rng)
+    rate = 20 + 380 * level if task.kind == "rain" else level
+    loud = np.where(level > 0.02, 0.1 + 0.9 * level, 0.0) if task.kind == "rain" else level
+    loud *= rng.uniform(0.5, 1.0)
+    activity = None if task.mute else Activity(task.kind, made_of, grid, loud, rate * (level > 0.02))
+    look = (_rain_look if task.kind == "rain" else _wind_look)(looks) | {"grid": grid, "level": level}
+    return Source(task.kind, size, (), activity, look)
+
+
+def _rain_look(rng: np.random.Generator) -> dict:
+    count = 40
+    return {
+        "x": rng.uniform(-1.7, 1.7, count),
+        "phase": rng.uniform(0, 1, count),
+        "over": (np.arange(count) + 0.5) / count,
+        "speed": rng.uniform(1.2, 2.6),
+        "slant": rng.uniform(-0.35, 0.35),
+        "long": rng.uniform(0.15, 0.5),
+        "thick": rng.uniform(0.018, 0.04),
+        "colour": np.ones(3) * rng.uniform(0.6, 1.0) if rng.random() < 0.7 else vivid(rng),
+        "opacity": rng.uniform(0.5, 0.95),
+        "ground": rng.uniform(0.4, 0.9),
+        "soil": vivid(rng) * 0.7,
+        "pool": bool(rng.random() < 0.7),
+    }
+
+
+def _wind_look(rng: np.random.Generator) -> dict:
+    leaves = tinted("leaves", rng)
+    return {
+        "shape": str(rng.choice(["tree", "grass", "flag"])),
+        "leaves": leaves,
+        "trunk": tinted("wood", rng) * 0.7,
+        "ground": vivid(rng) * 0.8,
+        "lean": rng.uniform(0.3, 0.6),
+        "flutter": rng.uniform(0.1, 0.3),
+        "hz": rng.uniform(1.5, 3.5),
+        "phase": rng.uniform(0, 6, 16),
+        "crown": rng.uniform(0.28, 0.45),
+        "spots": rng.uniform(-1, 1, (5, 2)),
+        "tall": rng.uniform(0.6, 1.1, 16),
+        "shade": rng.uniform(0.1, 0.5),
+        "second": vivid(rng),
+    }
+
+
+def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+    """Rain over the whole picture; a plant or a flag at its pose."""
+    level = np.interp(times, source.look["grid"], source.look["level"])
+    if source.kind == "rain":
+        _rain(canvas, pose, source.look, level, times)
+    else:
+        _sway(canvas, pose, source.look, level, times)
+
+
+def _rain(canvas: Canvas, pose: Pose, look: dict, level, times) -> None:
+    brush = canvas.brush(Pose(0.5, 0.5, 0.4, pose.tilt * 0.3, pose.mirror))
+    ground = look["ground"]
+    if look["pool"]:
+        brush.box(0, ground + 1.2, 4, 1.3, look["soil"], opacity=0.8)
+    fall = look["phase"][None] + look["speed"] * times[:, None]
+    turn = np.floor(fall)
+    frames, lane = np.nonzero(level[:, None] > look["over"][None])
+    s, turn = fall[frames, lane] - turn[frames, lane], turn[frames, lane]
+    x = np.mod(look["x"][lane] + 1.7 + turn * 0.77, 3.4) - 1.7
+    y = -1.4 + 2.8 * s
+    style = {"opacity": look["opacity"], "frames": frames}
+    brush.stick(
+        x + look["slant"] * y,
+        y,
+        x + look["slant"] * (y - look["long"]),
+        y - look["long"],
+        look["thick"],
+        look["colour"],
+        **style,
+    )
+    if look["pool"]:  # rings where earlier drops have met the ground
+        near = ground + 0.05 + 0.5 * look["phase"][lane]
+        brush.ellipse(
+            x * 0.9,
+            near,
+            0.02 + 0.2 * s,
+            0.01 + 0.06 * s,
+            look["colour"],
+            hollow=0.015,
+            opacity=(1 - s) * look["opacity"],
+            frames=frames,
+        )
+
+
+def _sway(canvas: Canvas, pose: Pose, look: dict, level, times) -> None:
+    brush = canvas.brush(Pose(pose.x, pose.y, pose.scale, 0.2 * pose.tilt, pose.mirror))
+    wave = lambda k: level * np.sin(2 * np.pi * look["hz"] * times + look["phase"][k])  # noqa: E731
+    bend = look["lean"] * level + look["flutter"] * wave(0)
+    if look["shape"] != "flag":
+        brush.ellipse(0, 1.0, 1.6, 0.25, look["ground"])
+    if look["shape"] == "tree":
+        x, y = 0.8 * np.sin(bend), 0.9 - 1.0 * np.cos(bend * 0.7)
+        brush.stick(0, 0.95, x * 0.4, y * 0.5 + 0.45, 0.1, look["trunk"], shade=look["shade"])
+        brush.stick(x * 0.4, y * 0.5 + 0.45, x, y, 0.07, look["trunk"])
+        for k, (u, v) in enumerate(look["spots"]):
+            shift = look["flutter"] * 0.6 * wave(k + 1) + 0.25 * bend
+            tone = look["leaves"] * (0.75 + 0.1 * k)
+            brush.disc(
+                x + shift + 0.38 * u, y - 0.15 + 0.3 * v, look["crown"], np.clip(tone, 0, 1), shade=look["shade"]
+            )
+    elif look["shape"] == "grass":
+        count = len(look["tall"])
+        foot = np.linspace(-1.1, 1.1, count)
+        angle = bend[:, None] * 1.3 + look["flutter"] * level[:, None] * np.sin(
+            2 * np.pi * look["hz"] * times[:, None] - 2 * foot + look["phase"]
+        )
+        frames = np.repeat(np.arange(len(times)), count)
+        foot, tall = np.tile(foot, len(times)), np.tile(look["tall"], len(times))
+        angle = angle.ravel()
+        mx, my = foot + 0.5 * tall * np.sin(angle * 0.5), 0.95 - 0.5 * tall * np.cos(angle * 0.5)
+        tone = np.clip(look["leaves"], 0, 1)
+        brush.stick(foot, 0.95, mx, my, 0.06, tone * 0.8, frames=frames)
+        brush.stick(
+            mx,
+            my,
+            mx + 0.6 * tall * np.sin(angle * 1.3),
+            my - 0.6 * tall * np.cos(angle * 1.3),
+            0.05,
+            tone,
+            frames=frames,
+        )
+    else:
+        brush.box(-0.95, 0.1, 0.06, 1.1, look["trunk"])
+        droop = 1 - np.clip(level * 1.6, 0, 1)
+        x, y = np.full(len(times), -0.88), np.full(len(times), -0.55)
+        for k in range(7):
+            turn = 1.3 * droop + (0.2 + look["flutter"] * 2) * level * np.sin(2 * np.pi * look["hz"] * times - k * 0.9)
+            step = 0.26
+            nx, ny = x + step * np.cos(turn), y + step * np.sin(turn)
+            brush.box(
+                (x + nx) / 2,
+                (y + ny) / 2,
+                step * 0.62,
+                0.42,
+                look["leaves"] if k % 2 else look["second"],
+                angle=turn * 0.6,
+                shade=look["shade"],
+            )
+            x, y = nx, ny

@@ -1,0 +1,174 @@
+"""The rules of the house, checked: floors, names, docstrings, prints, the public face, and what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import frieren
+
+HOUSE = Path(frieren.__file__).parent
+FILES = sorted(HOUSE.rglob("*.py"))
+
+# A room imports from lower floors and, inside a folder, from its folder-mates. Rooms of one floor are strangers.
+FLOORS = {
+    0: "clock frames errors",
+    1: "nets flow solver windows",
+    2: "weights official world picture sounds",
+    3: "video features latent mel wave loudness",
+    4: "pipeline",
+    5: "training baselines evaluation",
+    6: "apps",
+}
+FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
+# Names that say nothing about what a file yields.
+EMPTY_NAMES = {"utils", "util", "common", "helpers", "misc", "base", "core", "manager", "tools", "v2"}
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(HOUSE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    """The file or folder at the top level of the package that `path` belongs to."""
+    return path.relative_to(HOUSE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Top-level rooms that a file imports, wherever in the file; imports for type checkers are not imports."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for other in node.orelse:
+                yield from imported(other)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("frieren."))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            parts = (node.module or "").split(".")
+            if parts == ["frieren"]:
+                yield from (public_room(alias.name) for alias in node.names)
+            elif parts[0] == "frieren":
+                yield parts[1]
+        else:
+            yield from imported(node)
+
+
+def public_room(name: str) -> str:
+    """The room that `from frieren import name` reaches into."""
+    if name in FLOOR_OF:
+        return name
+    module = frieren._LAZY[name][0] if name in frieren._LAZY else getattr(frieren, name).__module__
+    return module.split(".")[1]
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def strangers(path: Path) -> list[str]:
+    """Rooms that `path` imports and may not."""
+    room = room_of(path)
+    return sorted({other for other in imported(parse(path)) if other != room and FLOOR_OF[other] >= FLOOR_OF[room]})
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(path) for path in FILES} - {"__init__"}
+    assert rooms <= FLOOR_OF.keys(), f"no floor for {sorted(rooms - FLOOR_OF.keys())}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) != "__init__"], ids=name_of)
+def test_imports_only_go_down(path: Path) -> None:
+    assert not strangers(path), f"{name_of(path)} on floor {FLOOR_OF[room_of(path)]} imports {strangers(path)}"
+
+
+def test_the_floor_check_sees_every_import() -> None:
+    source = "def f():\n    import frieren.pipeline\n    from frieren.video import read\n"
+    source += "    from frieren import load, clock\n"
+    assert sorted(imported(ast.parse(source))) == ["clock", "pipeline", "pipeline", "video"]
+    guarded = "if TYPE_CHECKING:\n    from frieren.apps import cli\n"
+    assert not list(imported(ast.parse(guarded)))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_keeps_the_rules(path: Path) -> None:
+    tree = parse(path)
+    assert ast.get_docstring(tree), "a docstring opens every file"
+    assert path.stem not in EMPTY_NAMES, "a file is named for what it yields"
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST_FILE, f"{lines} lines: this wants to be two rooms with two names"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno}: bare except"
+        if isinstance(node, ast.FunctionDef) and node.name != "generate":  # a signature of seventeen options
+            length = node.end_lineno - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and room_of(path) != "apps":
+            assert node.func.id != "print", f"line {node.lineno}: only apps print"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) in FLOORS[0].split()], ids=name_of)
+def test_plain_data_types_do_not_import_torch(path: Path) -> None:
+    names = {alias.name for node in parse(path).body if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in parse(path).body if isinstance(node, ast.ImportFrom)}
+    assert not {name for name in names if name.split(".")[0] in ("torch", "numpy")}
+
+
+def test_public_names_are_sorted_and_all_there() -> None:
+    assert frieren.__all__ == sorted(frieren.__all__)
+    assert len(set(frieren.__all__)) == len(frieren.__all__)
+    for name in frieren.__all__:
+        assert getattr(frieren, name) is not None
+    eager = {name for name, value in vars(frieren).items() if getattr(value, "__module__", "").startswith("frieren.")}
+    assert {name for name in eager | frieren._LAZY.keys() if not name.startswith("_")} == set(frieren.__all__)
+
+
+def test_an_unknown_public_name_is_an_error_that_helps() -> None:
+    with pytest.raises(AttributeError, match="read_frames"):
+        frieren.nonsense  # noqa: B018
+
+
+def fresh(code: str) -> str:
+    """What a new Python prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+HEAVY = "{'torch', 'numpy', 'av', 'soundfile', 'soxr', 'librosa', 'scipy', 'huggingface_hub', 'matplotlib'}"
+
+
+def test_import_frieren_costs_nothing_heavy() -> None:
+    assert fresh(f"import frieren, sys; print({HEAVY} & set(sys.modules))").strip() == "set()"
+
+
+def test_help_costs_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom frieren.apps.cli import main\n"
+        "for verb in ([], ['generate'], ['world', 'render'], ['train'], ['doctor']):\n"
+        "    try:\n        main([*verb, '--help'])\n    except SystemExit as end:\n        assert end.code == 0\n"
+        f"print({HEAVY} & set(sys.modules))"
+    )
+    assert fresh(code).splitlines()[-1] == "set()"
+
+
+def test_import_frieren_needs_no_extras() -> None:
+    """The whole generating half imports without the packages of the extras."""
+    code = (
+        "import sys\n"
+        "for name in ('librosa', 'scipy', 'mir_eval', 'matplotlib', 'pyloudnorm', 'hypothesis'):\n"
+        "    sys.modules[name] = None\n"
+        "import frieren, frieren.pipeline, frieren.video, frieren.world, frieren.official\n"
+        "frieren.load('tiny')\nprint('fine')"
+    )
+    assert fresh(code).strip() == "fine"
+
+
+def test_every_pin_is_exact_and_names_no_build() -> None:
+    text = (HOUSE.parent / "constraints.txt").read_text(encoding="utf-8")
+    pins = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(line.count("==") == 1 and "+" not in line and "/" not in line for line in pins)
+    assert "torch==2.13.0" in pins

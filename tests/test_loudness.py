@@ -1,0 +1,83 @@
+"""frieren.loudness against the standard's own calibration and against pyloudnorm."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from frieren import loudness
+
+
+def tone(level: float, seconds: float, rate: int, frequency: float = 997.0, phase: float = 0.0) -> np.ndarray:
+    """A sine of `level` dBFS (peak)."""
+    return 10 ** (level / 20) * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate + phase)
+
+
+def bursts(seconds: float, rate: int, seed: int) -> np.ndarray:
+    """Noise with most of its energy below 4 kHz, and pauses, so that the gates have work."""
+    wave = np.convolve(np.random.default_rng(seed).standard_normal(round(seconds * rate)), np.ones(6) / 6, "same")
+    return 0.2 * wave * (np.sin(2 * np.pi * 0.3 * np.arange(len(wave)) / rate) > -0.5)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_the_standards_calibration(rate):
+    # BS.1770: a 997 Hz sine of 0 dBFS in one channel measures -3.01 LUFS.
+    assert loudness.integrated(tone(-20, 3, rate), rate) == pytest.approx(-23.01, abs=0.05)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_against_pyloudnorm(rate, seed):
+    pyloudnorm = pytest.importorskip("pyloudnorm")
+    wave = bursts(8, rate, seed)
+    expected = pyloudnorm.Meter(rate).integrated_loudness(wave)
+    assert loudness.integrated(torch.from_numpy(wave), rate) == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.39, 0.4, 0.41])
+def test_short_waves_have_a_loudness(seconds):
+    assert loudness.integrated(tone(-20, seconds, 16_000), 16_000) == pytest.approx(-23.0, abs=0.3)
+
+
+def test_silence_is_left_alone():
+    wave = np.zeros(16_000, np.float32)
+    assert loudness.integrated(wave, 16_000) == -math.inf and loudness.true_peak(wave, 16_000) == -math.inf
+    same, gain = loudness.normalise(wave, 16_000)
+    assert same is wave and gain == 0.0
+
+
+def test_long_waves_go_through_in_pieces():
+    wave = np.concatenate([tone(-30, 13, 16_000), tone(-20, 13, 16_000)])
+    # Energies average; the quiet half lies 7.4 LU below the mean, inside the relative gate of 10 LU.
+    expected = 10 * math.log10((10**-2.301 + 10**-3.301) / 2)
+    assert loudness.integrated(wave, 16_000) == pytest.approx(expected, abs=0.1)
+
+
+def test_the_peak_between_the_samples():
+    # A quarter of the rate, half a sample off: the samples stay 3.01 dB below the sine's crest (EBU 3341 case 15).
+    wave = tone(-6, 1, 48_000, 12_000, math.pi / 4) * np.hanning(48_000)
+    assert 20 * math.log10(np.abs(wave).max()) == pytest.approx(-9.01, abs=0.02)
+    assert loudness.true_peak(wave, 48_000) == pytest.approx(-6.0, abs=0.1)
+
+
+def test_the_target_is_reached():
+    for level in (-24, -10, -3, 6):
+        wave, gain = loudness.normalise(bursts(4, 16_000, 0) * 10 ** (level / 20), 16_000)
+        reached = loudness.integrated(wave, 16_000)
+        assert gain <= 12.0 and loudness.true_peak(wave, 16_000) <= -1.0 + 1e-3
+        assert reached == pytest.approx(-20, abs=0.05) or (gain == pytest.approx(12.0) and reached < -20)
+
+
+def test_the_peak_limits_the_gain():
+    wave = tone(-40, 4, 16_000)
+    wave[8000] = 0.8
+    loud, gain = loudness.normalise(wave, 16_000)
+    assert gain < 1.0 and loudness.true_peak(loud, 16_000) == pytest.approx(-1.0, abs=0.01)
+
+
+def test_below_the_floor_untouched_and_kinds_kept():
+    quiet = torch.from_numpy(tone(-55, 2, 16_000)).float()
+    assert loudness.normalise(quiet, 16_000)[0] is quiet
+    louder, gain = loudness.normalise(quiet * 10 ** (13 / 20), 16_000)
+    assert isinstance(louder, torch.Tensor) and louder.dtype == torch.float32 and gain == pytest.approx(12.0)

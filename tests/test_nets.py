@@ -1,0 +1,275 @@
+"""The networks at small sizes: shapes, what they see of their input, gradients, and what they refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
+from frieren.nets.bigvgan import Activation, BigVGAN, BigVGANConfig, low_pass
+from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, SpectrogramConfig, VideoTower
+from frieren.nets.field import FieldConfig, VectorField, column_frames, regulate, repeat_index
+
+VIDEO = CAVPConfig(
+    width=4, blocks=(1, 2), expansion=2, stem_kernel=(3, 5, 5), temporal_kernels=(3, 3), embed=8, image_size=16
+)
+AUTOENCODER = AutoencoderConfig(bins=8, width=8, latent=4, groups=4)
+FIELD = FieldConfig(
+    latent=4, features=8, context=12, width=16, depth=2, heads=2, ffn_mult=2, positions=65, time_features=8,
+    block_groups=4, output_groups=2,
+)  # fmt: skip
+VOCODER = BigVGANConfig(bins=8, width=16, rates=(4, 2), kernels=(8, 4), resblock_kernels=(3, 5), dilations=(1, 3))
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def shaken(net: torch.nn.Module) -> torch.nn.Module:
+    """No parameter at a value that hides a mistake (the zero of a block's output, the one of a norm)."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return net.eval()
+
+
+def reach(output: torch.Tensor, inputs: torch.Tensor, centre: int) -> tuple[int, int]:
+    """First and last position on the last axis of `inputs` that the number `output` depends on, from `centre`."""
+    (gradient,) = torch.autograd.grad(output, inputs)
+    touched = gradient.abs().amax(dim=tuple(range(gradient.ndim - 1))).nonzero()
+    return int(touched.min()) - centre, int(touched.max()) - centre
+
+
+# Video tower
+
+
+def test_video_tower_shapes() -> None:
+    for change in ({}, {"stem_pool": False}, {"stem_kernel": (1, 7, 7), "temporal_kernels": (1, 3)}):
+        features = VideoTower(dataclasses.replace(VIDEO, **change))(torch.rand(2, 5, 3, 16, 16))
+        assert features.shape == (2, 5, 8)
+        torch.testing.assert_close(features.norm(dim=-1), torch.ones(2, 5))
+
+
+def test_receptive_frames_of_the_published_tower() -> None:
+    assert CAVPConfig().receptive_frames == 9
+
+
+def test_receptive_frames_are_what_gradients_say() -> None:
+    tower = shaken(VideoTower(VIDEO)).double()
+    images = torch.rand(1, 21, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    output = tower(images)[0, 10, 0]
+    (gradient,) = torch.autograd.grad(output, images)
+    touched = gradient.abs().amax(dim=(0, 2, 3, 4)).nonzero().flatten()
+    assert tower.receptive_frames == 4
+    assert (touched.min().item(), touched.max().item()) == (6, 14)
+
+
+def test_video_tower_in_chunks_with_context() -> None:
+    tower = shaken(VideoTower(VIDEO))
+    images, context = torch.rand(1, 24, 3, 16, 16), tower.receptive_frames
+    whole, part = tower(images), tower(images[:, 8 - context : 16 + context])
+    torch.testing.assert_close(part[:, context:-context], whole[:, 8:16], rtol=0, atol=1e-5)
+    # and without context the chunk's ends do differ
+    assert (tower(images[:, 8:16]) - whole[:, 8:16])[:, 0].abs().max() > 1e-4
+
+
+def test_both_towers() -> None:
+    cavp = CAVP(CAVPPairConfig(VIDEO, SpectrogramConfig(bins=32, widths=(2, 2, 4, 4, 8, 8), embed=8)))
+    video, audio = cavp(torch.rand(2, 4, 3, 16, 16), torch.rand(2, 32, 64))
+    assert video.shape == audio.shape == (2, 4, 8)
+    torch.testing.assert_close(audio.norm(dim=-1), torch.ones(2, 4))
+
+
+def test_video_config_refuses() -> None:
+    with pytest.raises(ValueError, match="temporal_kernels"):
+        CAVPConfig(blocks=(1, 1))
+    with pytest.raises(ValueError, match="odd"):
+        CAVPConfig(stem_kernel=(2, 5, 5))
+
+
+# Mel autoencoder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"multipliers": (1,), "downsample_levels": ()},
+        {"downsample_levels": (0, 1)},
+        {"attention": False, "blocks": 1},
+    ],
+)
+def test_autoencoder_shapes(change: dict) -> None:
+    config = dataclasses.replace(AUTOENCODER, **change)
+    autoencoder = MelAutoencoder(config)
+    mean, logvar = autoencoder.encode(torch.randn(2, 8, 24))
+    assert mean.shape == logvar.shape == (2, 4, 24 // config.stride)
+    assert autoencoder.decode(mean).shape == (2, 8, 24)
+
+
+def test_autoencoder_refuses_half_a_column() -> None:
+    with pytest.raises(ValueError, match="25 columns.*multiple of 2"):
+        MelAutoencoder(AUTOENCODER).encode(torch.randn(1, 8, 25))
+    with pytest.raises(ValueError, match="downsample_levels"):
+        AutoencoderConfig(downsample_levels=(2,))
+
+
+def test_log_variance_is_clamped() -> None:
+    autoencoder = MelAutoencoder(AUTOENCODER)
+    with torch.no_grad():
+        autoencoder.to_posterior.bias.fill_(1e3)
+    assert autoencoder.encode(torch.randn(1, 8, 4))[1].max() == 20
+
+
+# Vector field
+
+
+def test_field_shapes_and_start() -> None:
+    field = VectorField(FIELD)
+    c = field.condition(torch.randn(2, 3, 8))
+    assert c.shape == (2, 24, 8)
+    v = field(torch.randn(2, 4, 24), torch.tensor([0.0, 1.0]), c)
+    assert v.shape == (2, 4, 24)
+    assert v.abs().max() > 0  # only the blocks' outputs start at zero
+    assert all(block.conv_out.weight.abs().max() == 0 for block in field.blocks)
+
+
+def test_null_condition_is_that_of_zero_features() -> None:
+    field = shaken(VectorField(FIELD))
+    c = field.condition(torch.zeros(2, 3, 8))
+    torch.testing.assert_close(field.null_condition(c), c)
+
+
+def test_time_is_rounded_down_or_not() -> None:
+    x, t = torch.randn(1, 4, 16), torch.tensor([0.1234])
+    for steps, same in ((1000, True), (None, False)):
+        field = shaken(VectorField(dataclasses.replace(FIELD, time_steps=steps)))
+        c = field.condition(torch.randn(1, 2, 8))
+        assert torch.equal(field(x, t, c), field(x, torch.tensor([0.12301]), c)) is same
+
+
+def test_time_embedding_by_hand() -> None:
+    embedding = VectorField(FIELD).embed_time
+    embedding.hidden, embedding.out = torch.nn.Identity(), torch.nn.Identity()
+    embedding.hidden.weight = torch.zeros(())
+    frequencies = 10_000.0 ** -(torch.arange(4) / 4)
+    expected = F.silu(torch.cat([(70 * frequencies).cos(), (70 * frequencies).sin()]))
+    torch.testing.assert_close(embedding(torch.tensor([70.0]))[0], expected)
+
+
+def test_gradient_checkpointing_changes_nothing() -> None:
+    x, t, features = torch.randn(2, 4, 16), torch.rand(2), torch.randn(2, 2, 8)
+    gradients = []
+    for on in (False, True):
+        torch.manual_seed(1)
+        field = shaken(VectorField(dataclasses.replace(FIELD, gradient_checkpointing=on))).train()
+        field(x, t, field.condition(features)).square().sum().backward()
+        gradients.append([parameter.grad for parameter in field.parameters()])
+    torch.testing.assert_close(*gradients)
+
+
+def test_field_refuses() -> None:
+    field = VectorField(dataclasses.replace(FIELD, regulator="time"))
+    with pytest.raises(ValueError, match="column_frames"):
+        field.condition(torch.randn(1, 2, 8))
+    with pytest.raises(ValueError, match="65 latent columns, at most 64"):
+        field(torch.randn(1, 4, 65), torch.zeros(1), torch.zeros(1, 65, 8))
+    with pytest.raises(ValueError, match="'nearest'"):
+        FieldConfig(regulator="nearest")
+    with pytest.raises(ValueError, match="heads"):
+        FieldConfig(heads=7)
+
+
+def test_a_column_gets_the_frame_on_screen() -> None:
+    frames, columns = torch.tensor([0.1, 0.5, 0.6]), torch.tensor([0.0, 0.1, 0.49, 0.5, 0.55, 0.6, 9.0])
+    assert column_frames(frames, columns).tolist() == [0, 0, 0, 1, 1, 2, 2]
+    both = column_frames(torch.stack([frames, frames + 0.05]), torch.stack([columns, columns]))
+    assert both.tolist() == [[0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1, 2]]
+
+
+def test_repeat_index() -> None:
+    assert repeat_index(7, 3).tolist() == [0, 0, 0, 1, 1, 1, 2]
+    assert repeat_index(7, 3, frames=2).tolist() == [0, 0, 0, 1, 1, 1, 1]
+
+
+def test_regulate_is_nearest_repetition() -> None:
+    x = torch.randn(2, 4, 3)
+    expected = F.interpolate(x.mT, scale_factor=8, mode="nearest").mT
+    assert torch.equal(regulate(x, repeat_index(32, 8)), expected)
+    assert torch.equal(regulate(x, repeat_index(32, 8).expand(2, -1)), expected)
+
+
+def test_condition_by_index_is_condition_by_repetition() -> None:
+    field = shaken(VectorField(FIELD))
+    features = torch.randn(2, 3, 8)
+    torch.testing.assert_close(field.condition(features, repeat_index(24, 8)), field.condition(features))
+    per_item = torch.stack([repeat_index(10, 8), repeat_index(10, 4)])
+    c = field.condition(features, per_item)
+    torch.testing.assert_close(c[1], field.condition(features[1:], per_item[1])[0])
+
+
+# Vocoder
+
+
+def test_vocoder_shapes() -> None:
+    wave = BigVGAN(VOCODER)(torch.randn(2, 8, 5))
+    assert wave.shape == (2, 5 * VOCODER.hop)
+    assert BigVGANConfig().hop == 256
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"rates": (3, 2), "kernels": (5, 2)}, {"width": 8, "rates": (8,), "kernels": (16,)}]
+)
+def test_vocoder_context_covers_what_gradients_say(change: dict) -> None:
+    config = dataclasses.replace(VOCODER, **change)
+    vocoder = shaken(BigVGAN(config)).double()
+    centre = config.context + 4
+    mel = torch.randn(1, 8, 2 * centre + 1, dtype=torch.float64, requires_grad=True)
+    wave = vocoder(mel)[0, centre * config.hop : (centre + 1) * config.hop]
+    first, last = reach(wave.square().sum(), mel, centre)
+    assert -config.context <= first <= 1 - config.context  # never too small, hardly too large
+    assert config.context - 1 <= last <= config.context
+
+
+def test_vocoder_in_chunks_with_context() -> None:
+    vocoder, context, hop = shaken(BigVGAN(VOCODER)), VOCODER.context, VOCODER.hop
+    mel = torch.randn(1, 8, 3 * context + 20)
+    whole = vocoder(mel)
+    part = vocoder(mel[..., : 2 * context + 10])[:, context * hop : -context * hop]
+    torch.testing.assert_close(part, whole[:, context * hop : (context + 10) * hop], rtol=0, atol=1e-5)
+
+
+def test_activation_sample_by_sample() -> None:
+    """Zeros between the samples, filter, nonlinearity, filter, every second sample (paper section 4.7)."""
+    activation = shaken(Activation(3)).double()
+    x, taps = torch.randn(1, 3, 11, dtype=torch.float64), low_pass().numpy()
+    expected = []
+    for channel, alpha, beta in zip(x[0].numpy(), activation.alpha.exp(), activation.beta.exp(), strict=True):
+        stuffed = np.zeros(2 * (11 + 10) - 1)
+        stuffed[::2] = np.pad(channel, 5, mode="edge")
+        y = 2 * np.convolve(stuffed, taps)[15 : 15 + 22]
+        y = y + np.sin(y * alpha.item()) ** 2 / (beta.item() + 1e-9)
+        expected.append(np.convolve(np.pad(y, (5, 6), mode="edge"), taps, mode="valid")[::2])
+    torch.testing.assert_close(activation(x)[0], torch.from_numpy(np.stack(expected)))
+
+
+def test_vocoder_trains_after_inference_mode() -> None:
+    """The constant filter is made on first use; that may be in inference mode."""
+    vocoder = BigVGAN(VOCODER)
+    with torch.inference_mode():
+        vocoder(torch.randn(1, 8, 4))
+    vocoder(torch.randn(1, 8, 4)).sum().backward()
+
+
+def test_vocoder_config_refuses() -> None:
+    with pytest.raises(ValueError, match="one entry per rate"):
+        BigVGANConfig(rates=(4,))
+    with pytest.raises(ValueError, match="even"):
+        BigVGANConfig(kernels=(7, 8, 4, 4, 4, 4))
+    with pytest.raises(ValueError, match="width"):
+        BigVGANConfig(width=100)

@@ -1,0 +1,162 @@
+"""The detector on sounds whose instants are known, and the matching against answers known by hand or by search."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("librosa")
+
+from frieren.evaluation.onsets import (
+    OnsetDetector,
+    Score,
+    match,
+    merge,
+    score,
+    score_by_kind,
+    signed_errors,
+    true_onsets,
+    tune,
+)
+from frieren.world.script import Event
+
+RATE = 16_000
+TIMES = np.array([0.31, 0.92, 1.375, 2.1, 2.48, 3.333])
+
+
+def strike(times, gains, *, seconds=4.0, pitch=420.0, decay=0.25, seed=0):
+    """A struck bar at each of `times`: three damped partials and a short contact noise, [S], peak near 0.5."""
+    rng = np.random.default_rng(seed)
+    wave = np.zeros(int(seconds * RATE))
+    for time, gain in zip(times, gains, strict=True):
+        start = round(time * RATE)
+        t = np.arange(len(wave) - start) / RATE
+        ring = sum(np.sin(2 * np.pi * pitch * r * t) * np.exp(-t * r / decay) / r for r in (1.0, 2.76, 5.40))
+        wave[start:] += gain * (0.25 * ring + 0.2 * rng.standard_normal(len(t)) * np.exp(-t / 0.004))
+    return wave
+
+
+def event(time, kind="ball", visible=True):
+    return Event(kind, "wood", time, 0.5, 0.5, 0.5, visible, 440.0)
+
+
+# ---------------------------------------------------------------------------------------------------------- detector
+
+
+def test_every_strike_is_found_without_bias():
+    found = OnsetDetector().detect(strike(TIMES, np.ones(6)), RATE)
+    errors = signed_errors(TIMES, found)
+    assert len(found) == len(errors) == 6
+    assert abs(np.mean(errors)) < 0.015 and np.abs(errors).max() < 0.020
+
+
+def test_a_strike_twelve_decibels_down_is_found():
+    gains = np.where(np.arange(6) % 2, 10 ** (-12 / 20), 1.0)
+    assert score(TIMES, OnsetDetector().detect(strike(TIMES, gains), RATE)).f1 == 1.0
+
+
+@pytest.mark.parametrize("gain", [-12.0, 12.0])
+def test_a_gain_changes_nothing(gain):
+    wave = 0.3 * strike(TIMES, np.linspace(0.3, 1.0, 6)) + 1e-3 * np.random.default_rng(3).standard_normal(4 * RATE)
+    detector = OnsetDetector()
+    assert np.allclose(detector.detect(wave, RATE), detector.detect(wave * 10 ** (gain / 20), RATE), atol=1e-6)
+
+
+@pytest.mark.parametrize("hiss", [-60.0, -40.0, -30.0])
+def test_hiss_below_the_strikes_adds_none_and_hides_none(hiss):
+    noise = 10 ** (hiss / 20) * np.random.default_rng(1).standard_normal(4 * RATE)
+    assert score(TIMES, OnsetDetector().detect(strike(TIMES, np.ones(6)) + noise, RATE)).f1 == 1.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steady_noise_has_no_onset(seed):
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(8 * RATE)
+    assert len(OnsetDetector().detect(noise, RATE)) == 0
+
+
+def test_a_beating_decay_is_one_onset():
+    t = np.arange(4 * RATE - 8000) / RATE
+    beat = np.exp(-t / 1.2) * (
+        np.sin(2 * np.pi * 500 * t) + np.sin(2 * np.pi * 506 * t) + 0.5 * np.sin(2 * np.pi * 1391 * t)
+    )
+    wave = np.concatenate([np.zeros(8000), 0.2 * beat]) + 1e-4 * np.random.default_rng(0).standard_normal(4 * RATE)
+    assert np.allclose(OnsetDetector().detect(wave, RATE), [0.5], atol=0.02)
+
+
+def test_silence_and_nothing_have_no_onset():
+    for wave in (np.zeros(RATE), np.zeros(0), 1e-6 * np.random.default_rng(0).standard_normal(RATE)):
+        assert OnsetDetector().detect(wave, RATE).shape == (0,)
+
+
+def test_another_sample_rate_gives_the_same_instants():
+    from scipy.signal import resample_poly
+
+    wave = strike(TIMES, np.ones(6))
+    found = OnsetDetector(high=7000.0).detect(resample_poly(wave, 3, 2), 24_000)
+    assert np.allclose(found, OnsetDetector(high=7000.0).detect(wave, RATE), atol=0.006)
+
+
+def test_a_wave_of_two_channels_or_with_a_hole_is_refused():
+    with pytest.raises(ValueError, match="mix to mono"):
+        OnsetDetector().detect(np.zeros((2, 100)), RATE)
+    with pytest.raises(ValueError, match="finite"):
+        OnsetDetector().detect(np.array([0.0, np.nan]), RATE)
+
+
+# ---------------------------------------------------------------------------------------------------------- matching
+
+
+def test_perfect_shifted_extra_missed():
+    assert score(TIMES, TIMES) == Score(6, 6, 6) and score(TIMES, TIMES).f1 == 1.0
+    assert score(TIMES, TIMES + 0.059).f1 == 1.0
+    assert score(TIMES, TIMES + 0.061).f1 == 0.0
+    extra = score(TIMES, np.append(TIMES, [0.6, 3.0]))
+    assert (extra.precision, extra.recall) == (6 / 8, 1.0)
+    missed = score(TIMES, TIMES[:4])
+    assert (missed.precision, missed.recall, missed.f1) == (1.0, 4 / 6, 0.8)
+
+
+def test_empty_lists():
+    assert score([], []).f1 == 1.0
+    assert (score([1.0], []).f1, score([], [1.0]).f1) == (0.0, 0.0)
+    assert Score().precision == Score().recall == 0.0
+
+
+def test_the_matching_is_optimal_where_the_nearest_first_is_not():
+    # Nearest first pairs 1.05 with 1.04 and leaves 1.00 and 1.10 apart; the optimum pairs both.
+    assert sorted(match([1.00, 1.05], [1.04, 1.10])) == [(0, 0), (1, 1)]
+
+
+def test_two_found_for_one_true_is_one_hit_the_nearer():
+    assert match([1.0], [0.95, 1.01]) == [(0, 1)]
+
+
+def test_the_matching_agrees_with_a_search_over_all_and_with_mir_eval():
+    mir_eval = pytest.importorskip("mir_eval")
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        true, found = np.sort(rng.uniform(0, 0.5, 5)), np.sort(rng.uniform(0, 0.5, 4))
+        best = max(
+            sum(abs(true[i] - t) <= 0.06 for i, t in zip(p, found, strict=True)) for p in permutations(range(5), 4)
+        )
+        assert len(match(true, found)) == best == len(mir_eval.util.match_events(true, found, 0.06))
+
+
+def test_events_closer_than_fifty_milliseconds_are_one():
+    assert merge([1.0, 1.03, 1.049, 1.06, 2.0]) == [0, 3, 4]
+    times, kinds = true_onsets([event(2.0, "bell"), event(1.0), event(1.02, "bell")])
+    assert times.tolist() == [1.0, 2.0] and kinds == ["ball", "bell"]
+
+
+def test_scores_by_kind_add_up_and_false_ones_go_to_the_nearest():
+    counts = score_by_kind([1.0, 2.0, 3.0], ["ball", "bell", "ball"], [1.01, 2.2, 2.9, 3.0])
+    assert counts == {"ball": Score(2, 2, 3), "bell": Score(0, 1, 1)}
+    assert sum(counts.values(), Score()) == score([1.0, 2.0, 3.0], [1.01, 2.2, 2.9, 3.0])
+
+
+def test_the_sweep_puts_the_better_setting_first():
+    class Sound:
+        wave, events = strike(TIMES, np.ones(6)), [event(time) for time in TIMES]
+
+    fits = tune([Sound()], RATE, delta=(1000.0, OnsetDetector().delta))
+    assert [one.pooled.f1 for one in fits] == [1.0, 0.0]
