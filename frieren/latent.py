@@ -46,7 +46,14 @@ class GuidedField:
     """Velocity of the whole latent [B, C, L] under guidance, with everything that is needed only once worked out."""
 
     def __init__(
-        self, field: VectorField, features: Tensor, times: Tensor, columns: int, clock: Clock, guidance: float, batch: int
+        self,
+        field: VectorField,
+        features: Tensor,
+        times: Tensor,
+        columns: int,
+        clock: Clock,
+        guidance: float,
+        batch: int,
     ) -> None:
         """features [B, F, D], times [F]; `batch` windows at most go through the network at once (it bounds memory)."""
         self.field, self.guidance, self.batch, self.columns = field, guidance, batch, columns

@@ -1,6 +1,6 @@
 """The five stages in order: the only place where they meet.
 
-    video file -read-> frames -encode-> features -sample-> latent -decode-> mel -vocode-> wave
+video file -read-> frames -encode-> features -sample-> latent -decode-> mel -vocode-> wave
 """
 
 from __future__ import annotations
@@ -80,7 +80,13 @@ class Model:
     """The networks of one model and the stages that use them. Every stage takes an optional leading batch axis."""
 
     def __init__(
-        self, config: ModelConfig, parts: dict[str, nn.Module], *, device: str = "cpu", precision: str = "float32", digest: str = ""
+        self,
+        config: ModelConfig,
+        parts: dict[str, nn.Module],
+        *,
+        device: str = "cpu",
+        precision: str = "float32",
+        digest: str = "",
     ) -> None:
         """parts: a network for each name in `weights.PARTS`."""
         if precision not in PRECISIONS:
@@ -149,7 +155,9 @@ class Model:
         if noise is None:
             # A sound shorter than a window is solved over a whole one, where the field is at home, and cut.
             width = max(columns, self.clock.window)
-            noise = torch.stack([flowing.draw_noise(self.field.config.latent, width, seed + b) for b in range(len(batch))])
+            noise = torch.stack(
+                [flowing.draw_noise(self.field.config.latent, width, seed + b) for b in range(len(batch))]
+            )
         elif noise.ndim == 2:
             noise = noise[None]
         steps = steps or self.config.steps
@@ -227,7 +235,12 @@ class Model:
         for seed in seeds:
             with spent("sample"):
                 made = self.sample(
-                    encoded, times=times, seconds=seconds, seed=seed, on_step=lambda n, m: progress("sample", n, m), **chosen
+                    encoded,
+                    times=times,
+                    seconds=seconds,
+                    seed=seed,
+                    on_step=lambda n, m: progress("sample", n, m),
+                    **chosen,
                 )
             with spent("decode"):
                 mel = self.decode(made)
@@ -235,7 +248,9 @@ class Model:
             with spent("vocode"):
                 sound = self.vocode(mel)[: self.clock.samples(seconds)]
                 progress("vocode", 1, 1)
-            yield Sound(sound, self.clock.sample_rate, Path(source), self.record(source, sound, {"seed": seed, **chosen}, spent))
+            yield Sound(
+                sound, self.clock.sample_rate, Path(source), self.record(source, sound, {"seed": seed, **chosen}, spent)
+            )
 
     @torch.inference_mode()
     def watch(self, source: str | Path, progress: Progress) -> tuple[Tensor, Tensor, float]:
@@ -303,7 +318,9 @@ def choose_device(name: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def load(name: str | Path = "mini", *, device: str = "auto", precision: str = "float32", vocoder: str = "model") -> Model:
+def load(
+    name: str | Path = "mini", *, device: str = "auto", precision: str = "float32", vocoder: str = "model"
+) -> Model:
     """A model by name (see `frieren.models()`), folder, or Hub repository.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from frieren.mel import MelConfig, mel_filters
+from frieren.spectrogram import MelConfig, mel_filters
 
 CHUNK = 512  # mel columns vocoded together: 8.2 s
 

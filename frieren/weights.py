@@ -28,7 +28,7 @@ from torch import nn
 
 from frieren.clock import Clock
 from frieren.errors import WeightsError
-from frieren.mel import MelConfig
+from frieren.spectrogram import MelConfig
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.cavp import CAVPConfig, VideoTower
@@ -64,7 +64,9 @@ class ModelConfig:
 
 def models() -> dict[str, str]:
     """Names that `load` takes, with a line on each."""
-    shipped = {path.parent.name: read_model_config(path.parent).description for path in sorted(SHIPPED.glob("*/config.json"))}
+    shipped = {
+        path.parent.name: read_model_config(path.parent).description for path in sorted(SHIPPED.glob("*/config.json"))
+    }
     return {**shipped, "tiny": "about 100 k random parameters with real shapes in time: noise, for tests"}
 
 
@@ -93,7 +95,9 @@ def download(repository: str) -> Path:
     try:
         return Path(snapshot_download(repository, allow_patterns=patterns))
     except (OSError, HfHubHTTPError) as error:
-        raise WeightsError(f"{repository}: cannot be fetched from the Hub ({type(error).__name__}); check name and network") from error
+        raise WeightsError(
+            f"{repository}: cannot be fetched from the Hub ({type(error).__name__}); check name and network"
+        ) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -171,7 +175,9 @@ def load_part(folder: Path) -> nn.Module:
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors ({error}); install or copy the model again") from error
+        raise WeightsError(
+            f"{path}: cannot be read as safetensors ({error}); install or copy the model again"
+        ) from error
     check(path, part.state_dict(), state)
     part = part.to_empty(device="cpu")
     restore_constants(part)
@@ -202,7 +208,11 @@ def check(path: Path, wanted: dict[str, torch.Tensor], got: dict[str, torch.Tens
 def fingerprint(folder: Path) -> str:
     """SHA-256 over all configs and parameters of a model folder, in order of name."""
     digest = hashlib.sha256()
-    for path in [folder / "config.json", *sorted(folder.glob("*/config.json")), *sorted(folder.glob("*/model.safetensors"))]:
+    for path in [
+        folder / "config.json",
+        *sorted(folder.glob("*/config.json")),
+        *sorted(folder.glob("*/model.safetensors")),
+    ]:
         digest.update(path.relative_to(folder).as_posix().encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -213,11 +223,27 @@ def tiny_model() -> tuple[ModelConfig, dict[str, nn.Module]]:
     """About 100 k random parameters, always the same ones, with the rates of `mini`: for tests from end to end."""
     clock = Clock(fps=25.0, window=160, overlap=48)
     encoder = CAVPConfig(
-        width=4, blocks=(1, 1), expansion=2, stem_kernel=(3, 5, 5), temporal_kernels=(3, 3), embed=16, image_size=32, context=3
+        width=4,
+        blocks=(1, 1),
+        expansion=2,
+        stem_kernel=(3, 5, 5),
+        temporal_kernels=(3, 3),
+        embed=16,
+        image_size=32,
+        context=3,
     )
     autoencoder = AutoencoderConfig(width=16, multipliers=(1, 2), blocks=1, groups=8, attention=False)
     flow = FieldConfig(
-        features=16, context=16, width=32, depth=1, heads=2, ffn_mult=2, ffn_kernel=3, positions=161, time_features=32, regulator="time"
+        features=16,
+        context=16,
+        width=32,
+        depth=1,
+        heads=2,
+        ffn_mult=2,
+        ffn_kernel=3,
+        positions=161,
+        time_features=32,
+        regulator="time",
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)

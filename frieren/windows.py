@@ -1,8 +1,8 @@
 """A long axis as overlapping windows: where they lie, how to cut them out, how to lay them together again.
 
-    |-------- window --------|
-                      |-------- window --------|
-                      |overlap|                          weights: \\/ crossing ramps in the overlap, 1 elsewhere
+|-------- window --------|
+                  |-------- window --------|
+                  |overlap|                          weights: \\/ crossing ramps in the overlap, 1 elsewhere
 """
 
 from __future__ import annotations

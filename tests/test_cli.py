@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -212,11 +213,11 @@ def test_inputs_of_the_same_stem_do_not_overwrite_one_another(model: FakeModel, 
 
 
 def test_an_input_named_like_an_output_survives(model: FakeModel, tmp_path: Path) -> None:
-    clips = [make_video(tmp_path / name) for name in ("clip.mp4", "clip_frieren.mp4")]
-    before = clips[1].read_bytes()
+    clips = [make_video(tmp_path / name) for name in ("clip.mp4", "clip_frieren.mp4", "clip_frieren_2.mkv")]
+    before = [clip.read_bytes() for clip in clips]
     assert run("generate", *clips) == 0
-    assert clips[1].read_bytes() == before
-    assert (tmp_path / "clip_frieren_2.mp4").exists()
+    assert [clip.read_bytes() for clip in clips] == before
+    assert (tmp_path / "clip_frieren_3.mp4").exists()
 
 
 def test_in_a_batch_the_others_go_on_and_the_end_lists_what_failed(
@@ -283,6 +284,7 @@ def test_output_folder_that_cannot_be_made(model: FakeModel, tmp_path: Path, cap
         "clip.mp4 -o out.mp4 --format wav",
         "clip.mp4 -o out.wav --keep-original",
         "clip.mp4 --steps 0",
+        "clip.mp4 --guidance nan",
         "clip.mp4 --solver magic",
         "clip.mp4 --device toaster",
         "clip.mp4 --precision int3",
@@ -399,6 +401,17 @@ def test_a_pattern_is_taken_literally_if_such_a_file_exists(tmp_path: Path) -> N
 
 
 # -- the other verbs --
+
+
+def test_version(capsys: pytest.CaptureFixture) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"frieren {frieren.__version__}\n"
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frieren.apps.doctor, "versions", lambda: warnings.warn("mind the gap", stacklevel=1) or ())
+    run("doctor")
+    assert capsys.readouterr().err == "frieren: warning: mind the gap\n"
 
 
 def test_world_list_names_every_kind(capsys: pytest.CaptureFixture) -> None:

@@ -17,7 +17,7 @@ import frieren
 from frieren.errors import FrierenError
 
 PACKAGES = ("torch", "numpy", "av", "soundfile", "soxr", "safetensors", "huggingface_hub", "typer", "rich")
-EXTRAS = {"eval": "mir_eval", "griffin-lim": "librosa", "train": "matplotlib"}
+EXTRAS = {"eval": "mir_eval", "griffin-lim": "librosa"}
 ENCODERS = ("aac", "flac", "libx264")
 ROOM = 1 << 30  # bytes that ought to be free where outputs go
 

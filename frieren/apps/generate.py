@@ -7,6 +7,7 @@ frieren generate --replay out/clip_frieren.mp4.json
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Vocoder = Literal["model", "griffin-lim"]
 Format = Literal["mp4", "wav", "flac"]
+OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
 
 
 def loudness_value(text: str) -> float | None:
@@ -96,17 +98,12 @@ class Options:
 def generate(
     context: typer.Context,
     videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO...", help="Files, folders or globs.")] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "--out", "-o", help="A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
-        ),
-    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help=OUT)] = None,
     model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps; otherwise the model's own.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance; otherwise the model's own.")] = None,
     solver: Annotated[Solver | None, typer.Option(help="How to walk the flow; otherwise the model's own.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sound.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same sound.")] = 0,
     samples: Annotated[int, typer.Option(min=1, help="Takes per video, with seeds counting up from --seed.")] = 1,
     vocoder: Annotated[Vocoder, typer.Option(help="The model's own, or one without learning.")] = "model",
     device: Annotated[str, typer.Option(parser=device_value, metavar="DEVICE", help="auto, cpu, cuda, mps.")] = "auto",
@@ -128,6 +125,8 @@ def generate(
         if surplus := sorted(set(given) - {"replay", "out"}):
             raise typer.BadParameter(f"--replay takes every option from the record; leave out {', '.join(surplus)}")
         return replay_record(replay, out)
+    if guidance is not None and not math.isfinite(guidance):
+        raise typer.BadParameter(f"--guidance must be a finite number, got {guidance}")
     if not videos:
         raise typer.BadParameter("give at least one VIDEO, or --replay RECORD")
     options = Options(

@@ -131,11 +131,14 @@ def named(target: Path, videos: Sequence[Path], form: str | None, seeds: Sequenc
 
 
 def free(folder: Path, stem: str, suffix: str, taken: set[str]) -> Path:
-    """The first of stem, stem_2, stem_3, ... that no input and no other output of this run has."""
+    """The first of stem, stem_2, stem_3, ... that no input and no other output of this run has.
+
+    The .mkv of that name has to be free as well: that is where a codec goes that the container cannot hold.
+    """
     number = 1
     while True:
         target = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}_{number}{suffix}")
-        if key(target) not in taken:
+        if not {key(target), key(target.with_suffix(".mkv"))} & taken:
             return target
         number += 1
 

@@ -106,6 +106,11 @@ class VideoTower(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if config.stem_kernel[0] > 1:
+            # Neighbouring frames are nearly alike, so random filters hardly see what moves. Half of them start without
+            # a response to what stays, and their normalisation then brings motion up to the size of the rest.
+            moving = self.stem.conv.weight.data[::2]
+            moving -= moving.mean(dim=2, keepdim=True)
 
     @property
     def receptive_frames(self) -> int:

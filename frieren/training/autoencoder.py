@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frieren.mel import log_mel
+from frieren.spectrogram import log_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.training.data import Clips, WaveCrops
 from frieren.training.loop import Losses, Player

@@ -21,7 +21,7 @@ from torch import Tensor
 from frieren import sounds, world
 from frieren.clock import Clock
 from frieren.errors import FrierenError
-from frieren.mel import MelConfig, log_mel
+from frieren.spectrogram import MelConfig, log_mel
 
 SUFFIXES = (".flac", ".wav", ".ogg", ".mp3", ".opus")
 CHUNK = 25  # clips rendered by one call of a worker

@@ -15,11 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from frieren import world
 from frieren.nets.cavp import VideoTower
 from frieren.training.data import Clips
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
 from frieren.weights import save_part
+
+
+FLUTTER, QUIET = 0.15, 0.3  # rises in log10 units: what noise may do; what is surely a sound
 
 
 class Foreteller(nn.Module):
@@ -30,30 +34,43 @@ class Foreteller(nn.Module):
         self.tower = VideoTower(recipe.network)
         embed, loss = recipe.network.embed, recipe.loss
         self.head = nn.Sequential(
-            nn.Conv1d(embed, loss.head, 9, padding=4),
+            nn.Conv1d(embed, loss.head, 5, padding=2),
             nn.GELU(),
-            nn.Conv1d(loss.head, loss.head, 9, padding=4),
+            nn.Conv1d(loss.head, loss.head, 5, padding=2),
             nn.GELU(),
             nn.Conv1d(loss.head, loss.slots * (loss.bands + 1), 1),
         )
         self.slots, self.scale = loss.slots, embed**0.5
+        for module in self.tower.modules():
+            if isinstance(module, nn.BatchNorm3d):
+                module.momentum = loss.momentum
 
     def forward(self, images: Tensor) -> Tensor:
-        """images [B, F, 3, H, W] in 0..1 -> [B, bands + 1, F * slots]; the last channel is the onset strength."""
+        """images [B, F, 3, H, W] in 0..1 -> [B, bands + 1, F * slots]; the last channel is the onsets' logit."""
         told = self.head(self.tower(images).mT * self.scale)
         return told.unflatten(1, (-1, self.slots)).permute(0, 1, 3, 2).flatten(2)
 
 
-def onset_strength(mel: Tensor) -> Tensor:
-    """Mean rise of the log-mel bins over the louder of the two columns before. mel [B, M, T] -> [B, 1, T]"""
-    before = F.pad(mel, (2, 0), mode="replicate")
-    return (mel - torch.maximum(before[..., 1:-1], before[..., :-2])).clamp(min=0).mean(1, keepdim=True)
+def onset_strength(levels: Tensor) -> Tensor:
+    """Mean rise of the log10 band levels [B, bands, T] over the louder of the two columns before -> [B, 1, T].
+
+    A rise within `FLUTTER` is what noise does by itself.
+    """
+    before = F.pad(levels, (2, 0), mode="replicate")
+    rise = levels - torch.maximum(before[..., 1:-1], before[..., :-2])
+    return (rise - FLUTTER).clamp(min=0).mean(1, keepdim=True)
 
 
 def targets(mel: Tensor, bands: int, slots: int) -> Tensor:
-    """What the head should say: mel [B, M, T] -> [B, bands + 1, slots]; levels centred on about 0, spread about 1."""
-    levels = (mel.unflatten(1, (bands, -1)).mean(2) + 3) / 1.5
-    return F.interpolate(torch.cat([levels, onset_strength(mel)], dim=1), size=slots, mode="linear")
+    """What the head should say, at `slots` instants: mel [B, M, T] -> [B, bands + 1, slots].
+
+    Levels are centred on about 0 with a spread of about 1. Onsets are shares of the clip's strongest one, so that a
+    soft scene counts as much as a loud one; `QUIET` keeps a silent clip from having onsets.
+    """
+    levels = mel.unflatten(1, (bands, -1)).mean(2)
+    onsets = F.max_pool1d(onset_strength(levels), 3, stride=1, padding=1)  # a column early or late is as good
+    onsets = onsets / onsets.amax(dim=2, keepdim=True).clamp(min=QUIET)
+    return F.interpolate(torch.cat([(levels + 3) / 1.5, onsets], dim=1), size=slots, mode="linear")
 
 
 def colour(images: Tensor) -> Tensor:
@@ -87,16 +104,26 @@ class EncoderTask:
         return images, whole[:, start * loss.slots : (start + loss.frames) * loss.slots]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Crops of random clips; in the first `easy` steps only of levels 0 and 1, where a contact is plain to see."""
         count, last = self.recipe.optim.batch, self.train.images.shape[1] - self.recipe.loss.frames
-        chosen = torch.randint(len(self.train), (count,)).tolist()
-        starts = torch.randint(last + 1, (count,)).tolist()
-        images, wanted = zip(*(self.crop(self.train, i, s) for i, s in zip(chosen, starts, strict=True)), strict=True)
-        return colour(torch.stack(images)), torch.stack(wanted)
+        chosen = torch.randint(len(self.train), (count,))
+        if step < self.recipe.loss.easy:
+            chosen = chosen // world.LEVELS * world.LEVELS + chosen % 2
+        starts = torch.randint(last + 1, (count,))
+        pairs = [
+            self.crop(self.train, index, start) for index, start in zip(chosen.tolist(), starts.tolist(), strict=True)
+        ]
+        images, wanted = map(torch.stack, zip(*pairs, strict=True))
+        return colour(images), wanted
 
     def losses(self, batch: Any, step: int) -> Losses:
         images, wanted = batch
-        error = (self.model(images) - wanted).square()
-        level, onset = error[:, :-1].mean(), error[:, -1].mean()
+        # A batch is a few clips whose frames are alike, so its statistics are poor ones: the last part of the training
+        # uses the running ones, as the finished encoder does.
+        self.model.tower.train(step < self.recipe.loss.settle)
+        told = self.model(images)
+        level = F.mse_loss(told[:, :-1], wanted[:, :-1])
+        onset = F.binary_cross_entropy_with_logits(told[:, -1], wanted[:, -1])
         return {"total": level + self.recipe.loss.onset * onset, "level": level, "onset": onset}
 
     @torch.inference_mode()
@@ -105,8 +132,11 @@ class EncoderTask:
         self.model.eval()
         told, wanted = [], []
         for index in range(len(self.valid)):
-            images, want = self.crop(self.valid, index, (index * 7) % (self.valid.images.shape[1] - self.recipe.loss.frames))
-            told.append(self.model(images[None])[0])
+            images, want = self.crop(
+                self.valid, index, (index * 7) % (self.valid.images.shape[1] - self.recipe.loss.frames)
+            )
+            said = self.model(images[None])[0]
+            told.append(torch.cat([said[:-1], said[-1:].sigmoid()]))
             wanted.append(want)
         self.model.train()
         told, wanted = torch.stack(told), torch.stack(wanted)

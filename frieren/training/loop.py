@@ -91,7 +91,13 @@ def train(task: Task, recipe: Recipe, folder: Path, report: Report) -> None:
 
 
 def take_step(
-    name: str, player: Player, optimiser: torch.optim.Optimizer, batch: Any, step: int, recipe: Recipe, sums: dict[str, float]
+    name: str,
+    player: Player,
+    optimiser: torch.optim.Optimizer,
+    batch: Any,
+    step: int,
+    recipe: Recipe,
+    sums: dict[str, float],
 ) -> None:
     """One optimiser step of one player; adds its losses to `sums`."""
     losses = player.losses(batch, step)
@@ -99,7 +105,9 @@ def take_step(
         return
     total = losses["total"]
     if not math.isfinite(total.item()):
-        raise DivergedError(f"{recipe.part}: loss of {name} is {total.item()} at step {step}; lower optim.lr and resume")
+        raise DivergedError(
+            f"{recipe.part}: loss of {name} is {total.item()} at step {step}; lower optim.lr and resume"
+        )
     for group in optimiser.param_groups:
         group["lr"] = rate(recipe.optim, step)
     optimiser.zero_grad(set_to_none=True)

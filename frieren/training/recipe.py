@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from frieren.clock import Clock
 from frieren.errors import FrierenError
-from frieren.mel import MelConfig
+from frieren.spectrogram import MelConfig
 from frieren.nets.autoencoder import AutoencoderConfig
 from frieren.nets.cavp import CAVPConfig
 from frieren.nets.discriminators import DiscriminatorConfig
@@ -67,7 +67,10 @@ class EncoderLoss:
     head: int = 128  # width of the head
     bands: int = 20  # log-mel bands foretold
     slots: int = 2  # instants foretold per frame
-    onset: float = 80.0  # weight of the rise in level (small and rare) against the level itself
+    settle: int = 10**9  # from this step on, batch normalisation uses its running statistics
+    momentum: float = 0.1  # of the running statistics
+    onset: float = 4.0  # weight of the onsets against the levels
+    easy: int = 0  # first steps, on clips of levels 0 and 1 only
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,9 @@ def build(kind: type[Built], table: dict[str, Any], where: str) -> Built:
             value = build(types[key], value, f"{where} [{key}]")
         elif isinstance(value, list):
             value = tuple(tuple(item) if isinstance(item, list) else item for item in value)
-        elif types[key] in (int, float, str, bool) and not isinstance(value, (int, float) if types[key] is float else types[key]):
+        elif types[key] in (int, float, str, bool) and not isinstance(
+            value, (int, float) if types[key] is float else types[key]
+        ):
             raise RecipeError(f"{where}: {key} must be {types[key].__name__}, got {value!r}")
         values[key] = value
     return kind(**values)

@@ -85,6 +85,8 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
     for part in PARTS:
         network = load_part(out / part)
         save_part(model / part, network, network.config, torch.float16)
-    config = ModelConfig(shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.clock, shared.mel)
+    config = ModelConfig(
+        shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.clock, shared.mel
+    )
     save_model_config(model, config)
     return model

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frieren.mel import log_mel
+from frieren.spectrogram import log_mel
 from frieren.nets.discriminators import WaveJudges
 from frieren.nets.vocos import Vocos
 from frieren.training.data import Clips, WaveCrops
@@ -24,7 +24,9 @@ def spectral_distance(fake: Tensor, real: Tensor) -> Tensor:
     total = fake.new_zeros(())
     for n_fft, hop in RESOLUTIONS:
         window = torch.hann_window(n_fft, device=fake.device)
-        a, b = (torch.stft(x, n_fft, hop, window=window, return_complex=True).abs().clamp(min=1e-5) for x in (fake, real))
+        a, b = (
+            torch.stft(x, n_fft, hop, window=window, return_complex=True).abs().clamp(min=1e-5) for x in (fake, real)
+        )
         total = total + (b - a).norm() / b.norm() + (b.log() - a.log()).abs().mean()
     return total / len(RESOLUTIONS)
 

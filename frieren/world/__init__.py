@@ -1,6 +1,6 @@
 """FoleyWorld: a procedural world whose every sound has a visible cause at a known instant."""
 
-from frieren.world.clips import SECONDS, SPLITS, WORLD_VERSION, Clip, clip
+from frieren.world.clips import LEVELS, SECONDS, SPLITS, WORLD_VERSION, Clip, clip
 from frieren.world.kinds import IMPACTS, KINDS
 
-__all__ = ["IMPACTS", "KINDS", "SECONDS", "SPLITS", "WORLD_VERSION", "Clip", "clip"]
+__all__ = ["IMPACTS", "KINDS", "LEVELS", "SECONDS", "SPLITS", "WORLD_VERSION", "Clip", "clip"]

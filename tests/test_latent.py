@@ -1,0 +1,90 @@
+"""Sampling over windows: same noise, seamless, and the same as one window where it must be."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+import frieren
+from frieren.clock import Clock
+from frieren.flow import guide
+from frieren.latent import GuidedField, draw_noise, sample, window_frames
+from frieren.nets.field import FieldConfig
+from frieren.windows import take
+
+
+class PointwiseField(torch.nn.Module):
+    """A field in which a column's velocity depends on that column alone."""
+
+    config = FieldConfig(features=3, latent=3, regulator="time")
+
+    def condition(self, features, index):
+        return features.index_select(1, index)
+
+    def null_condition(self, like):
+        return torch.zeros_like(like)
+
+    def forward(self, x, t, c):
+        return torch.sin(3 * x) * (1 + t[:, None, None]) + 0.5 * c.mT
+
+
+@pytest.fixture
+def clock():
+    return Clock(fps=25.0, window=160, overlap=48)
+
+
+@pytest.mark.parametrize("solver", frieren.solver.SOLVERS)
+def test_windows_and_one_window_agree_for_a_pointwise_field(clock, solver):
+    columns = 700
+    frames = clock.frames(columns / clock.latent_rate)
+    features, times = torch.randn(1, frames, 3), torch.tensor(clock.frame_times(frames), dtype=torch.float64)
+    noise = draw_noise(3, columns, 5)[None]
+    options = {"steps": 10, "guidance": 4.5, "solver": solver}
+    whole = dataclasses.replace(clock, window=columns)
+    *_, (_, windowed) = sample(PointwiseField(), features, times, noise, clock, **options)
+    *_, (_, single) = sample(PointwiseField(), features, times, noise, whole, **options)
+    assert (windowed - single).abs().max() < 1e-5
+
+
+def test_noise_does_not_depend_on_length_and_overlapping_windows_share_it():
+    long, short = draw_noise(20, 640, 3), draw_noise(20, 160, 3)
+    assert torch.equal(long[:, :160], short)
+    assert not torch.equal(short, draw_noise(20, 160, 4))
+    windows = take(long[None], [0, 112], 160)[0]
+    assert torch.equal(windows[0][:, 112:], windows[1][:, :48])
+    assert abs(long.mean()) < 0.05 and long.std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_each_column_gets_the_frame_on_screen(clock):
+    frames = 300
+    times = torch.tensor(clock.frame_times(frames), dtype=torch.float64)
+    field = PointwiseField()
+    index = window_frames(field, times, [0, 112], 160, clock)
+    for window, start in enumerate((0, 112)):
+        for column in (0, 1, 2, 77, 159):
+            moment = (start + column + 0.5) / clock.latent_rate
+            assert index[window, column] == int(moment * clock.fps)
+
+
+def test_published_repetition(clock):
+    """32 features for 256 columns, each eight times, counted from the window's first frame."""
+    field = PointwiseField()
+    field.config = FieldConfig(regulator="repeat")
+    published = Clock()
+    times = torch.tensor(published.frame_times(40), dtype=torch.float64)
+    assert torch.equal(window_frames(field, times, [0], 256, published)[0], torch.arange(32).repeat_interleave(8))
+
+
+def test_guidance_of_one_window_is_the_formula(clock):
+    model = frieren.load("tiny")
+    features, noise = torch.randn(1, 128, 16), draw_noise(20, 160, 0)[None]
+    times = torch.tensor(clock.frame_times(128), dtype=torch.float64)
+    velocity = GuidedField(model.field, features, times, 160, clock, guidance=3.0, batch=8)
+    index = window_frames(model.field, times, [0], 160, clock)
+    condition = model.field.condition(features, index[0])
+    null = model.field.condition(torch.zeros_like(features), index[0])
+    t = torch.tensor([0.3])
+    expected = guide(model.field(noise, t, condition), model.field(noise, t, null), 3.0)
+    torch.testing.assert_close(velocity(noise, 0.3), expected, atol=1e-5, rtol=1e-5)

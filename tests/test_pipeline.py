@@ -1,0 +1,114 @@
+"""The five stages together, on `tiny`: the short way equals the long way, lengths are exact, seeds mean something."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from clips import video
+
+import frieren
+from frieren.wave import GriffinLim
+
+
+@pytest.fixture(scope="module")
+def model():
+    return frieren.load("tiny", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    video(path, [index / 30 for index in range(36)])
+    return path
+
+
+def test_generate_equals_the_stages_one_by_one(model, clip):
+    sound = model.generate(clip, seed=3)
+    frames = frieren.read_frames(clip, model.clock, model.image_size)
+    features = model.encode(frames)
+    latent = model.sample(features, times=frames.times, seconds=frames.seconds, seed=3)
+    wave = model.vocode(model.decode(latent))
+    assert torch.equal(sound.wave, wave[: len(sound.wave)])
+    assert len(sound.wave) == round(frames.seconds * 16_000) <= len(wave)
+
+
+def test_same_seed_same_samples_other_seed_other_samples(model, clip):
+    first, again, other = (model.generate(clip, seed=seed).wave for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    takes = list(model.takes(clip, [5, 6]))
+    assert torch.equal(takes[0].wave, first) and torch.equal(takes[1].wave, other)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 5.0, 9.7])
+def test_any_length_comes_out_exact(model, tmp_path, seconds):
+    path = tmp_path / "clip.mp4"
+    video(path, [index / 10 for index in range(round(10 * seconds))])
+    sound = model.generate(path, steps=1)
+    frames = frieren.read_frames(path, model.clock, model.image_size)
+    assert len(sound.wave) == round(frames.seconds * 16_000)
+    assert sound.seconds == pytest.approx(seconds, abs=0.051)
+    assert torch.isfinite(sound.wave).all() and sound.wave.abs().max() <= 1
+
+
+def test_a_batch_is_its_items(model):
+    features = torch.randn(2, 200, 16)
+    both = model.sample(features, seed=7, steps=2)
+    for item, seed in enumerate((7, 8)):
+        alone = model.sample(features[item], seed=seed, steps=2)
+        torch.testing.assert_close(both[item], alone, atol=1e-5, rtol=1e-4)
+    mel = model.decode(both)
+    torch.testing.assert_close(mel[1], model.decode(both[1]), atol=1e-5, rtol=1e-4)
+    assert model.vocode(mel).shape == (2, mel.shape[-1] * 256)
+
+
+def test_noise_replaces_the_seed(model):
+    features = torch.randn(128, 16)
+    noise = frieren.latent.draw_noise(20, 160, 11)
+    torch.testing.assert_close(model.sample(features, noise=noise), model.sample(features, seed=11))
+
+
+def test_on_step_counts_to_the_end(model):
+    seen = []
+    model.sample(torch.randn(50, 16), steps=5, on_step=lambda done, steps: seen.append((done, steps)))
+    assert seen == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    seen.clear()
+    model.sample(torch.randn(50, 16), steps=5, solver="dopri5", on_step=lambda done, steps: seen.append((done, steps)))
+    assert seen[-1] == (5, 5)
+
+
+def test_encode_mel_and_decode_are_a_pair(model):
+    mel = torch.randn(80, 64)
+    mean, log_variance = model.encode_mel(mel)
+    assert mean.shape == log_variance.shape == (20, 32)
+    assert model.decode(mean).shape == mel.shape
+
+
+def test_saved_wave_is_exact_to_the_sample(model, clip, tmp_path):
+    sound = model.generate(clip)
+    path = sound.save(tmp_path / "sound.wav", loudness=None)
+    written, rate = soundfile.read(path, dtype="float32")
+    assert rate == 16_000
+    np.testing.assert_allclose(written, sound.wave.numpy(), atol=1 / 32768)
+
+
+def test_a_sound_without_video_cannot_become_one(model, tmp_path):
+    with pytest.raises(frieren.OutputError, match="no video"):
+        frieren.Sound(torch.zeros(100), 16_000).save(tmp_path / "x.mp4")
+
+
+def test_griffin_lim_takes_the_vocoders_place(clip):
+    model = frieren.load("tiny", vocoder="griffin-lim")
+    assert isinstance(model.vocoder, GriffinLim)
+    assert model.generate(clip, steps=1).record["options"]["vocoder"] == "griffin-lim"
+
+
+def test_unknown_names_list_what_is_possible(tmp_path):
+    with pytest.raises(frieren.WeightsError, match="tiny"):
+        frieren.load("no-such-model")
+    with pytest.raises(ValueError, match="bfloat16"):
+        frieren.load("tiny", precision="float8")
+    with pytest.raises(ValueError, match="griffin-lim"):
+        frieren.load("tiny", vocoder="lpc")

@@ -1,0 +1,52 @@
+"""Solvers against fields whose integral is known in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from frieren.solver import SOLVERS, runge_kutta, solve
+
+
+def final(velocity, x, steps, solver, **options):
+    return list(solve(velocity, x, steps, solver, **options))[-1][1]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_straight_path_is_exact_in_one_step(solver):
+    x0, x1 = torch.randn(3, 5, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
+    torch.testing.assert_close(final(lambda x, t: x1 - x0, x0, 1, solver), x1)
+
+
+@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)])
+def test_order_of_convergence(solver, order):
+    """dx = -2 t x^2 dt has the solution 1 / (1 + t^2); halving the step divides the error by 2 ** order."""
+    errors = []
+    for steps in (32, 64):
+        times = [step / steps for step in range(steps + 1)]  # float64: `solve` has the published float32 grid
+        *_, (_, x) = runge_kutta(lambda x, t: -2 * t * x * x, torch.ones((), dtype=torch.float64), times, solver)
+        errors.append(abs(x.item() - 0.5))
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.15)
+
+
+def test_dopri5_keeps_its_tolerance_and_ends_at_one():
+    x0 = torch.ones(4, dtype=torch.float64)
+    steps = list(solve(lambda x, t: -20 * (x - math.cos(t)), x0, 10, "dopri5", tolerance=1e-6))
+    # Closed form of dx = -k (x - cos t): a cos t + b sin t + (1 - a) exp(-k t), a = k^2 / (k^2 + 1), b = k / (k^2 + 1).
+    k, a, b = 20, 400 / 401, 20 / 401
+    exact = a * math.cos(1) + b * math.sin(1) + (1 - a) * math.exp(-k)
+    assert steps[-1][0] == 1.0
+    torch.testing.assert_close(steps[-1][1], torch.full((4,), exact, dtype=torch.float64), atol=1e-5, rtol=0)
+
+
+def test_steps_are_counted_and_yielded():
+    times = [t for t, _ in solve(lambda x, t: x, torch.ones(1), 25, "euler")]
+    assert len(times) == 25 and times[-1] == 1.0 and times[0] == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize(("steps", "solver"), [(0, "euler"), (5, "leapfrog")])
+def test_wrong_options_are_named(steps, solver):
+    with pytest.raises(ValueError, match=str(steps) if steps < 1 else solver):
+        solve(lambda x, t: x, torch.ones(1), steps, solver)

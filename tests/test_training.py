@@ -1,0 +1,170 @@
+"""Training: recipes are read strictly, and a run that stops and goes on is the run that never stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import frieren
+from frieren.training.autoencoder import kl_divergence
+from frieren.training.data import WaveCrops, recordings
+from frieren.training.encoder import onset_strength
+from frieren.training.loop import DivergedError, Player, rate, take_step, train
+from frieren.training.recipe import Optim, Recipe, RecipeError, read_recipe
+from frieren.training.run import train_all
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+QUICK = ["shared.clips=4", "shared.valid=2"]
+
+
+def silent(heading):
+    return lambda step, steps, losses: None
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Every part of the tiny recipe, trained for a few steps, and its run folder."""
+    out = tmp_path_factory.mktemp("tiny")
+    return train_all(RECIPES / "tiny", out, QUICK, None, silent), out
+
+
+def test_a_recipe_folder_becomes_a_model(trained, tmp_path):
+    folder, _ = trained
+    model = frieren.load(folder)
+    assert model.config.name == "tiny" and model.clock.window == 160
+    wave = model.vocode(model.decode(model.sample(model.encode(torch.rand(30, 3, 32, 32)), steps=2)))
+    assert torch.isfinite(wave).all() and len(wave) == 38 * 512
+
+
+def test_finished_parts_are_left_alone(trained):
+    folder, out = trained
+    before = (out / "field" / "model.safetensors").stat().st_mtime_ns
+    train_all(RECIPES / "tiny", out, QUICK, None, silent)
+    assert (out / "field" / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("part", ["encoder", "vocoder"])
+def test_resuming_repeats_the_run_to_the_digit(trained, tmp_path, part):
+    """Stopped after half of the steps (by a report that raises) and resumed: the same losses and parameters."""
+    _, done = trained
+    (tmp_path / "data").symlink_to(done / "data")
+
+    def stop(heading):
+        def report(step, steps, losses):
+            if "seconds" in losses and step == steps // 2:
+                raise KeyboardInterrupt
+
+        return report
+
+    recipe, changes = RECIPES / "tiny" / f"{part}.toml", [*QUICK, "save_every=5", "log_every=5"]
+    with pytest.raises(KeyboardInterrupt):
+        train_all(recipe, tmp_path, changes, None, stop)
+    assert not (tmp_path / part / "model.safetensors").exists()
+    train_all(recipe, tmp_path, changes, None, silent)
+    whole, resumed = (folder / part for folder in (done, tmp_path))
+    for key, value in safetensors(whole).items():
+        assert torch.equal(value, safetensors(resumed)[key]), key
+    assert last_losses(whole) == last_losses(resumed)
+
+
+def safetensors(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def last_losses(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    entry = [line for line in lines if "valid" not in line][-1]
+    return {key: value for key, value in entry.items() if key != "seconds"}
+
+
+def test_unknown_key_names_the_nearest(tmp_path):
+    shutil.copytree(RECIPES / "tiny", tmp_path / "tiny")
+    recipe = tmp_path / "tiny" / "field.toml"
+    recipe.write_text(recipe.read_text() + "\nlearning_rte = 3\n")
+    with pytest.raises(RecipeError, match="learning_rte"):
+        read_recipe(recipe)
+    with pytest.raises(RecipeError, match="did you mean 'steps'"):
+        read_recipe(RECIPES / "tiny" / "field.toml", ["optim.stps=3"])
+    with pytest.raises(RecipeError, match="must be int"):
+        read_recipe(RECIPES / "tiny" / "field.toml", ["optim.steps=many"])
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_recipe(tmp_path / "nothing.toml")
+
+
+def test_changes_reach_the_recipe():
+    recipe = read_recipe(RECIPES / "mini" / "field.toml", ["optim.lr=1e-4", "network.depth=2"])
+    assert recipe.optim.lr == 1e-4 and recipe.network.depth == 2 and recipe.shared.clock.fps == 25
+
+
+def test_learning_rate_warms_up_stays_and_falls():
+    optim = Optim(lr=1.0, warmup=10, decay=0.5, steps=100)
+    assert [rate(optim, step) for step in (0, 4, 9, 30, 50, 75, 99)] == pytest.approx([0.1, 0.5, 1, 1, 1, 0.5, 0.02])
+
+
+def test_a_loss_that_is_no_number_stops_and_says_where():
+    network = torch.nn.Linear(2, 1)
+    player = Player(network, lambda batch, step: {"total": network(batch).sum() * float("nan")})
+    optimiser = torch.optim.AdamW(network.parameters())
+    with pytest.raises(DivergedError, match="step 7"):
+        take_step("net", player, optimiser, torch.ones(1, 2), 7, Recipe("field"), {})
+
+
+def test_loop_minimises(tmp_path):
+    """A task with a known minimum: the parameter goes to the mean of the data."""
+    network = torch.nn.Linear(1, 1, bias=False)
+
+    class Task:
+        players = {"net": Player(network, lambda batch, step: {"total": (network.weight - batch).square().mean()})}
+
+        def batch(self, step):
+            return 3 + torch.randn(64)
+
+        def validate(self):
+            return {}
+
+        def finish(self, folder):
+            (folder / "done").touch()
+
+    optim = Optim(lr=0.1, warmup=1, decay=0.5, steps=200, weight_decay=0.0)
+    train(Task(), Recipe("field", optim=optim), tmp_path, silent(""))
+    assert network.weight.item() == pytest.approx(3, abs=0.05) and (tmp_path / "done").exists()
+
+
+def test_kl_equals_torch():
+    mean, log_variance = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    normal = torch.distributions.Normal
+    expected = torch.distributions.kl_divergence(normal(mean, torch.exp(log_variance / 2)), normal(0.0, 1.0)).mean()
+    torch.testing.assert_close(kl_divergence(mean, log_variance), expected)
+
+
+def test_onset_strength_is_the_rise():
+    levels = torch.full((1, 20, 50), -4.0)
+    levels[..., 20:] = -2.0
+    strength = onset_strength(levels)[0, 0]
+    assert strength[20] > 1.5 and strength[:20].max() == 0 and strength[22:].max() == 0
+
+
+def test_recordings_take_their_split_from_the_manifest(tmp_path):
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", 0.1 * np.ones(8000), 16_000)
+    assert len(recordings(tmp_path, 16_000)) == 2
+    (tmp_path / "manifest.csv").write_text("path,split\na.wav,train\nb.wav,test\n")
+    assert len(recordings(tmp_path, 16_000)) == 1
+    with pytest.raises(frieren.FrierenError, match="valid"):
+        recordings(tmp_path, 16_000, "valid")
+
+
+def test_crops_mix_world_and_recordings_and_repeat_short_ones():
+    world = np.full((2, 4000), 3000, np.int16)
+    crops = WaveCrops(world, [np.full(300, 20000, np.int16)]).draw(6, 1000)
+    assert crops.shape == (6, 1000) and crops.abs().max() <= 1
+    alone = WaveCrops(world, []).draw(6, 1000)
+    assert (alone.max(dim=1).values < 3001 / 32767).all()

@@ -1,0 +1,46 @@
+"""Vocoders: chunks cannot be heard, the inverse STFT inverts, Griffin-Lim gives back a tone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from frieren.nets.vocos import Vocos, VocosConfig
+from frieren.spectrogram import MelConfig, log_mel
+from frieren.wave import CHUNK, GriffinLim, vocode
+
+
+@pytest.fixture
+def vocoder():
+    torch.manual_seed(0)
+    return Vocos(VocosConfig(width=16, hidden=32, blocks=2)).eval()
+
+
+@pytest.mark.parametrize("columns", [1, 4, CHUNK, CHUNK + 1, 2 * CHUNK + 40])
+def test_chunks_give_the_wave_of_one_piece(vocoder, columns):
+    mel = torch.randn(1, 80, columns)
+    wave = vocode(vocoder, mel, 256)
+    assert wave.shape == (1, columns * 256)
+    torch.testing.assert_close(wave, vocoder(mel).clamp(-1, 1), atol=1e-5, rtol=1e-5)
+
+
+def test_overlap_add_inverts_the_front_ends_spectrum(vocoder):
+    """The STFT of the mel front end, given back to the head's overlap-add, is the wave again."""
+    wave = torch.randn(1, 256 * 40)
+    padded = torch.nn.functional.pad(wave[:, None], (384, 384), mode="reflect")[:, 0]
+    spectrum = torch.stft(padded, 1024, 256, window=torch.hann_window(1024), center=False, return_complex=True)
+    torch.testing.assert_close(vocoder.overlap_add(spectrum)[:, 512:-512], wave[:, 512:-512], atol=1e-5, rtol=1e-4)
+
+
+def test_griffin_lim_gives_back_a_tone():
+    pytest.importorskip("librosa")
+    time = torch.arange(256 * 80) / 16_000
+    wave = 0.5 * torch.sin(2 * math.pi * 440 * time)
+    mel = log_mel(wave, MelConfig())
+    again = GriffinLim(MelConfig(), iterations=16)(mel[None])[0]
+    assert again.shape == wave.shape
+    spectrum = torch.fft.rfft(again * torch.hann_window(len(again))).abs()
+    assert spectrum.argmax().item() * 16_000 / len(again) == pytest.approx(440, abs=8)
+    assert again.square().mean().sqrt().item() == pytest.approx(0.5 / math.sqrt(2), rel=0.25)
