@@ -19,7 +19,6 @@ from frieren.frames import Frames
 if TYPE_CHECKING:
     from frieren.pipeline import Model, Sound, load
     from frieren.video import read as read_frames
-    from frieren.video import read as read_frames
     from frieren.video import write as write_video
     from frieren.weights import models
 

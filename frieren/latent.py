@@ -14,8 +14,8 @@ from torch import Tensor
 from frieren.clock import Clock
 from frieren.flow import guide
 from frieren.nets.field import VectorField, column_frames
-from frieren.windows import blend, spread, take
 from frieren.solver import solve
+from frieren.windows import blend, spread, take
 
 
 def draw_noise(channels: int, columns: int, seed: int) -> Tensor:

@@ -114,7 +114,11 @@ class Model:
 
     @torch.inference_mode()
     def encode(self, frames: Frames | Tensor) -> Tensor:
-        """Frames, or images [F, 3, H, W] (or [B, F, ...]) in 0..1 at the clock's own rate -> features [F, D] ([B, ...])."""
+        """Frames -> features [F, D].
+
+        Args:
+            frames: `Frames`, or images [F, 3, H, W] ([B, F, 3, H, W]) in 0..1 at the clock's own rate.
+        """
         with self.precise:
             encoded = torch.cat(list(seeing.encode(self.encoder, [seeing.as_blocks(frames)])), dim=1).float()
         batched = isinstance(frames, Tensor) and frames.ndim == 5
@@ -141,7 +145,7 @@ class Model:
             times: [F] seconds at which the frames come on screen; default: the clock's grid.
             seconds: length of the sound; default: until the last frame's end.
             noise: [C, L] ([B, C, L]) in place of a seed.
-            steps, guidance, solver: default to the model's own. One step is two network evaluations unless guidance is 1.
+            steps, guidance, solver: default to the model's own. A step is two network evaluations unless guidance is 1.
             on_step: called with (steps done, steps) after each.
 
         Returns:
@@ -172,11 +176,12 @@ class Model:
                 guidance=self.config.guidance if guidance is None else guidance,
                 solver=solver or self.config.solver,
             )
-            for done, (t, x) in enumerate(path, 1):
+            for t, x in path:
+                made = x
                 if on_step:
-                    on_step(min(done, steps) if t < 1 else steps, steps)
-        x = x[..., :columns].float()
-        return x if features.ndim == 3 else x[0]
+                    on_step(round(t * steps), steps)  # by time, since dopri5 chooses its own steps
+        made = made[..., :columns].float()
+        return made if features.ndim == 3 else made[0]
 
     @torch.inference_mode()
     def decode(self, latent: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class MelConfig:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # a tensor that is kept must serve training too, whoever asks first
 def mel_filters(config: MelConfig) -> Tensor:
     """Triangular filters on Slaney's mel scale with unit area, as librosa's default. [M, n_fft / 2 + 1]"""
     step, knee = 200 / 3, 1000.0  # linear below 1 kHz: 15 mels; logarithmic above: 27 mels for a factor of 6.4

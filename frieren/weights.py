@@ -28,12 +28,12 @@ from torch import nn
 
 from frieren.clock import Clock
 from frieren.errors import WeightsError
-from frieren.spectrogram import MelConfig
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.cavp import CAVPConfig, VideoTower
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.vocos import Vocos, VocosConfig
+from frieren.spectrogram import MelConfig
 
 PARTS = ("encoder", "autoencoder", "field", "vocoder")
 NETWORKS: dict[str, tuple[type, type]] = {

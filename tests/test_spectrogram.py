@@ -42,3 +42,12 @@ def test_a_column_is_centred_half_a_hop_after_its_start():
 def test_too_short_a_wave_is_refused():
     with pytest.raises(ValueError, match="384"):
         log_mel(torch.zeros(384), MelConfig())
+
+
+def test_filters_made_during_inference_serve_training():
+    config = MelConfig(bins=70)
+    with torch.inference_mode():
+        log_mel(torch.randn(4000), config)
+    wave = torch.randn(4000, requires_grad=True)
+    log_mel(wave, config).sum().backward()
+    assert wave.grad is not None

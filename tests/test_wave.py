@@ -42,5 +42,5 @@ def test_griffin_lim_gives_back_a_tone():
     again = GriffinLim(MelConfig(), iterations=16)(mel[None])[0]
     assert again.shape == wave.shape
     spectrum = torch.fft.rfft(again * torch.hann_window(len(again))).abs()
-    assert spectrum.argmax().item() * 16_000 / len(again) == pytest.approx(440, abs=8)
+    assert spectrum.argmax().item() * 16_000 / len(again) == pytest.approx(440, abs=20)  # a mel bin is 37 Hz wide there
     assert again.square().mean().sqrt().item() == pytest.approx(0.5 / math.sqrt(2), rel=0.25)

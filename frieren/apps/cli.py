@@ -1,6 +1,6 @@
 """The command line: puts the verbs together and turns errors into one line.
 
-frieren generate | world | train | doctor
+frieren generate | world | train | evaluate | doctor
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import frieren
-from frieren.apps import doctor, generate, train, world
+from frieren.apps import doctor, evaluate, generate, train, world
 from frieren.errors import FrierenError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 app.add_typer(world.app, name="world")
 app.command("train")(train.train)
+app.add_typer(evaluate.app, name="evaluate")
 app.command("doctor")(doctor.doctor)
 
 

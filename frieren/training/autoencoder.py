@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frieren.spectrogram import log_mel
 from frieren.nets.autoencoder import MelAutoencoder
+from frieren.spectrogram import log_mel
 from frieren.training.data import Clips, WaveCrops
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe

@@ -54,7 +54,8 @@ def clips(
         cache: folder for rendered splits.
         report: called with (clips done, clips in all).
     """
-    name = f"world{world.WORLD_VERSION}-{split}-{count}-{clock.fps:g}fps-{clock.sample_rate}hz-{clock.hop}-{mel.bins}-{size}px"
+    rates = f"{clock.fps:g}fps-{clock.sample_rate}hz-{mel.hop}-{mel.bins}"
+    name = f"world{world.WORLD_VERSION}-{split}-{count}-{rates}-{size}px"
     folder = cache / name
     if not folder.exists():
         part = folder.with_name(name + ".part")

@@ -22,7 +22,6 @@ from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
 from frieren.weights import save_part
 
-
 FLUTTER, QUIET = 0.15, 0.3  # rises in log10 units: what noise may do; what is surely a sound
 
 

@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from frieren.clock import Clock
 from frieren.errors import FrierenError
-from frieren.spectrogram import MelConfig
 from frieren.nets.autoencoder import AutoencoderConfig
 from frieren.nets.cavp import CAVPConfig
 from frieren.nets.discriminators import DiscriminatorConfig
 from frieren.nets.field import FieldConfig
 from frieren.nets.vocos import VocosConfig
+from frieren.spectrogram import MelConfig
 
 Built = TypeVar("Built")
 
@@ -61,7 +61,7 @@ class Optim:
 
 @dataclass(frozen=True)
 class EncoderLoss:
-    """The encoder learns to foretell the sound of each frame; a small head, thrown away afterwards, does the telling."""
+    """The encoder learns to foretell the sound; a small head, thrown away afterwards, does the telling."""
 
     frames: int = 64  # frames in one training crop
     head: int = 128  # width of the head

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frieren.spectrogram import log_mel
 from frieren.nets.discriminators import WaveJudges
 from frieren.nets.vocos import Vocos
+from frieren.spectrogram import log_mel
 from frieren.training.data import Clips, WaveCrops
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
