@@ -232,7 +232,7 @@ def tiny_model() -> tuple[ModelConfig, dict[str, nn.Module]]:
         image_size=32,
         context=3,
     )
-    autoencoder = AutoencoderConfig(width=16, multipliers=(1, 2), blocks=1, groups=8, attention=False)
+    autoencoder = AutoencoderConfig(width=8, multipliers=(1, 2), blocks=1, groups=8, attention=False)
     flow = FieldConfig(
         features=16,
         context=16,
@@ -251,7 +251,7 @@ def tiny_model() -> tuple[ModelConfig, dict[str, nn.Module]]:
             "encoder": VideoTower(encoder),
             "autoencoder": MelAutoencoder(autoencoder),
             "field": VectorField(flow),
-            "vocoder": Vocos(VocosConfig(width=32, hidden=64, blocks=2)),
+            "vocoder": Vocos(VocosConfig(width=16, hidden=32, blocks=2)),
         }
     config = ModelConfig("tiny", "random parameters, for tests", steps=4, clock=clock)
     return config, {name: part.eval().requires_grad_(False) for name, part in parts.items()}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from frieren import mel
@@ -19,14 +23,18 @@ from frieren.training.recipe import Recipe
 from frieren.weights import save_part
 
 
-@torch.inference_mode()
-def encode_clips(clips: Clips, tower: VideoTower, mirror: bool) -> Tensor:
-    """Features [N, F, D] float32 of all clips, as they are or mirrored."""
-    rows = []
-    for images in clips.images:
-        frames = torch.from_numpy(images.astype("float32") / 255)
-        rows.append(tower((frames.flip(-1) if mirror else frames)[None])[0])
-    return torch.stack(rows)
+def encode_clips(clips: Clips, tower: VideoTower, cache: Path) -> Tensor:
+    """Features [N, F, D] of all clips, kept in `cache` so that a resumed run does not encode them again."""
+    state = tower.state_dict()
+    key = zlib.crc32(b"".join(state[name].numpy().tobytes() for name in sorted(state)))
+    path = cache / f"features-{key:08x}-{len(clips)}.safetensors"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with torch.inference_mode():
+            rows = [tower(torch.from_numpy(images / np.float32(255))[None])[0] for images in clips.images]
+        save_file({"features": torch.stack(rows)}, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+    return load_file(path)["features"]
 
 
 @torch.inference_mode()
@@ -41,14 +49,14 @@ class FieldTask:
     """Random windows of clips and the flow loss."""
 
     def __init__(
-        self, recipe: Recipe, train: Clips, valid: Clips, tower: VideoTower, autoencoder: MelAutoencoder
+        self, recipe: Recipe, train: Clips, valid: Clips, tower: VideoTower, autoencoder: MelAutoencoder, cache: Path
     ) -> None:
         self.recipe, self.clock = recipe, recipe.shared.clock
         self.network = VectorField(recipe.network)
         self.players = {"field": Player(self.network, self.losses)}
-        self.views = [encode_clips(train, tower, mirror) for mirror in (False, True)]
+        self.features = encode_clips(train, tower, cache)
         self.latents = encode_mels(train, autoencoder)
-        self.valid = (encode_clips(valid, tower, False), *encode_mels(valid, autoencoder))
+        self.valid = (encode_clips(valid, tower, cache), *encode_mels(valid, autoencoder))
 
     def window(self, features: Tensor, mean: Tensor, log_variance: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """One window from latent column `start`: features [F, D], a latent sample [C, W], frame index [W]."""
@@ -63,10 +71,9 @@ class FieldTask:
         count = self.recipe.optim.batch
         chosen = torch.randint(len(means), (count,)).tolist()
         starts = torch.randint(means.shape[-1] - self.clock.window + 1, (count,)).tolist()
-        views = torch.randint(len(self.views), (count,)).tolist()
         items = [
-            self.window(self.views[view][clip], means[clip], log_variances[clip], start)
-            for clip, start, view in zip(chosen, starts, views, strict=True)
+            self.window(self.features[clip], means[clip], log_variances[clip], start)
+            for clip, start in zip(chosen, starts, strict=True)
         ]
         features, x1, index = (torch.stack(column) for column in zip(*items, strict=True))
         return self.noised(features * (torch.rand(count, 1, 1) >= self.recipe.loss.drop), x1, index)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from frieren.training.field import FieldTask
 from frieren.training.loop import Report, Task, train
 from frieren.training.recipe import PARTS, Recipe, RecipeError, read_recipe
 from frieren.training.vocoder import VocoderTask
-from frieren.weights import ModelConfig, load_part, save_model_config, save_part
+from frieren.weights import ModelConfig, load_part, save_model_config, save_part, write_json
 
 Announce = Callable[[str], Report]  # a heading -> where its progress goes
 
@@ -34,6 +36,8 @@ def train_all(path: Path, out: Path, changes: list[str], audio: Path | None, ann
         folder = out / recipe.part
         if not (folder / "model.safetensors").exists():
             report = announce(f"{recipe.shared.name} {recipe.part}")
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "recipe.json", dataclasses.asdict(recipe))
             train(make_task(recipe, out, audio, announce), recipe, folder, report)
     if all((out / part / "model.safetensors").exists() for part in PARTS):
         return assemble(read_recipe(paths[0], changes), out, out / "model")
@@ -51,7 +55,7 @@ def make_task(recipe: Recipe, out: Path, audio: Path | None, announce: Announce)
         task: Task = EncoderTask(recipe, train_clips, valid_clips)
     elif recipe.part == "field":
         frozen = {part: finished(out / part) for part in ("encoder", "autoencoder")}
-        task = FieldTask(recipe, train_clips, valid_clips, frozen["encoder"], frozen["autoencoder"])
+        task = FieldTask(recipe, train_clips, valid_clips, frozen["encoder"], frozen["autoencoder"], out / "data")
     else:
         recorded = recordings(audio, recipe.shared.clock.sample_rate) if audio else []
         kind = AutoencoderTask if recipe.part == "autoencoder" else VocoderTask
@@ -80,11 +84,14 @@ def finished(folder: Path) -> torch.nn.Module:
 
 
 def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
-    """Copies the parts as half precision into a model folder that `frieren.load` takes."""
+    """Copies the parts as half precision into a model folder that `frieren.load` takes, with recipes and logs."""
     shared = recipe.shared
+    (model / "training").mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         network = load_part(out / part)
         save_part(model / part, network, network.config, torch.float16)
+        for source, suffix in (("recipe.json", ".json"), ("log.jsonl", ".jsonl")):
+            shutil.copyfile(out / part / source, model / "training" / (part + suffix))
     config = ModelConfig(
         shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.clock, shared.mel
     )

@@ -1,0 +1,120 @@
+"""Model folders: what is saved comes back, and whatever is not as it should be is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import frieren
+from frieren.weights import (
+    PARTS,
+    find,
+    fingerprint,
+    load_part,
+    read_model_config,
+    save_model_config,
+    save_part,
+    tiny_model,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    config, parts = tiny_model()
+    save_model_config(tmp_path, config)
+    for name, part in parts.items():
+        save_part(tmp_path / name, part, part.config)
+    return tmp_path
+
+
+def test_a_saved_model_is_the_model(folder):
+    config, parts = tiny_model()
+    assert read_model_config(folder) == config
+    for name in PARTS:
+        loaded = load_part(folder / name)
+        assert loaded.config == parts[name].config and not loaded.training
+        for key, value in parts[name].state_dict().items():
+            assert torch.equal(loaded.state_dict()[key], value)
+    features = torch.randn(40, 16)
+    given, again = frieren.load("tiny"), frieren.load(folder)
+    latent = given.sample(features)
+    assert torch.equal(again.sample(features), latent)
+    assert torch.equal(again.vocode(again.decode(latent)), given.vocode(given.decode(latent)))
+
+
+def test_tiny_is_small_and_always_the_same():
+    counts = sum(value.numel() for part in tiny_model()[1].values() for value in part.parameters())
+    assert 80_000 < counts < 120_000
+    before = torch.get_rng_state()
+    first, second = (tiny_model()[1]["field"].state_dict() for _ in range(2))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda state: state.pop("output.bias"), "1 parameters missing.*output.bias"),
+        (lambda state: state.update(extra=torch.zeros(2)), "1 unknown parameters.*extra"),
+        (lambda state: state.update({"output.bias": torch.zeros(3)}), r"output.bias has shape \(3,\), expected \(20,\)"),
+    ],
+)
+def test_missing_surplus_and_misshapen_parameters_are_named(folder, damage, message):
+    path = folder / "field" / "model.safetensors"
+    state = load_file(path)
+    damage(state)
+    save_file(state, path)
+    with pytest.raises(frieren.WeightsError, match=message):
+        frieren.load(folder)
+
+
+def test_broken_and_missing_files_are_named(folder):
+    (folder / "field" / "model.safetensors").write_bytes(b"not safetensors at all")
+    with pytest.raises(frieren.WeightsError, match="field.*safetensors"):
+        frieren.load(folder)
+    (folder / "field" / "model.safetensors").unlink()
+    with pytest.raises(frieren.WeightsError, match="field"):
+        frieren.load(folder)
+
+
+def test_unknown_config_keys_and_networks_are_named(folder):
+    path = folder / "field" / "config.json"
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps(table | {"colour": 3}))
+    with pytest.raises(frieren.WeightsError, match="colour"):
+        frieren.load(folder)
+    path.write_text(json.dumps(table | {"network": "os.system"}))
+    with pytest.raises(frieren.WeightsError, match="os.system"):
+        frieren.load(folder)
+
+
+def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
+    part = tiny_model()[1]["field"]
+    save_part(tmp_path, part, part.config, torch.float16)
+    assert load_file(tmp_path / "model.safetensors")["output.weight"].dtype == torch.float16
+    loaded = load_part(tmp_path)
+    assert loaded.output.weight.dtype == torch.float32
+    torch.testing.assert_close(loaded.output.weight, part.output.weight, atol=1e-3, rtol=1e-3)
+
+
+def test_fingerprint_tells_models_apart(folder):
+    before = fingerprint(folder)
+    assert before == fingerprint(folder)
+    save_model_config(folder, dataclasses.replace(read_model_config(folder), steps=7))
+    assert fingerprint(folder) != before
+
+
+@pytest.mark.parametrize("name", ["nothing", "./a/b", "/etc", "a/b/c"])
+def test_no_such_model(name):
+    with pytest.raises(frieren.WeightsError, match="known names are"):
+        find(name)
+
+
+def test_hub_offline_is_one_error(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(frieren.WeightsError, match="Hub"):
+        find("nobody/nothing")
