@@ -1,7 +1,6 @@
 """Every rate and every length of a model, in one frozen dataclass.
 
-The stages run at four rates: frames, latent columns, mel columns, samples. Nothing else in the package multiplies
-a rate by a duration; whoever needs a length asks the clock.
+The stages run at four rates: frames, latent columns, mel columns, samples. Whoever needs a length asks the clock.
 """
 
 from __future__ import annotations
@@ -46,26 +45,6 @@ class Clock:
     def samples_per_latent(self) -> int:
         """Samples under one latent column (512)."""
         return self.hop * self.stride
-
-    @property
-    def window_seconds(self) -> float:
-        """Seconds of sound in one window (8.192)."""
-        return self.window / self.latent_rate
-
-    @property
-    def window_frames(self) -> int:
-        """Whole video frames in one window (32)."""
-        return math.floor(self.window_seconds * self.fps + 1e-9)
-
-    @property
-    def window_mel(self) -> int:
-        """Mel columns in one window (512)."""
-        return self.window * self.stride
-
-    @property
-    def window_samples(self) -> int:
-        """Samples in one window (131,072)."""
-        return self.window * self.samples_per_latent
 
     def samples(self, seconds: float) -> int:
         """Samples in `seconds`, to the nearest one."""

@@ -3,6 +3,7 @@
 FrierenError
 ├── VideoError      a video cannot be read, or holds nothing to read
 ├── OutputError     a result cannot be written
+├── SamplingError   the field gives no finite velocity
 └── WeightsError    a model cannot be found, or its files are not what they should be
 """
 
@@ -21,5 +22,9 @@ class OutputError(FrierenError):
     """A result cannot be written: folder missing, not writable, disk full, unknown suffix."""
 
 
+class SamplingError(FrierenError):
+    """The vector field gives something that is not a finite number: broken weights, or too little precision."""
+
+
 class WeightsError(FrierenError):
-    """A model cannot be loaded: unknown name, missing file, missing, surplus or misshapen parameter, wrong hash."""
+    """A model cannot be loaded: unknown name, missing file, missing, surplus or misshapen parameter."""

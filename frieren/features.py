@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from frieren.frames import Frames
@@ -41,8 +42,8 @@ def encode(tower: VideoTower, images: Iterable[Tensor]) -> Iterator[Tensor]:
             held, offset = held[:, drop:], offset + drop
 
 
-def as_blocks(frames: Frames | Tensor) -> Tensor:
-    """Frames or a bare tensor [F, 3, H, W] or [B, F, 3, H, W] -> [B, F, 3, H, W].
+def as_batch(frames: Frames | Tensor, size: int) -> Tensor:
+    """Frames or a bare tensor [F, 3, H, W] or [B, F, 3, H, W] -> [B, F, 3, size, size], resized where need be.
 
     Raises:
         ValueError: for any other shape.
@@ -50,4 +51,8 @@ def as_blocks(frames: Frames | Tensor) -> Tensor:
     images = frames.images if isinstance(frames, Frames) else frames
     if images.ndim not in (4, 5) or images.shape[-3] != 3:
         raise ValueError(f"images must be [F, 3, H, W] or [B, F, 3, H, W], got {tuple(images.shape)}")
-    return images if images.ndim == 5 else images[None]
+    batch = images if images.ndim == 5 else images[None]
+    if batch.shape[-2:] == (size, size):
+        return batch
+    resized = F.interpolate(batch.flatten(0, 1), (size, size), mode="bilinear", antialias=True)
+    return resized.unflatten(0, batch.shape[:2])

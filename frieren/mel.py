@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.windows import blend, spread, take
+
+Count = Callable[[int, int], None]  # done, total
+
+
+def ignore(done: int, total: int) -> None:
+    """Progress that nobody looks at."""
 
 
 def encode(autoencoder: MelAutoencoder, mel: Tensor) -> tuple[Tensor, Tensor]:
@@ -18,15 +26,28 @@ def encode(autoencoder: MelAutoencoder, mel: Tensor) -> tuple[Tensor, Tensor]:
     return mean * scale, log_variance + 2 * math.log(scale)
 
 
-def decode(autoencoder: MelAutoencoder, latent: Tensor, window: int, overlap: int) -> Tensor:
+def decode(
+    autoencoder: MelAutoencoder,
+    latent: Tensor,
+    window: int,
+    overlap: int,
+    on_window: Count = ignore,
+) -> Tensor:
     """latent [B, C, L] -> mel [B, M, L * stride].
 
-    Decoded window by window, as the autoencoder was trained (its normalisation looks at all of its input); where two
-    windows overlap they have the same latent, and their spectrograms are blended.
+    Decoded in windows of one length, since the decoder's normalisation looks at all of its input; where two windows
+    overlap they have the same latent, and their spectrograms are blended. A latent shorter than a window is prolonged
+    by its last column and the spectrogram cut.
+
+    Args:
+        on_window: called with (windows done, windows) after each.
     """
-    latent = latent / autoencoder.config.scale
-    columns = latent.shape[-1]
-    starts, size = spread(columns, window, overlap)
-    mels = torch.stack([autoencoder.decode(part) for part in take(latent, starts, size).unbind(1)], dim=1)
-    stride = mels.shape[-1] // size
-    return blend(mels, [start * stride for start in starts], columns * stride)
+    columns, stride = latent.shape[-1], autoencoder.config.stride
+    latent = F.pad(latent / autoencoder.config.scale, (0, max(0, window - columns)), mode="replicate")
+    starts, size = spread(latent.shape[-1], window, overlap)
+    mels = []
+    for part in take(latent, starts, size).unbind(1):
+        mels.append(autoencoder.decode(part))
+        on_window(len(mels), len(starts))
+    mel = blend(torch.stack(mels, dim=1), [start * stride for start in starts], latent.shape[-1] * stride)
+    return mel[..., : columns * stride]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from frieren import loudness as level
 from frieren import mel as spectra
 from frieren import sounds, video, wave
 from frieren.clock import Clock
+from frieren.errors import OutputError, VideoError
 from frieren.frames import Frames
+from frieren.mel import Count, ignore
 from frieren.weights import PARTS, ModelConfig, find, fingerprint, load_part, read_model_config, tiny_model
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -72,7 +75,7 @@ class Sound:
         if target.suffix.lower() in sounds.SUFFIXES:
             return sounds.write(target, made, self.sample_rate)
         if self.source is None:
-            raise frieren.errors.OutputError(f"{target}: this sound has no video; save it as .wav or .flac")
+            raise OutputError(f"{target}: this sound has no video; save it as .wav or .flac")
         return video.write(self.source, made, target, self.sample_rate, keep_original=keep_original)
 
 
@@ -117,10 +120,12 @@ class Model:
         """Frames -> features [F, D].
 
         Args:
-            frames: `Frames`, or images [F, 3, H, W] ([B, F, 3, H, W]) in 0..1 at the clock's own rate.
+            frames: `Frames`, or images [F, 3, H, W] ([B, F, 3, H, W]) in 0..1 at the clock's own rate. Images of
+                another size than `image_size` are resized.
         """
         with self.precise:
-            encoded = torch.cat(list(seeing.encode(self.encoder, [seeing.as_blocks(frames)])), dim=1).float()
+            batch = seeing.as_batch(frames, self.image_size)
+            encoded = torch.cat(list(seeing.encode(self.encoder, [batch])), dim=1).float()
         batched = isinstance(frames, Tensor) and frames.ndim == 5
         return encoded if batched else encoded[0]
 
@@ -136,7 +141,7 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
-        on_step: Callable[[int, int], None] | None = None,
+        on_step: Count = ignore,
     ) -> Tensor:
         """Features -> latent, along the guided flow.
 
@@ -156,45 +161,44 @@ class Model:
         if times is None:
             times = torch.tensor(self.clock.frame_times(count), dtype=torch.float64)
         columns = self.clock.columns(count / self.clock.fps if seconds is None else seconds)
-        if noise is None:
-            # A sound shorter than a window is solved over a whole one, where the field is at home, and cut.
-            width = max(columns, self.clock.window)
-            noise = torch.stack(
-                [flowing.draw_noise(self.field.config.latent, width, seed + b) for b in range(len(batch))]
-            )
-        elif noise.ndim == 2:
-            noise = noise[None]
-        steps = steps or self.config.steps
+        # A sound shorter than a window is solved over a whole one, where the field is at home, and cut.
+        width, channels = max(columns, self.clock.window), self.field.config.latent
+        drawn = torch.stack([flowing.draw_noise(channels, width, seed + item) for item in range(len(batch))])
+        if noise is not None:
+            given = noise if noise.ndim == 3 else noise[None]
+            if given.shape != (len(batch), channels, columns):
+                raise ValueError(f"noise must be {(len(batch), channels, columns)}, got {tuple(given.shape)}")
+            drawn[..., :columns] = given
+        steps = self.config.steps if steps is None else steps
         with self.precise:
             path = flowing.sample(
                 self.field,
                 batch.to(self.device),
                 times,
-                noise.to(self.device),
+                drawn.to(self.device),
                 self.clock,
                 steps=steps,
                 guidance=self.config.guidance if guidance is None else guidance,
-                solver=solver or self.config.solver,
+                solver=self.config.solver if solver is None else solver,
             )
             for t, x in path:
                 made = x
-                if on_step:
-                    on_step(round(t * steps), steps)  # by time, since dopri5 chooses its own steps
+                on_step(round(t * steps), steps)  # by time, since dopri5 chooses its own steps
         made = made[..., :columns].float()
         return made if features.ndim == 3 else made[0]
 
     @torch.inference_mode()
-    def decode(self, latent: Tensor) -> Tensor:
-        """Latent [C, L] ([B, ...]) -> log10 mel [M, T]."""
-        batch = latent if latent.ndim == 3 else latent[None]
-        mel = spectra.decode(self.autoencoder, batch.to(self.device), self.clock.window, self.clock.overlap)
+    def decode(self, latent: Tensor, *, on_window: Count = ignore) -> Tensor:
+        """Latent [C, L] ([B, ...]) -> log10 mel [M, T]; `on_window` is called with (windows done, windows)."""
+        batch = (latent if latent.ndim == 3 else latent[None]).to(self.device)
+        mel = spectra.decode(self.autoencoder, batch, self.clock.window, self.clock.overlap, on_window)
         return mel if latent.ndim == 3 else mel[0]
 
     @torch.inference_mode()
-    def vocode(self, mel: Tensor) -> Tensor:
-        """log10 mel [M, T] ([B, ...]) -> wave [S] on the CPU, -1..1."""
+    def vocode(self, mel: Tensor, *, on_chunk: Count = ignore) -> Tensor:
+        """log10 mel [M, T] ([B, ...]) -> wave [S] on the CPU, -1..1; `on_chunk` hears of (columns done, columns)."""
         batch = mel if mel.ndim == 3 else mel[None]
-        made = wave.vocode(self.vocoder, batch.to(self.device), self.clock.hop).float().cpu()
+        made = wave.vocode(self.vocoder, batch.to(self.device), self.clock.hop, on_chunk).float().cpu()
         return made if mel.ndim == 3 else made[0]
 
     @torch.inference_mode()
@@ -230,12 +234,13 @@ class Model:
         """
         progress = on_progress or (lambda stage, done, total: None)
         spent = Stopwatch()
+        digest = hash_of(Path(source))
         with spent("encode"):
             encoded, times, seconds = self.watch(source, progress)
         chosen = {
-            "steps": steps or self.config.steps,
+            "steps": self.config.steps if steps is None else steps,
             "guidance": self.config.guidance if guidance is None else guidance,
-            "solver": solver or self.config.solver,
+            "solver": self.config.solver if solver is None else solver,
         }
         for seed in seeds:
             with spent("sample"):
@@ -244,18 +249,15 @@ class Model:
                     times=times,
                     seconds=seconds,
                     seed=seed,
-                    on_step=lambda n, m: progress("sample", n, m),
+                    on_step=partial(progress, "sample"),
                     **chosen,
                 )
             with spent("decode"):
-                mel = self.decode(made)
-                progress("decode", 1, 1)
+                mel = self.decode(made, on_window=partial(progress, "decode"))
             with spent("vocode"):
-                sound = self.vocode(mel)[: self.clock.samples(seconds)]
-                progress("vocode", 1, 1)
-            yield Sound(
-                sound, self.clock.sample_rate, Path(source), self.record(source, sound, {"seed": seed, **chosen}, spent)
-            )
+                sound = self.vocode(mel, on_chunk=partial(progress, "vocode"))[: self.clock.samples(seconds)]
+            record = self.record(source, digest, sound, {"seed": seed, **chosen}, spent)
+            yield Sound(sound, self.clock.sample_rate, Path(source), record)
 
     @torch.inference_mode()
     def watch(self, source: str | Path, progress: Progress) -> tuple[Tensor, Tensor, float]:
@@ -275,10 +277,10 @@ class Model:
             encoded = torch.cat(list(seeing.encode(self.encoder, blocks())), dim=1)[0].float()
         return encoded, torch.cat(times), length
 
-    def record(self, source: str | Path, sound: Tensor, options: dict[str, Any], spent: Stopwatch) -> dict[str, Any]:
+    def record(
+        self, source: str | Path, digest: str, sound: Tensor, options: dict[str, Any], spent: Stopwatch
+    ) -> dict[str, Any]:
         """What made a sound, enough to make it again."""
-        with open(source, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {
             "model": self.config.name,
             "model_sha256": self.digest,
@@ -294,11 +296,24 @@ class Model:
                 "frieren": frieren.__version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
-                "machine": platform.machine(),
+                "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
                 "threads": torch.get_num_threads(),
             },
             "seconds": {"sound": len(sound) / self.clock.sample_rate, **spent.seconds},
         }
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a video file.
+
+    Raises:
+        VideoError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror}); check the name and who may read it") from error
 
 
 class Stopwatch:

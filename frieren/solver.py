@@ -6,10 +6,13 @@ cancelling and memory. Fixed-step solvers take exactly the given times; dopri5 c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+
+from frieren.errors import SamplingError
 
 Velocity = Callable[[Tensor, float], Tensor]  # (x, t) -> v of the shape of x
 Step = tuple[float, Tensor]
@@ -75,7 +78,11 @@ def runge_kutta(velocity: Velocity, x: Tensor, times: list[float], solver: str) 
 
 
 def dopri5(velocity: Velocity, x: Tensor, first_step: float, tolerance: float) -> Iterator[Step]:
-    """Adaptive Dormand-Prince 5(4): a step is taken when its error estimate is within the tolerance, else halved."""
+    """Adaptive Dormand-Prince 5(4): a step is taken if its error estimate is within the tolerance, else a shorter one.
+
+    Raises:
+        SamplingError: if the velocity is not finite.
+    """
     t, h = 0.0, first_step
     slope = velocity(x, t)
     while t < 1.0:
@@ -86,6 +93,8 @@ def dopri5(velocity: Velocity, x: Tensor, first_step: float, tolerance: float) -
             slopes.append(velocity(ahead, t + node * h))
         scale = tolerance * (1 + torch.maximum(x.abs(), ahead.abs()))
         error = (h * combine(DOPRI_ERROR, slopes) / scale).square().mean().sqrt().item()
+        if not math.isfinite(error):
+            raise SamplingError(f"the velocity at t = {t:.3f} is not finite; try --precision float32, or other weights")
         if error <= 1.0:
             t = 1.0 if t + h >= 1.0 - 1e-9 else t + h
             x, slope = ahead, slopes[-1]

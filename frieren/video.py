@@ -7,13 +7,11 @@ packets of the picture untouched and puts the new sound beside them.
 from __future__ import annotations
 
 import io
-import math
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,17 +23,18 @@ from frieren import picture
 from frieren.clock import Clock
 from frieren.errors import OutputError, VideoError
 from frieren.frames import Frames
-from frieren.sounds import AI_GENERATED, Sound, decode, mixed, mono, open_media, replacing, resample
+from frieren.media import JUMP, Axis, open_media, packets, reason
+from frieren.media import announced as announced_by
+from frieren.sounds import AI_GENERATED, Sound, decode, encoded, mixed, mono, replacing, resample
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
     from torch import Tensor
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
-BIT_RATE = 160_000  # of the sound; AAC itself allows at most 6 bits per sample
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,9 @@ class VideoInfo:
         rotation: quarter turns to the left that the file asks for, in degrees: 0, 90, 180 or 270.
         codec: short name of the picture's codec, e.g. "h264".
         has_audio: whether the file has a sound stream.
-        container: short name of the container, e.g. "mov,mp4,m4a,3gp,3g2,mj2".
         announced: length by the file's own index; more than `seconds` where the file breaks off.
+        jumps: how often its timestamps jump by more than 10 s without the file's own length confirming it; `seconds`
+            leaves such jumps out.
     """
 
     seconds: float
@@ -62,8 +62,8 @@ class VideoInfo:
     rotation: int
     codec: str
     has_audio: bool
-    container: str
     announced: float
+    jumps: int
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
@@ -75,9 +75,9 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     with open_media(path) as container:
         stream = _picture(path, container)
         scan = _scan(path, container, stream)
-        codec, kind, audio = stream.codec_context.name, container.format.name, bool(container.streams.audio)
+        codec, audio = stream.codec_context.name, bool(container.streams.audio)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
-        announced = _announced(container)
+        announced = announced_by(container)
     with open_media(path) as container:
         first = next((frame for frame, _ in _decoded(container, _picture(path, container))), None)
         if first is None:
@@ -97,8 +97,8 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         rotation=round(first.rotation / 90) * 90 % 360,
         codec=codec,
         has_audio=audio,
-        container=kind,
         announced=seconds + max(0.0, announced - max(scan.end, scan.others_end)) if scan.timed else seconds,
+        jumps=scan.jumps,
     )
 
 
@@ -118,59 +118,44 @@ def _picture(path: str | os.PathLike, container: InputContainer) -> VideoStream:
 
 @dataclass(frozen=True)
 class _Scan:
-    """What demuxing the whole file tells: packets of the picture, whether they have times, ends in seconds."""
+    """What demuxing the whole file tells: packets of the picture, whether they have times, ends in seconds, jumps."""
 
     packets: int
     timed: bool
     end: float
     others_end: float
+    jumps: int
 
 
 def _scan(path: str | os.PathLike, container: InputContainer, stream: VideoStream) -> _Scan:
     """Demux the whole file without decoding."""
     times: list[tuple[float, float]] = []
-    count, others = 0, 0.0
-    for packet in _packets(container, None):
+    count, others, axis = 0, 0.0, Axis(container, _step(stream))
+    for packet in packets(container, None):
         if packet.has_sidedata("encryption_info"):
             raise VideoError(f"{path}: the video is encrypted; give a copy without protection")
         stamp = packet.dts if packet.pts is None else packet.pts
         begin = None if stamp is None else float(stamp * packet.time_base)
         length = float((packet.duration or 0) * packet.time_base) if packet.size else 0.0
+        length = min(length, max(JUMP, axis.announced))  # a damaged length must not decide either
         if packet.stream_index != stream.index:
             others = max(others, (begin or 0.0) + length)
         elif packet.size and not packet.is_discard:
             count += 1
             if begin is not None:
-                times.append((begin, length))
+                times.append((axis.place(begin, length), length))
     if not times:
-        return _Scan(count, False, 0.0, others)
+        return _Scan(count, False, 0.0, others, 0)
     times.sort()
     begin, length = times[-1]
     if not length:  # some containers do not say how long the last frame stays
         length = begin - times[-2][0] if len(times) > 1 else 1 / float(stream.average_rate or 25)
-    return _Scan(count, True, begin + length, others)
+    return _Scan(count, True, begin + length, others, axis.jumps)
 
 
-def _announced(container: InputContainer) -> float:
-    """The instant at which the index says that the file ends; 0 where it is only estimated or not said."""
-    kinds = {"mp4", "matroska", "avi"} & set(container.format.name.split(","))
-    if not kinds or container.duration is None:
-        return 0.0
-    start = 0 if "matroska" in kinds else max(0, container.start_time or 0)  # Matroska counts from zero already
-    return (container.duration + start) / 1e6
-
-
-def _packets(container: InputContainer, stream: VideoStream | None) -> Iterator:
-    """Packets of `stream` (None: of all) until the file ends or breaks off."""
-    import av
-
-    packets = container.demux() if stream is None else container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
-            return
-        yield packet
+def _step(stream: VideoStream) -> float:
+    """Seconds from one frame to the next, on average, as far as the file says."""
+    return 1 / float(stream.average_rate or stream.guessed_rate or 25)
 
 
 def _time(frame: VideoFrame) -> float | None:
@@ -183,15 +168,17 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[V
     """Good frames in the order of display and their times from the first one on; damaged packets are left out."""
     import av
 
-    start, clock, step = None, 0.0, 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    start, clock, step = None, 0.0, _step(stream)
+    axis = Axis(container, step)
     for packet in chain(
-        _packets(container, stream), [None]
+        packets(container, stream), [None]
     ):  # None: what the decoder still holds where a file breaks off
         frames = []
         with suppress(av.error.FFmpegError):
             frames = stream.decode(packet)
         for frame in frames:
             time = _time(frame)
+            time = None if time is None else axis.place(time)
             if start is None:
                 start, clock = time or 0.0, -step
             clock = clock + step if time is None else max(clock, time - start)
@@ -216,13 +203,19 @@ def stream_frames(path: str | os.PathLike, fps: float, size: int, block: int = 2
         VideoError: see `probe`; raised at the call, not at the first block.
 
     Warns:
-        UserWarning: the file breaks off before the end that it announces; what is there is used.
+        UserWarning: the file breaks off before the end that it announces; what is there is used. Its timestamps jump.
     """
     info = probe(path)
     if info.announced - info.seconds > 0.5:
         warnings.warn(
             f"{path}: breaks off after {info.seconds:.1f} of {info.announced:.1f} seconds; "
             "the sound is made for what is there, copy the file again for the rest",
+            stacklevel=2,
+        )
+    if info.jumps:
+        warnings.warn(
+            f"{path}: its timestamps jump by more than {JUMP:g} seconds; the jumps are left out, "
+            "if the sound is not in time put the video into a new .mp4 first (ffmpeg -i … out.mp4)",
             stacklevel=2,
         )
     return _blocks(path, info.seconds, fps, size, block)
@@ -248,7 +241,7 @@ def _picked(path: str | os.PathLike, total: int, fps: float, size: int) -> Itera
         for frame, time in _decoded(container, _picture(path, container)):
             image = None
             while held is not None and index < total and index / fps <= (held_time + time) / 2 + 1e-9:
-                image = picture.image(held, size) if image is None else image
+                image = _image(path, held, size) if image is None else image
                 yield image
                 index += 1
             if index == total:
@@ -256,9 +249,21 @@ def _picked(path: str | os.PathLike, total: int, fps: float, size: int) -> Itera
             held, held_time = frame, time
         if held is None:
             raise VideoError(f"{path}: no frame of it can be decoded; copy or convert it again")
-        image = picture.image(held, size)
+        image = _image(path, held, size)
         for _ in range(index, total):
             yield image
+
+
+def _image(path: str | os.PathLike, frame: VideoFrame, size: int) -> np.ndarray:
+    """`picture.image`, whose failures name the file."""
+    import av
+
+    try:
+        return picture.image(frame, size)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(
+            f"{path}: a frame cannot be converted ({reason(error)}); convert it to .mp4 (H.264)"
+        ) from error
 
 
 def read(path: str | os.PathLike, clock: Clock, size: int) -> Frames:
@@ -294,13 +299,13 @@ def write(
     Raises:
         VideoError: the source cannot be read, see `probe`.
         OutputError: unknown suffix, target is the source, folder missing or not writable, disk full.
-        ValueError: the wave is not [S] or not finite.
+        ValueError, SamplingError: the wave is not [S], or not finite.
     """
     wave, info = mono(wave), probe(source)
     target = _fitting(source, Path(target), info.codec)
     sound = Sound(wave[None], sample_rate, info.start)
     if keep_original:
-        sound = mixed(sound, decode(source))
+        sound = mixed(sound, decode(source, until=info.start + info.seconds))
     if target.suffix.lower() != ".mkv" and sound.rate not in AAC_RATES:
         sound = Sound(resample(sound.samples, sound.rate, 48_000), 48_000, sound.start)
     import av
@@ -350,9 +355,9 @@ def _mux(source: str | os.PathLike, given: InputContainer, made: OutputContainer
     stream = _picture(source, given)
     copy = made.add_stream_from_template(stream)
     copy.time_base = stream.time_base
-    audio = _encoded(made, sound)
-    packet, ahead = next(audio, None), None
-    for copied in _packets(given, stream):
+    audio, axis = encoded(made, sound), Axis(given, _step(stream))
+    packet = next(audio, None)
+    for copied in packets(given, stream):
         if not copied.size:
             continue
         if copied.dts is None and copied.pts is None:
@@ -361,40 +366,29 @@ def _mux(source: str | os.PathLike, given: InputContainer, made: OutputContainer
             )
         if copied.pts is None:
             copied.pts = copied.dts
-        ahead = float((copied.dts if copied.dts is not None else copied.pts) * copied.time_base)
+        stamp = copied.pts if copied.dts is None else copied.dts
+        ahead = axis.place(float(stamp * copied.time_base), float((copied.duration or 0) * copied.time_base))
+        if axis.shift:
+            back = round(axis.shift / copied.time_base)
+            copied.pts, copied.dts = copied.pts - back, None if copied.dts is None else copied.dts - back
         copied.stream = copy
         while packet is not None and float(packet.pts * packet.time_base) <= ahead:
             made.mux(packet)
             packet = next(audio, None)
-        made.mux(copied)
+        _put(source, made, copied)
     while packet is not None:
         made.mux(packet)
         packet = next(audio, None)
 
 
-def _encoded(made: OutputContainer, sound: Sound) -> Iterator:
-    """Add a sound stream to `made` at once and return its packets; the encoder's own delay is in their timestamps."""
+def _put(source: str | os.PathLike, made: OutputContainer, packet: Packet) -> None:
+    """Mux a packet of the picture; one that the container refuses is the source's fault, not the disk's."""
     import av
 
-    layout = ("mono", "stereo")[len(sound.samples) - 1]
-    lossless = made.format.name == "matroska"
-    stream = made.add_stream("flac" if lossless else "aac", rate=sound.rate, layout=layout)
-    stream.time_base = Fraction(1, sound.rate)
-    if lossless:
-        stream.format = "s16"
-    else:
-        stream.bit_rate = min(BIT_RATE, int(5.9 * sound.rate)) * len(sound.samples)
-    form = "s16p" if lossless else "fltp"
-
-    def packets() -> Iterator:
-        for begin in range(0, sound.samples.shape[1], 1024):
-            piece = np.ascontiguousarray(sound.samples[:, begin : begin + 1024])
-            if lossless:
-                piece = np.clip(np.round(piece * 32768), -32768, 32767).astype(np.int16)
-            frame = av.AudioFrame.from_ndarray(piece, format=form, layout=layout)
-            frame.sample_rate, frame.time_base = sound.rate, Fraction(1, sound.rate)
-            frame.pts = math.floor(sound.start * sound.rate + 0.5) + begin
-            yield from stream.encode(frame)
-        yield from stream.encode(None)
-
-    return packets()
+    try:
+        made.mux(packet)
+    except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+        raise VideoError(
+            f"{source}: the output's container refuses its packets ({reason(error)}); write an .mkv with -o, "
+            "or put the video into a new file first (ffmpeg -i … -c copy -fflags +genpts out.mkv)"
+        ) from error

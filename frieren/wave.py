@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -13,22 +14,34 @@ CHUNK = 512  # mel columns vocoded together: 8.2 s
 
 
 class Vocoder(Protocol):
-    """Turns mel [B, M, T] into wave [B, T * hop]; a sample depends on no more than `context` columns on each side."""
+    """Turns mel [B, M, T] into wave [B, T * hop]; a sample depends on at most `context` columns on each side.
 
-    context: int
+    None: on all of them, so the mel must stay in one piece.
+    """
+
+    context: int | None
 
     def __call__(self, mel: Tensor) -> Tensor: ...
 
 
 @torch.inference_mode()
-def vocode(vocoder: Vocoder, mel: Tensor, hop: int) -> Tensor:
-    """mel [B, M, T] (log10) -> wave [B, T * hop] in -1..1, the same as in one piece but in bounded memory."""
-    columns, context = mel.shape[-1], vocoder.context
+def vocode(
+    vocoder: Vocoder, mel: Tensor, hop: int, on_chunk: Callable[[int, int], None] = lambda done, total: None
+) -> Tensor:
+    """mel [B, M, T] (log10) -> wave [B, T * hop] in -1..1, the same as in one piece but in bounded memory.
+
+    Args:
+        on_chunk: called with (columns done, columns) after each chunk.
+    """
+    columns, context = mel.shape[-1], vocoder.context or 0
+    chunk = CHUNK if context else columns
     waves = []
-    for start in range(0, columns, CHUNK):
-        first, last = max(0, start - context), min(columns, start + CHUNK + context)
+    for start in range(0, columns, chunk):
+        first, last = max(0, start - context), min(columns, start + chunk + context)
         wave = vocoder(mel[..., first:last])
-        waves.append(wave[:, (start - first) * hop : (min(start + CHUNK, columns) - first) * hop])
+        end = min(start + chunk, columns)
+        waves.append(wave[:, (start - first) * hop : (end - first) * hop])
+        on_chunk(end, columns)
     return torch.cat(waves, dim=-1).clamp(-1, 1)
 
 
@@ -39,7 +52,7 @@ class GriffinLim(nn.Module):
     `griffin-lim`.
     """
 
-    context = 16
+    context = None  # phases are settled over the whole sound
 
     def __init__(self, config: MelConfig, iterations: int = 60) -> None:
         super().__init__()

@@ -94,7 +94,7 @@ def download(repository: str) -> Path:
     patterns = ["config.json", *(f"{part}/*" for part in PARTS)]
     try:
         return Path(snapshot_download(repository, allow_patterns=patterns))
-    except (OSError, HfHubHTTPError) as error:
+    except (OSError, ValueError, HfHubHTTPError) as error:  # ValueError: not a name that a repository can have
         raise WeightsError(
             f"{repository}: cannot be fetched from the Hub ({type(error).__name__}); check name and network"
         ) from error
@@ -187,11 +187,11 @@ def load_part(folder: Path) -> nn.Module:
 
 def restore_constants(part: nn.Module) -> None:
     """Buffers that are not saved (windows, filters) are lost on the meta device; a fresh network has them."""
-    fresh = dict(type(part)(part.config).named_buffers()) if any(True for _ in part.buffers()) else {}
-    saved = part.state_dict()
-    for key, buffer in part.named_buffers():
-        if key not in saved:
-            buffer.copy_(fresh[key])
+    unsaved = dict(part.named_buffers()).keys() - part.state_dict().keys()
+    if unsaved:
+        fresh = dict(type(part)(part.config).named_buffers())
+        for key in unsaved:
+            part.get_buffer(key).copy_(fresh[key])
 
 
 def check(path: Path, wanted: dict[str, torch.Tensor], got: dict[str, torch.Tensor]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from frieren.features import as_blocks, encode
+from frieren.features import as_batch, encode
 from frieren.frames import Frames
 from frieren.nets.cavp import CAVPConfig, VideoTower
 
@@ -42,8 +42,11 @@ def test_any_number_of_frames(count):
     torch.testing.assert_close(features.norm(dim=-1), torch.ones(2, count))
 
 
-def test_shapes_are_checked():
+def test_shapes_are_checked_and_sizes_made_to_fit():
     frames = Frames(torch.rand(4, 3, 8, 8), torch.arange(4.0), 1.0)
-    assert as_blocks(frames).shape == as_blocks(frames.images).shape == (1, 4, 3, 8, 8)
+    assert torch.equal(as_batch(frames, 8)[0], frames.images)
+    flat = as_batch(torch.full((2, 4, 3, 9, 12), 0.25), 8)
+    assert flat.shape == (2, 4, 3, 8, 8)
+    torch.testing.assert_close(flat, torch.full_like(flat, 0.25))
     with pytest.raises(ValueError, match=r"\(4, 8, 8\)"):
-        as_blocks(torch.rand(4, 8, 8))
+        as_batch(torch.rand(4, 8, 8), 8)

@@ -18,7 +18,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 # A room imports from lower floors and, inside a folder, from its folder-mates. Rooms of one floor are strangers.
 FLOORS = {
     0: "clock frames errors",
-    1: "nets flow solver windows spectrogram",
+    1: "nets flow solver windows spectrogram media",
     2: "weights official world picture sounds",
     3: "video features latent mel wave loudness",
     4: "pipeline",

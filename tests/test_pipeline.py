@@ -64,10 +64,39 @@ def test_a_batch_is_its_items(model):
     assert model.vocode(mel).shape == (2, mel.shape[-1] * 256)
 
 
-def test_noise_replaces_the_seed(model):
-    features = torch.randn(128, 16)
-    noise = frieren.latent.draw_noise(20, 160, 11)
-    torch.testing.assert_close(model.sample(features, noise=noise), model.sample(features, seed=11))
+@pytest.mark.parametrize(("frames", "columns"), [(128, 160), (10, 13)])
+def test_noise_replaces_the_seed(model, frames, columns):
+    features = torch.randn(frames, 16)
+    noise = frieren.latent.draw_noise(20, columns, 11)
+    given, drawn = model.sample(features, noise=noise, steps=1), model.sample(features, seed=11, steps=1)
+    assert given.shape == drawn.shape == (20, columns)
+    if columns >= model.clock.window:
+        assert torch.equal(given, drawn)
+    with pytest.raises(ValueError, match="noise must be"):
+        model.sample(features, noise=noise[:, 1:])
+
+
+def test_a_short_latent_is_decoded_as_if_it_went_on(model):
+    """The decoder's normalisation looks at all of its input, so a short latent is prolonged, not decoded alone."""
+    latent = torch.randn(20, 10)
+    prolonged = torch.cat([latent, latent[:, -1:].expand(-1, 150)], dim=1)
+    torch.testing.assert_close(model.decode(latent), model.decode(prolonged)[:, :20])
+
+
+def test_bad_options_are_not_replaced_in_silence(model):
+    with pytest.raises(ValueError, match="steps"):
+        model.sample(torch.randn(10, 16), steps=0)
+    with pytest.raises(ValueError, match="solver"):
+        model.sample(torch.randn(10, 16), solver="")
+
+
+def test_progress_of_every_stage_ends_at_its_total(model, clip):
+    seen = {}
+    model.generate(
+        clip, steps=2, on_progress=lambda stage, done, total: seen.setdefault(stage, []).append((done, total))
+    )
+    assert list(seen) == ["encode", "sample", "decode", "vocode"]
+    assert all(calls[-1][0] == calls[-1][1] for calls in seen.values())
 
 
 def test_on_step_counts_to_the_end(model):

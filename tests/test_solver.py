@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from frieren.errors import SamplingError
 from frieren.solver import SOLVERS, runge_kutta, solve
 
 
@@ -50,3 +51,8 @@ def test_steps_are_counted_and_yielded():
 def test_wrong_options_are_named(steps, solver):
     with pytest.raises(ValueError, match=str(steps) if steps < 1 else solver):
         solve(lambda x, t: x, torch.ones(1), steps, solver)
+
+
+def test_a_velocity_that_is_no_number_ends_the_search_for_a_step():
+    with pytest.raises(SamplingError, match="not finite"):
+        list(solve(lambda x, t: x * float("nan"), torch.ones(3), 10, "dopri5"))

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from frieren import sounds
-from frieren.errors import OutputError, VideoError
+from frieren.errors import OutputError, SamplingError, VideoError
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".WAV"])
@@ -97,5 +97,62 @@ def test_an_interruption_leaves_nothing(tmp_path, interruption):
 
 @pytest.mark.parametrize("wave", [np.zeros((2, 10)), np.zeros(0), np.array([np.nan, 0])])
 def test_waves_that_are_none(tmp_path, wave):
-    with pytest.raises(ValueError, match="wave"):
+    with pytest.raises((ValueError, SamplingError), match="wave"):
         sounds.write(tmp_path / "a.wav", wave, 16_000)
+
+
+def test_a_long_name_in_any_script_can_be_written(tmp_path):
+    path = sounds.write(tmp_path / ("音" * 83 + ".wav"), np.zeros(10), 16_000)  # 253 of 255 bytes
+    assert os.listdir(tmp_path) == [path.name]
+    with pytest.raises(OutputError, match="shorter name"):
+        sounds.write(tmp_path / ("a" * 300 + ".wav"), np.zeros(10), 16_000)
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".wav", "no\0name.wav"])
+def test_impossible_names_are_one_line(name):
+    with pytest.raises(VideoError, match="check the name"), sounds.open_media(name):
+        pass
+
+
+def test_a_folder_that_one_may_not_enter_is_one_line(tmp_path, monkeypatch):
+    def refused(self, **_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.stat", refused)
+    with pytest.raises(VideoError, match="permission denied"), sounds.open_media("a.wav"):
+        pass
+
+
+def tone_file(path, parts):
+    """A file of 16-bit samples at 16 kHz; parts are (instant in seconds, seconds, level)."""
+    with av.open(path, "w") as out:
+        stream = out.add_stream("pcm_s16le" if path.suffix == ".mkv" else "mp2", rate=16_000, layout="mono")
+        for start, seconds, level in parts:
+            for piece in range(round(seconds * 16_000 / 1152)):
+                data = np.full((1, 1152), round(32768 * level), np.int16)
+                frame = av.AudioFrame.from_ndarray(data, format="s16", layout="mono")
+                frame.sample_rate, frame.pts = 16_000, round(start * 16_000) + piece * 1152
+                out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_a_wild_timestamp_does_not_become_hours_of_silence(tmp_path):
+    path = tone_file(tmp_path / "a.ts", [(0, 0.5, 0.25), (50_000, 0.5, 0.25)])
+    assert sounds.decode(path).samples.shape[1] == pytest.approx(16_000, abs=3000)
+    known = tone_file(tmp_path / "a.mkv", [(0, 0.5, 0.25), (30, 0.5, 0.25)])  # Matroska says that it lasts 30.5 s
+    assert sounds.decode(known).samples.shape[1] == pytest.approx(30.5 * 16_000, abs=3000)
+    assert sounds.decode(known, until=2.0).samples.shape[1] == pytest.approx(2.5 * 16_000, abs=3000)
+    assert sounds.decode(known, until=-1.0) is None
+
+
+def test_a_change_of_layout_and_rate_in_the_middle():
+    def frame(channels, rate):
+        data = np.full((channels, 1000), 0.25, np.float32)
+        made = av.AudioFrame.from_ndarray(data, format="fltp", layout=("mono", "stereo")[channels - 1])
+        made.sample_rate = rate
+        return made
+
+    frames = iter([frame(1, 16_000), frame(2, 16_000), frame(2, 32_000)])
+    wave = np.concatenate([piece for piece, _ in sounds._resampled(frames, 16_000, 1)], axis=1)
+    assert abs(wave.shape[1] - 2500) < 20 and np.median(np.abs(wave)) > 0.2

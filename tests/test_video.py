@@ -125,7 +125,7 @@ def test_one_frame_two_streams_and_what_probe_says(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["b.mp4", "b.mov", "b.mkv"])
-@pytest.mark.parametrize("times", [EVEN, VFR, [0.5 + t for t in VFR]])
+@pytest.mark.parametrize("times", [EVEN, VFR, [0.5 + t for t in VFR], [i / 120 for i in range(120)]])
 def test_packets_are_copied_and_the_sound_starts_with_the_picture(tmp_path, target, times):
     source = clips.video(tmp_path / "a.mp4", times, sounds=[(clips.noise(3, 44_100, 1), 44_100, 0.0)])
     wave = clips.noise(video.probe(source).seconds, 16_000)
@@ -219,6 +219,56 @@ def test_odd_sample_rates_and_names(tmp_path):
 
 
 # Bad input
+
+
+def cut_together(path: Path, jump: float) -> Path:
+    """A transport stream of two times 0.6 s, the second `jump` seconds late."""
+    halves = [clips.video(path.with_name(f"{late}.ts"), [late + t for t in EVEN[:6]]) for late in (0, jump)]
+    path.write_bytes(b"".join(half.read_bytes() for half in halves))
+    return path
+
+
+@pytest.mark.parametrize("jump", [20.0, 50_000.0])
+def test_a_jump_of_the_timestamps_does_not_decide_the_length(tmp_path, jump):
+    path = cut_together(tmp_path / "a.ts", jump)
+    with pytest.warns(UserWarning, match=r"a\.ts: its timestamps jump"):
+        frames = frames_of(path, 10.0)
+    assert frames.seconds == pytest.approx(1.2, abs=0.15) and max(clips.who(frames.images)[6:]) == 5
+    written = video.write(path, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
+    assert video.probe(written).seconds == pytest.approx(1.2, abs=0.15) and video.probe(written).jumps == 0
+    assert [data for data, _ in clips.packets(written)] == [data for data, _ in clips.packets(path)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_long_still_that_the_file_announces_stays(tmp_path, suffix):
+    path = clips.video(tmp_path / f"a{suffix}", EVEN[:6] + [30 + t for t in EVEN[6:]])
+    info = video.probe(path)
+    assert info.jumps == 0 and info.seconds == pytest.approx(31.2, abs=1.0)
+
+
+def test_packets_that_the_container_refuses_are_the_sources_fault(tmp_path, monkeypatch):
+    source = clips.video(tmp_path / "a.mp4", EVEN)
+
+    def backwards(container, stream):
+        found = list(packets_of(container, stream))
+        if stream is not None:
+            found[3].pts = found[3].dts - 1
+        return found
+
+    packets_of = video.packets
+    monkeypatch.setattr(video, "packets", backwards)
+    with pytest.raises(VideoError, match=r"a\.mp4: .* refuses its packets .*; write an \.mkv"):
+        video.write(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_a_frame_that_cannot_be_converted_is_one_line(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ValueError("no such conversion")
+
+    monkeypatch.setattr(video.picture, "image", broken)
+    with pytest.raises(VideoError, match=r"a\.mp4: a frame cannot be converted \(no such conversion\);"):
+        frames_of(clips.video(tmp_path / "a.mp4", EVEN))
 
 
 def bad_files(folder: Path) -> dict[str, Path]:

@@ -44,3 +44,12 @@ def test_griffin_lim_gives_back_a_tone():
     spectrum = torch.fft.rfft(again * torch.hann_window(len(again))).abs()
     assert spectrum.argmax().item() * 16_000 / len(again) == pytest.approx(440, abs=20)  # a mel bin is 37 Hz wide there
     assert again.square().mean().sqrt().item() == pytest.approx(0.5 / math.sqrt(2), rel=0.25)
+
+
+def test_griffin_lim_keeps_the_sound_in_one_piece():
+    """Its phases are settled over the whole sound: chunks would break a tone where they meet."""
+    seen = []
+    vocoder = GriffinLim(MelConfig())
+    vocoder.invert = lambda mel: seen.append(mel.shape[-1]) or torch.zeros(mel.shape[-1] * 256)
+    assert vocode(vocoder, torch.zeros(1, 80, 3 * CHUNK), 256).shape == (1, 3 * CHUNK * 256)
+    assert seen == [3 * CHUNK]

@@ -60,7 +60,10 @@ def test_tiny_is_small_and_always_the_same():
     [
         (lambda state: state.pop("output.bias"), "1 parameters missing.*output.bias"),
         (lambda state: state.update(extra=torch.zeros(2)), "1 unknown parameters.*extra"),
-        (lambda state: state.update({"output.bias": torch.zeros(3)}), r"output.bias has shape \(3,\), expected \(20,\)"),
+        (
+            lambda state: state.update({"output.bias": torch.zeros(3)}),
+            r"output.bias has shape \(3,\), expected \(20,\)",
+        ),
     ],
 )
 def test_missing_surplus_and_misshapen_parameters_are_named(folder, damage, message):

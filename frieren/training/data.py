@@ -6,6 +6,7 @@ The cache can always be made again from (world version, split, count, clock, siz
 from __future__ import annotations
 
 import csv
+import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -32,11 +33,13 @@ class Clips:
     """Rendered clips of one split, memory-mapped.
 
     Attributes:
+        name: of the cache folder; it says all that the clips depend on.
         images: [N, F, 3, H, W] uint8.
         waves: [N, S] int16.
         mels: [N, M, T] float16, log10 mel of the waves.
     """
 
+    name: str
     images: np.ndarray
     waves: np.ndarray
     mels: np.ndarray
@@ -54,16 +57,18 @@ def clips(
         cache: folder for rendered splits.
         report: called with (clips done, clips in all).
     """
-    rates = f"{clock.fps:g}fps-{clock.sample_rate}hz-{mel.hop}-{mel.bins}"
+    rates = "-".join(f"{value:g}" for value in (clock.fps, *dataclasses.astuple(mel)))
     name = f"world{world.WORLD_VERSION}-{split}-{count}-{rates}-{size}px"
     folder = cache / name
     if not folder.exists():
-        part = folder.with_name(name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
+        part = folder.with_name(f"{name}.{os.getpid()}.part")  # two parts may be trained at once
         part.mkdir(parents=True)
         render(part, split, count, clock, mel, size, report)
-        os.replace(part, folder)
-    return Clips(*(np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("images", "waves", "mels")))
+        if folder.exists():
+            shutil.rmtree(part)
+        else:
+            os.replace(part, folder)
+    return Clips(name, *(np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("images", "waves", "mels")))
 
 
 def render(

@@ -92,7 +92,6 @@ class EncoderTask:
         self.recipe, self.train, self.valid = recipe, train, valid
         self.model = Foreteller(recipe)
         self.players = {"encoder": Player(self.model, self.losses)}
-        self.columns_per_frame = recipe.shared.clock.mel_rate / recipe.shared.clock.fps
 
     def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor]:
         """Images [F, 3, H, W] and targets [bands + 1, F * slots] of one crop."""

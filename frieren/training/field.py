@@ -12,11 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from frieren import features as seeing
 from frieren import mel
 from frieren.flow import flow_loss, interpolate
+from frieren.latent import window_frames
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.cavp import VideoTower
-from frieren.nets.field import VectorField, column_frames
+from frieren.nets.field import VectorField
 from frieren.training.data import Clips
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
@@ -27,11 +29,11 @@ def encode_clips(clips: Clips, tower: VideoTower, cache: Path) -> Tensor:
     """Features [N, F, D] of all clips, kept in `cache` so that a resumed run does not encode them again."""
     state = tower.state_dict()
     key = zlib.crc32(b"".join(state[name].numpy().tobytes() for name in sorted(state)))
-    path = cache / f"features-{key:08x}-{len(clips)}.safetensors"
+    path = cache / f"features-{key:08x}-{clips.name}.safetensors"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        with torch.inference_mode():
-            rows = [tower(torch.from_numpy(images / np.float32(255))[None])[0] for images in clips.images]
+        images = (torch.from_numpy(item / np.float32(255))[None] for item in clips.images)
+        rows = [torch.cat(list(seeing.encode(tower, [item])), dim=1)[0] for item in images]
         save_file({"features": torch.stack(rows)}, path.with_suffix(".part"))
         os.replace(path.with_suffix(".part"), path)
     return load_file(path)["features"]
@@ -60,10 +62,9 @@ class FieldTask:
 
     def window(self, features: Tensor, mean: Tensor, log_variance: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """One window from latent column `start`: features [F, D], a latent sample [C, W], frame index [W]."""
-        end = start + self.clock.window
         times = torch.tensor(self.clock.frame_times(len(features)), dtype=torch.float64)
-        index = column_frames(times, torch.tensor(self.clock.column_times(end)[start:], dtype=torch.float64))
-        mean, log_variance = mean[:, start:end], log_variance[:, start:end]
+        index = window_frames(self.network, times, [start], self.clock.window, self.clock)[0]
+        mean, log_variance = (x[:, start : start + self.clock.window] for x in (mean, log_variance))
         return features, mean + torch.exp(log_variance / 2) * torch.randn_like(mean), index
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -98,7 +99,10 @@ class FieldTask:
             torch.manual_seed(0)
             features, means, log_variances = self.valid
             rows = zip(features.roll(shift, 0), means, log_variances, strict=True)
-            items = [self.window(*row, start=index % 50) for index, row in enumerate(rows)]
+            items = [
+                self.window(*row, start=index % (means.shape[-1] - self.clock.window + 1))
+                for index, row in enumerate(rows)
+            ]
             stacked = (torch.stack(column) for column in zip(*items, strict=True))
             scores[name] = self.losses(self.noised(*stacked), 0)["total"].item()
         torch.set_rng_state(state)

@@ -70,7 +70,7 @@ def train(task: Task, recipe: Recipe, folder: Path, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     optimisers = {name: adamw(player.network, recipe.optim) for name, player in task.players.items()}
     step = load(folder, task, optimisers)
-    sums: dict[str, float] = {}
+    sums: dict[str, list[float]] = {}
     started = time.monotonic()
     while step < recipe.optim.steps:
         seed_step(recipe.seed, step)
@@ -79,7 +79,7 @@ def train(task: Task, recipe: Recipe, folder: Path, report: Report) -> None:
             take_step(name, player, optimisers[name], batch, step, recipe, sums)
         step += 1
         if step % recipe.log_every == 0 or step == recipe.optim.steps:
-            means = {key: value / recipe.log_every for key, value in sums.items()}
+            means = {key: sum(values) / len(values) for key, values in sums.items()}
             means["seconds"] = time.monotonic() - started
             log(folder, {"step": step, **means})
             report(step, recipe.optim.steps, means)
@@ -97,7 +97,7 @@ def take_step(
     batch: Any,
     step: int,
     recipe: Recipe,
-    sums: dict[str, float],
+    sums: dict[str, list[float]],
 ) -> None:
     """One optimiser step of one player; adds its losses to `sums`."""
     losses = player.losses(batch, step)
@@ -116,7 +116,7 @@ def take_step(
         nn.utils.clip_grad_norm_(player.network.parameters(), recipe.optim.clip)
     optimiser.step()
     for key, value in losses.items():
-        sums[f"{name}/{key}"] = sums.get(f"{name}/{key}", 0.0) + value.item()
+        sums.setdefault(f"{name}/{key}", []).append(value.item())
 
 
 def adamw(network: nn.Module, optim: Optim) -> torch.optim.AdamW:

@@ -86,6 +86,7 @@ class VocoderLoss:
     """Generator terms of HiFi-GAN and BigVGAN; the adversary joins after `solo` steps."""
 
     columns: int = 32  # mel columns in one training crop
+    margin: int = 4  # further columns on each side that are not judged
     solo: int = 0  # first steps, without the adversary
     mel: float = 45.0
     spectrum: float = 0.0  # multi-resolution STFT magnitude
@@ -165,6 +166,8 @@ def apply_change(table: dict[str, Any], change: str) -> None:
     *parents, last = key.strip().split(".")
     for parent in parents:
         table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"--set {change}: {parent} is a value, not a table")
     try:
         table[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -193,4 +196,7 @@ def build(kind: type[Built], table: dict[str, Any], where: str) -> Built:
         ):
             raise RecipeError(f"{where}: {key} must be {types[key].__name__}, got {value!r}")
         values[key] = value
-    return kind(**values)
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{where}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from frieren.training.autoencoder import AutoencoderTask
 from frieren.training.data import Clips, WaveCrops, clips, recordings
 from frieren.training.encoder import EncoderTask
 from frieren.training.field import FieldTask
-from frieren.training.loop import Report, Task, train
+from frieren.training.loop import Report, Task, log, train
 from frieren.training.recipe import PARTS, Recipe, RecipeError, read_recipe
 from frieren.training.vocoder import VocoderTask
 from frieren.weights import ModelConfig, load_part, save_model_config, save_part, write_json
@@ -36,12 +37,26 @@ def train_all(path: Path, out: Path, changes: list[str], audio: Path | None, ann
         folder = out / recipe.part
         if not (folder / "model.safetensors").exists():
             report = announce(f"{recipe.shared.name} {recipe.part}")
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "recipe.json", dataclasses.asdict(recipe))
+            note(folder, recipe, audio)
             train(make_task(recipe, out, audio, announce), recipe, folder, report)
     if all((out / part / "model.safetensors").exists() for part in PARTS):
         return assemble(read_recipe(paths[0], changes), out, out / "model")
     return None
+
+
+def note(folder: Path, recipe: Recipe, audio: Path | None) -> None:
+    """Writes the resolved recipe into the run folder; what a resumed run changes of it goes into the log.
+
+    With recordings comes their ATTRIBUTION.md, which has to travel with whatever heard them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, new = folder / "recipe.json", json.loads(json.dumps(dataclasses.asdict(recipe)))
+    if path.exists() and (old := json.loads(path.read_text())) != new:
+        changed = {key: value for key, value in new.items() if old.get(key) != value}
+        log(folder, {"step": None, "recipe": changed})
+    write_json(path, new)
+    if audio and (audio / "ATTRIBUTION.md").exists():
+        shutil.copyfile(audio / "ATTRIBUTION.md", folder / "ATTRIBUTION.md")
 
 
 def make_task(recipe: Recipe, out: Path, audio: Path | None, announce: Announce) -> Task:
@@ -92,6 +107,8 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
         save_part(model / part, network, network.config, torch.float16)
         for source, suffix in (("recipe.json", ".json"), ("log.jsonl", ".jsonl")):
             shutil.copyfile(out / part / source, model / "training" / (part + suffix))
+        if (out / part / "ATTRIBUTION.md").exists():
+            shutil.copyfile(out / part / "ATTRIBUTION.md", model / "ATTRIBUTION.md")
     config = ModelConfig(
         shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.clock, shared.mel
     )

@@ -44,8 +44,8 @@ class VocoderTask:
         }
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """A crop with one column more on each side than is judged: the padding of the front end is not sound."""
-        hop, margin = self.recipe.shared.mel.hop, 4
+        """Crops, and what the vocoder makes of them: a margin on each side, which the front end pads, is not judged."""
+        hop, margin = self.recipe.shared.mel.hop, self.recipe.loss.margin
         wave = self.crops.draw(self.recipe.optim.batch, (self.recipe.loss.columns + 2 * margin) * hop)
         mel = log_mel(wave, self.recipe.shared.mel)
         inner = slice(margin * hop, -margin * hop)

@@ -1,0 +1,132 @@
+"""A media file -> its packets, and its time axis without jumps that nothing confirms.
+
+`open_media` is the only door through which a media file is read; `sounds` and `video` use it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frieren.errors import VideoError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+
+# Containers of sound and moving pictures. A playlist (hls, dash, concat) is none of them: it could name other files or
+# the network, and a file that a stranger uploads must not choose what is opened.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,ivf,obu,av1,"
+    "mjpeg,dv,mxf,nut,rm,wtv,swf,yuv4mpegpipe,wav,w64,aiff,au,caf,mp3,aac,flac,ac3,eac3"
+)
+MAGIC = {b"ftyp": "mp4", b"moov": "mp4", b"mdat": "mp4", b"\x1aE\xdf\xa3": "mkv", b"RIFF": "avi or wav"}
+JUMP = 10.0  # seconds; a longer step in the timestamps has to be confirmed by the length that the file announces
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong in one line, without numbers and paths: "No space left on device"."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+@contextmanager
+def open_media(path: str | os.PathLike) -> Iterator[InputContainer]:
+    """Open a media file for reading; no network, no playlists, only known containers.
+
+    Raises:
+        VideoError: no such file, a folder, empty, unreadable, not a media file, or broken off before its index.
+    """
+    import av
+
+    path = Path(path)
+    options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise VideoError(f"{path}: this is not a file; give the path of a video file")
+        if size == 0:
+            raise VideoError(f"{path}: the file is empty (0 bytes); copy or download it again")
+        # "file:" keeps names such as "a:b.mp4" from being taken for a protocol.
+        container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VideoError(f"{path}: no such file; check the name and the folder") from error
+    except PermissionError as error:
+        raise VideoError(f"{path}: permission denied; make the file readable for this user") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"{path}: {_unreadable(path, error)}") from error
+    with container:
+        yield container
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Why a file could not be opened, and the remedy."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except (OSError, ValueError) as closed:
+        return f"cannot be opened ({reason(closed)}); check the name and the folder"
+    kind = next((name for magic, name in MAGIC.items() if magic in (head[:4], head[4:8])), None)
+    if kind is None:
+        return "not a video or sound file that can be read (playlists are not either); convert it to .mp4"
+    return f"a truncated or damaged {kind} file ({reason(error)}); copy or download it again"
+
+
+def packets(container: InputContainer, stream: Stream | None) -> Iterator:
+    """Packets of `stream` (None: of all) until the file ends or breaks off."""
+    import av
+
+    found = container.demux() if stream is None else container.demux(stream)
+    while True:
+        try:
+            packet = next(found)
+        except (StopIteration, av.error.FFmpegError):
+            return
+        yield packet
+
+
+def announced(container: InputContainer) -> float:
+    """The instant at which the index says that the file ends; 0 where it is only estimated or not said."""
+    kinds = {"mp4", "matroska", "avi"} & set(container.format.name.split(","))
+    if not kinds or container.duration is None:
+        return 0.0
+    start = 0 if "matroska" in kinds else max(0, container.start_time or 0)  # Matroska counts from zero already
+    return (container.duration + start) / 1e6
+
+
+class Axis:
+    """The time axis of one stream, read in order; jumps that the file does not confirm are taken out.
+
+    A transport stream that was cut together, or one damaged timestamp, would otherwise decide how long a video is.
+    What comes after such a jump follows on what came before it, as if there were none.
+
+    Attributes:
+        shift: seconds that are taken off the timestamps at the moment.
+        jumps: how often that changed.
+    """
+
+    def __init__(self, container: InputContainer, step: float = 0.0) -> None:
+        """`step`: seconds that something without a length of its own lasts."""
+        self.announced, self.step = announced(container), step
+        self.end: float | None = None
+        self.shift, self.jumps = 0.0, 0
+
+    def place(self, time: float, length: float = 0.0) -> float:
+        """Where something with the timestamp `time`, in seconds, that lasts `length` seconds lies on this axis."""
+        shift = self._shift(time)
+        self.jumps += shift != self.shift
+        self.shift = shift
+        end = time - shift + (length or self.step)
+        self.end = end if self.end is None else max(self.end, end)
+        return time - shift
+
+    def _shift(self, time: float) -> float:
+        if self.end is None or time <= self.announced + 1 and self.announced:
+            return 0.0
+        for shift in (self.shift, 0.0):
+            if abs(time - shift - self.end) <= JUMP:
+                return shift
+        return time - self.end
