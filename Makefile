@@ -27,7 +27,7 @@ check: $(READY)  ## lint and format
 	$(BIN)/ruff format --check .
 
 mini: $(READY)  ## train the model that ships, in parts that resume; AUDIO=DIR adds recordings
-	$(BIN)/frieren train mini $(if $(AUDIO),--audio $(AUDIO))
+	$(BIN)/frieren train mini $(if $(AUDIO),--audio "$(AUDIO)")
 
 tiny: $(READY)  ## train the smallest model, every part in seconds
 	$(BIN)/frieren train tiny

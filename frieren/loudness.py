@@ -6,11 +6,13 @@ Loudness after ITU-R BS.1770-4 by FFmpeg's `ebur128`, true peak after annex 2 of
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from frieren.sounds import mono, resample
+from frieren.sounds import mono
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 Wave = TypeVar("Wave", np.ndarray, "Tensor")
 
 BLOCK = 0.4  # seconds, the gating block of BS.1770
+PIECE = 10  # seconds that are measured at a time
 RATE = 48_000  # the rate for which BS.1770 gives its filters; at others they are bent near the Nyquist frequency
 GATE = -70.0  # LUFS, the absolute gate of BS.1770
 
@@ -31,17 +34,33 @@ def integrated(wave: np.ndarray | Tensor, sample_rate: int) -> float:
         wave: [S] numpy or torch.
         sample_rate: samples per second.
     """
-    samples = resample(mono(wave), sample_rate, RATE)
-    seconds = len(samples) / RATE
-    missing = max(0, math.ceil(BLOCK * RATE) - len(samples))
-    loudness = _ebur128(np.pad(samples, (0, missing)))
+    samples = mono(wave)
+    seconds = len(samples) / sample_rate
+    missing = max(0, math.ceil((BLOCK - seconds) * RATE))
+    loudness = _ebur128(chain(_resampled([samples], sample_rate, RATE), [np.zeros(missing, np.float32)]))
     if loudness <= GATE:
         return -math.inf
     return loudness + (10 * math.log10(BLOCK / seconds) if missing else 0.0)
 
 
-def _ebur128(samples: np.ndarray) -> float:
-    """FFmpeg's integrated loudness of float32 [S] at 48 kHz, in LUFS; -70 where nothing passes the gate."""
+def _resampled(waves: Iterable[np.ndarray], rate: int, target: int) -> Iterator[np.ndarray]:
+    """float32 waves [S], one after another -> the same at `target` samples per second, in pieces of some seconds.
+
+    An hour of sound is never in memory a second time, let alone four times oversampled.
+    """
+    import soxr
+
+    stream = soxr.ResampleStream(rate, target, 1, quality="VHQ") if rate != target else None
+    for wave in waves:
+        for begin in range(0, len(wave), PIECE * rate):
+            piece = wave[begin : begin + PIECE * rate]
+            yield piece if stream is None else stream.resample_chunk(piece)
+    if stream is not None:
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _ebur128(pieces: Iterable[np.ndarray]) -> float:
+    """FFmpeg's integrated loudness of float32 [S] at 48 kHz, in pieces; in LUFS, -70 where nothing passes the gate."""
     import av
     from av.filter import Graph
 
@@ -62,10 +81,13 @@ def _ebur128(samples: np.ndarray) -> float:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
 
-    for begin in range(0, len(samples), 10 * RATE):  # in pieces, so that an hour does not become one frame
-        piece = np.ascontiguousarray(samples[None, begin : begin + 10 * RATE])
-        frame = av.AudioFrame.from_ndarray(piece, format="flt", layout="mono")
+    begin = 0
+    for piece in pieces:
+        if not len(piece):
+            continue
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece[None]), format="flt", layout="mono")
         frame.sample_rate, frame.pts = RATE, begin
+        begin += len(piece)
         graph.push(frame)
         drain()
     graph.push(None)
@@ -81,9 +103,9 @@ def true_peak(wave: np.ndarray | Tensor, sample_rate: int) -> float:
         sample_rate: samples per second.
     """
     samples = mono(wave)
-    edge = sample_rate // 100  # the wave starts and ends at silence, and rings a little there
-    finer = resample(np.pad(samples, edge), sample_rate, 4 * sample_rate)
-    peak = max(np.abs(samples).max(), np.abs(finer).max())
+    edge = np.zeros(sample_rate // 100, np.float32)  # the wave starts and ends at silence, and rings a little there
+    finer = _resampled([edge, samples, edge], sample_rate, 4 * sample_rate)
+    peak = max(float(np.abs(piece).max(initial=0.0)) for piece in chain([samples], finer))
     return 20 * math.log10(peak) if peak > 0 else -math.inf
 
 

@@ -70,7 +70,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     """Measure a video by its packets' timestamps and its first frame.
 
     Raises:
-        VideoError: see `frieren.sounds.open_media`; also no picture in it, encrypted, no decodable frame.
+        VideoError: see `frieren.media.open_media`; also no picture in it, encrypted, no decodable frame.
     """
     with open_media(path) as container:
         stream = _picture(path, container)

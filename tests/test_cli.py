@@ -14,11 +14,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import av
+import clips
 import numpy as np
 import pytest
 import torch
@@ -28,7 +30,7 @@ from frieren import sounds, video
 from frieren.apps import generate as verb
 from frieren.apps import jobs
 from frieren.apps.cli import main
-from frieren.errors import VideoError
+from frieren.errors import OutputError, SamplingError, VideoError
 
 RATE = 16_000
 
@@ -92,8 +94,6 @@ def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
 
 def make_video(path: Path, seconds: float = 0.4, codec: str = "libx264", sound: bool = False) -> Path:
     """A short clip whose picture changes from frame to frame."""
-    import av
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
@@ -270,6 +270,106 @@ def test_output_folder_that_cannot_be_made(model: FakeModel, tmp_path: Path, cap
     assert "choose another" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(5, "Input/output error"),
+        MemoryError(),
+        RuntimeError("CUDA out of memory.\nTried to allocate 20 GiB"),
+        ValueError("odd value"),
+        av.error.UnknownError(1, "unknown"),
+        SamplingError("not finite"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_happens_to_one_video_the_others_go_on(
+    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    clips = [make_video(tmp_path / f"{name}.mp4") for name in ("bad", "good")]
+    takes = model.takes
+
+    def sometimes(path: Path, *arguments: Any, **options: Any):
+        if path.stem == "bad":
+            raise error
+        return takes(path, *arguments, **options)
+
+    monkeypatch.setattr(model, "takes", sometimes)
+    assert run("generate", *clips, "-o", tmp_path / "out") == 1
+    assert names(tmp_path / "out") == ["good_frieren.mp4", "good_frieren.mp4.json"]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and lines[1] == "frieren: 1 of 2 failed:"
+    if not isinstance(error, SamplingError):
+        assert lines[0].startswith(f"frieren: {clips[0]}: ") and lines[2].startswith(f"  {clips[0]}: ")
+    assert ("shorter video" in lines[0]) == ("emory" in repr(error))
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".mp4", "a" * 300, "a" * 300 + "*.mp4"])
+def test_names_that_the_system_does_not_take_are_one_line(
+    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    clip = make_video(tmp_path / "clip.mp4")
+    assert run("generate", name, clip, "-o", tmp_path / "out") == 1
+    assert capsys.readouterr().err.splitlines()[0].startswith(f"frieren: {name}: ")
+    assert len(names(tmp_path / "out")) == 2
+    if "*" not in name:
+        assert run("generate", clip, "-o", tmp_path / name) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "-o" in error
+    assert not [call for call in model.calls[1:]]
+
+
+def test_a_folder_that_one_may_not_enter_is_one_line(
+    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert run("generate", tmp_path) == 1
+    assert capsys.readouterr().err.startswith(f"frieren: {tmp_path}: Permission denied; ")
+
+
+def test_long_names_leave_room_for_what_is_put_behind_them(model: FakeModel, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / ("音" * 83 + ".mp4"))
+    assert run("generate", tmp_path, "--samples", 2, "--seed", 2**50) == 0
+    assert len(names(tmp_path)) == 5 and clip.exists()
+
+
+def test_hidden_files_of_a_folder_are_left_out(model: FakeModel, tmp_path: Path) -> None:
+    make_video(tmp_path / "clip.mp4")
+    (tmp_path / "._clip.mp4").write_bytes(b"a shadow that another system left")
+    assert run("generate", tmp_path, "-o", tmp_path / "out") == 0
+    assert [call["video"].name for call in model.calls] == ["clip.mp4"]
+
+
+def test_a_place_where_nothing_can_be_written_is_found_before_the_work(
+    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(verb.tempfile, "TemporaryFile", refused)
+    assert run("generate", make_video(tmp_path / "clip.mp4")) == 1
+    assert "cannot write in this folder (Permission denied); choose another with -o" in capsys.readouterr().err
+    assert not model.calls
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_without_its_record_an_output_does_not_stay(
+    model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existed: bool
+) -> None:
+    clip, target = make_video(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    if existed:
+        target.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OutputError("out.mp4.json: no room; make some")
+
+    monkeypatch.setattr(verb.record, "write", full)
+    assert run("generate", clip, "-o", target) == 1
+    assert target.exists() == existed
+
+
 # -- wrong options --
 
 
@@ -288,6 +388,7 @@ def test_output_folder_that_cannot_be_made(model: FakeModel, tmp_path: Path, cap
         "clip.mp4 --solver magic",
         "clip.mp4 --device toaster",
         "clip.mp4 --precision int3",
+        "clip.mp4 --precision float16 --device cpu",
         "clip.mp4 --loudness quiet",
         "clip.mp4 --loudness 3",
         "clip.mp4 --nonsense",
@@ -381,7 +482,60 @@ def test_a_file_that_is_no_record_is_one_line(
     assert run("generate", "--replay", tmp_path / "missing.json") == 1
 
 
+def test_replay_into_a_new_folder_keeps_the_kind_of_file(model: FakeModel, tmp_path: Path) -> None:
+    assert run("generate", make_video(tmp_path / "clip.mp4"), "-o", tmp_path / "x.wav") == 0
+    assert run("generate", "--replay", tmp_path / "x.wav.json", "-o", tmp_path / "new") == 0
+    assert names(tmp_path / "new") == ["x.wav", "x.wav.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", 3),
+        ("steps", 0),
+        ("steps", 2.5),
+        ("guidance", float("nan")),
+        ("solver", "magic"),
+        ("seed", -1),
+        ("seed", True),
+        ("vocoder", []),
+        ("device", "toaster"),
+        ("precision", None),
+        ("loudness", 5),
+        ("keep_original", "yes"),
+        ("video", 1),
+        ("output", "x.exe"),
+    ],
+)
+def test_a_record_with_an_impossible_value_is_one_line(
+    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, name: str, value: Any
+) -> None:
+    assert run("generate", make_video(tmp_path / "clip.mp4"), "-o", tmp_path / "x.wav") == 0
+    path = tmp_path / "x.wav.json"
+    record = json.loads(path.read_text())
+    record["command"][name] = value
+    record["options"].pop(name, None)
+    path.write_text(json.dumps(record))
+    assert run("generate", "--replay", path) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"frieren: {path}: ") and error.count("\n") == 1 and name in error
+
+
 # -- names --
+
+
+def test_the_choices_are_those_of_the_package() -> None:
+    from frieren import pipeline, solver, world
+    from frieren.apps import world as render
+
+    assert set(get_args(verb.Solver)) == set(solver.SOLVERS)
+    assert get_args(verb.Precision) == pipeline.PRECISIONS
+    assert get_args(verb.Vocoder) == pipeline.VOCODERS
+    assert get_args(render.Split) == tuple(world.SPLITS)
+    assert jobs.SOUNDS == sounds.SUFFIXES
+    assert jobs.OUTPUTS == (*video.CONTAINERS, *sounds.SUFFIXES)
+    assert {f".{form}" for form in get_args(verb.Format)} <= set(jobs.OUTPUTS)
+    assert verb.POSSIBLE.keys() == {item.name for item in fields(verb.Options)}
 
 
 def test_folders_and_files_are_told_apart(tmp_path: Path) -> None:
@@ -443,19 +597,72 @@ def test_world_render_refuses_an_odd_size(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_world_render_into_a_folder_whose_name_looks_like_a_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("world", "render", "pipe:1", "--clips", 1, "--size", 32, "--fps", 5, "--silent") == 0
+    assert names(tmp_path / "pipe:1") == ["0000.json", "0000.mp4"]
+
+
+def test_world_render_that_fails_leaves_no_script_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from frieren.apps import world as render
+
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(render, "write_picture", broken)
+    assert run("world", "render", tmp_path, "--clips", 1, "--size", 32, "--fps", 5, "--silent") == 1
+    assert names(tmp_path) == []
+
+
+def test_evaluate_timing_with_tiny(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for package in ("librosa", "matplotlib", "scipy"):
+        pytest.importorskip(package)
+    out = tmp_path / "new" / "out"
+    options = ["--model", "tiny", "--clips", 2, "--steps", 1, "--pictures", 1, "--out", out]
+    assert run("evaluate", "timing", *options) == 0
+    assert "| generated / ceiling |" in capsys.readouterr().out
+    assert len(names(out)) == 3 and {"timing.json", "timing.md"} < set(names(out))
+
+
+def test_evaluate_says_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from frieren.apps import evaluate
+    from frieren.evaluation import timing
+
+    def few(*_: object) -> None:
+        raise ValueError("test has 1 clip, 2 wanted; ask for fewer")
+
+    monkeypatch.setattr(timing, "impact_clips", few)
+    assert run("evaluate", "timing", "--model", "tiny", "--clips", 2) == 2
+    monkeypatch.setattr(evaluate, "find_spec", lambda name: None)
+    capsys.readouterr()
+    assert run("evaluate", "timing", "--model", "tiny", "--out", tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "pip install 'frieren[eval]'" in error and names(tmp_path) == []
+
+
+def test_train_with_one_folder_for_several_recipes(tmp_path: Path) -> None:
+    assert run("train", "mini", "tiny", "--out", tmp_path / "run") == 2
+
+
 def test_train_hands_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import frieren.training.run as training
 
     seen = []
+    monkeypatch.chdir(Path(__file__).parent.parent)
     monkeypatch.setattr(training, "train_all", lambda *arguments: seen.append(arguments[:4]))
     assert run("train", "mini", "--set", "optim.lr=1e-4", "--audio", tmp_path, "--out", tmp_path / "run") == 0
-    recipe = Path("recipes/mini") if Path("recipes/mini").exists() else Path("mini")
-    assert seen == [(recipe, tmp_path / "run", ["optim.lr=1e-4"], tmp_path)]
+    assert seen == [(Path("recipes/mini"), tmp_path / "run", ["optim.lr=1e-4"], tmp_path)]
 
 
 def test_an_unknown_recipe_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("train", tmp_path / "nothing.toml", "--out", tmp_path / "run") == 1
-    assert capsys.readouterr().err.startswith(f"frieren: {tmp_path / 'nothing.toml'}: ")
+    error = capsys.readouterr().err
+    assert error.startswith(f"frieren: {tmp_path / 'nothing.toml'}: no such recipe; recipes/ is part of the repository")
+    assert error.count("\n") == 1
 
 
 # -- the real thing --
@@ -481,9 +688,20 @@ def test_command_line_and_api_give_the_same_sound(tmp_path: Path, flag: str, key
     assert (tmp_path / "api.wav").read_bytes() == (tmp_path / "cli.wav").read_bytes()
 
 
-def test_tiny_keeps_the_video_packets(tmp_path: Path) -> None:
-    import av
+@pytest.mark.parametrize("fps", [25, 120])
+def test_the_sound_of_the_mp4_is_that_of_the_wav(tmp_path: Path, fps: int) -> None:
+    clip = clips.video(tmp_path / "clip.mp4", [index / fps for index in range(fps)])
+    options = ["--model", "tiny", "--steps", 1, "--loudness", "off"]
+    for name in ("a.wav", "a.mp4"):
+        assert run("generate", clip, *options, "-o", tmp_path / name) == 0
+    wave = sounds.read(tmp_path / "a.wav", RATE)
+    assert abs(len(wave) - RATE) <= 16 and np.abs(wave).max() > 0.001
+    heard, rate, start = sounds.decode(tmp_path / "a.mp4")
+    late = clips.lag(heard[0], wave) / RATE + start - video.probe(tmp_path / "a.mp4").start
+    assert rate == RATE and abs(late) < 0.005
 
+
+def test_tiny_keeps_the_video_packets(tmp_path: Path) -> None:
     clip = make_video(tmp_path / "clip.mp4", seconds=0.8, sound=True)
     assert run("generate", clip, "--model", "tiny", "--steps", 1, "--keep-original") == 0
 
@@ -510,7 +728,8 @@ def test_doctor_looks_at_everything(capsys: pytest.CaptureFixture) -> None:
     assert code == ("FAIL" in out)
 
 
-def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code_wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, code_wanted: int) -> None:
     clip = make_video(tmp_path / "clip.mp4", seconds=1.0)
     code = (
         "import sys, time\nfrom frieren import video\nfrom frieren.apps.cli import main\n"
@@ -520,6 +739,6 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     arguments = ["generate", str(clip), "--model", "tiny", "--steps", "1"]
     with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "writing\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        process.send_signal(sent)
+        assert process.wait(30) == code_wanted
     assert names(tmp_path) == ["clip.mp4"]

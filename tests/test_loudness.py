@@ -1,12 +1,13 @@
 """frieren.loudness against the standard's own calibration and against pyloudnorm."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 
-from frieren import loudness
+from frieren import loudness, sounds
 
 
 def tone(level: float, seconds: float, rate: int, frequency: float = 997.0, phase: float = 0.0) -> np.ndarray:
@@ -81,3 +82,20 @@ def test_below_the_floor_untouched_and_kinds_kept():
     assert loudness.normalise(quiet, 16_000)[0] is quiet
     louder, gain = loudness.normalise(quiet * 10 ** (13 / 20), 16_000)
     assert isinstance(louder, torch.Tensor) and louder.dtype == torch.float32 and gain == pytest.approx(12.0)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_pieces_measure_as_the_whole(rate):
+    wave = bursts(2.5 * loudness.PIECE, rate, 3).astype(np.float32)
+    pieces = np.concatenate(list(loudness._resampled([wave], rate, 4 * rate)))
+    whole = sounds.resample(wave, rate, 4 * rate)
+    assert pieces.shape == whole.shape and np.abs(pieces - whole).max() < 1e-6
+
+
+def test_memory_does_not_grow_with_the_oversampling():
+    wave = bursts(120, 16_000, 4).astype(np.float32)
+    tracemalloc.start()
+    loudness.integrated(wave, 16_000), loudness.true_peak(wave, 16_000)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.5 * wave.nbytes  # fourfold oversampling in one go would be four times the wave and more

@@ -134,6 +134,16 @@ def test_a_picture_is_written(clips, tmp_path):
     assert (tmp_path / "clip.png").stat().st_size > (tmp_path / "waves.png").stat().st_size > 10_000
 
 
+def test_levels_are_the_models_mel_below_its_loudest_cell():
+    from frieren.evaluation.pictures import BOTTOM, levels
+
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
+    assert levels(tone, RATE).shape == (80, RATE // 128) and levels(tone, RATE).max() == 0
+    band = levels(tone, RATE).mean(axis=1).argmax()
+    assert 20 <= band <= 32  # 1 kHz is at 15 of 45.2 mels on Slaney's scale
+    assert (levels(np.zeros(100), RATE) == BOTTOM).all()
+
+
 def test_the_ceiling_on_foleyworld():
     world = pytest.importorskip("frieren.world")
     if not hasattr(world, "clip"):

@@ -6,7 +6,9 @@ frieren generate | world | train | evaluate | doctor
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import warnings
 from typing import Annotated
 
@@ -49,8 +51,15 @@ def one_line(message: Warning | str, *_: object) -> None:
     typer.echo(f"frieren: warning: {message}", err=True)
 
 
+def stop(*_: object) -> None:
+    """What is asked to end takes its temporary files along."""
+    sys.exit(143)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave with its exit code: 0 fine, 1 it failed, 2 wrong options, 130 interrupted.
+    """Run the command line and leave with its exit code.
+
+    0 fine, 1 it failed, 2 wrong options, 130 interrupted, 143 told to end.
 
     Args:
         arguments: those after the program's name; those of this process by default.
@@ -58,6 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Before torch comes in: threads that wait must not spin, or a busy neighbour makes everything 17 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.showwarning = one_line
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
     try:
         app(args=arguments)
     except FrierenError as error:

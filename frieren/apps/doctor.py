@@ -18,7 +18,7 @@ from frieren.errors import FrierenError
 
 PACKAGES = ("torch", "numpy", "av", "soundfile", "soxr", "safetensors", "huggingface_hub", "typer", "rich")
 EXTRAS = {"eval": "mir_eval", "griffin-lim": "librosa"}
-ENCODERS = ("aac", "flac", "libx264")
+ENCODERS = ("aac", "flac")
 ROOM = 1 << 30  # bytes that ought to be free where outputs go
 
 Finding = tuple[bool, str, str]  # fine or not, what was looked at, what was found
@@ -84,6 +84,8 @@ def media() -> Iterator[Finding]:
     missing = [name for name in ENCODERS if name not in av.codecs_available]
     advice = f"missing: {', '.join(missing)}; install av from a wheel"
     yield not missing, "encoders", advice if missing else ", ".join(ENCODERS)
+    drawn = "libx264" in av.codecs_available
+    yield True, "encoder libx264", "here" if drawn else "missing; only `frieren world render` needs it"
 
 
 def weights() -> Iterator[Finding]:
@@ -101,7 +103,8 @@ def weights() -> Iterator[Finding]:
         else:
             yield True, f"model {name}", f"{model.digest[:12]}  {what}"
     if "mini" not in known:
-        yield False, "model mini", "not in the package; install frieren again, or train it with `frieren train mini`"
+        remedy = "install frieren again, or train it in a clone of the repository, which has the recipes: make mini"
+        yield False, "model mini", f"not in the package; {remedy}"
 
 
 def disk() -> Iterator[Finding]:

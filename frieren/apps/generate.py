@@ -8,19 +8,21 @@ frieren generate --replay out/clip_frieren.mp4.json
 from __future__ import annotations
 
 import math
+import os
 import re
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from frieren.apps import record
-from frieren.apps.jobs import SOUNDS, Failure, Job, NamingError, find_videos, plan
+from frieren.apps.jobs import SOUNDS, Failure, Job, NamingError, find_videos, is_folder, plan, record_of
 from frieren.apps.progress import Bars
 from frieren.errors import FrierenError, OutputError
 
@@ -31,6 +33,7 @@ Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Vocoder = Literal["model", "griffin-lim"]
 Format = Literal["mp4", "wav", "flac"]
+DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
 OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
 
 
@@ -48,13 +51,17 @@ def loudness_value(text: str) -> float | None:
 
 
 def device_value(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+    if not re.fullmatch(DEVICE, text):
         raise typer.BadParameter(f"{text!r} is not auto, cpu, cuda, cuda:N or mps")
     return text
 
 
 class UnavailableError(FrierenError):
     """An option asks for what this machine does not have."""
+
+
+class GenerateError(FrierenError):
+    """A video gets no soundtrack for a reason that nothing else here has a name for."""
 
 
 def check_device(name: str) -> None:
@@ -82,10 +89,20 @@ class Options:
     loudness: float | None = -20.0
     keep_original: bool = False
 
+    def too_coarse(self) -> bool:
+        """Whether half precision would have to run on a processor, which has no arithmetic for it."""
+        if self.precision != "float16":
+            return False
+        from frieren.pipeline import choose_device
+
+        return choose_device(self.device) == "cpu"
+
     def load(self) -> Model:
         import frieren
 
         check_device(self.device)
+        if self.too_coarse():
+            raise UnavailableError("float16 needs a GPU, and there is none here; replay it where it was made")
         if self.vocoder == "griffin-lim" and find_spec("librosa") is None:
             raise UnavailableError("griffin-lim needs librosa: pip install 'frieren[griffin-lim]'")
         return frieren.load(self.model, device=self.device, precision=self.precision, vocoder=self.vocoder)
@@ -107,7 +124,7 @@ def generate(
     samples: Annotated[int, typer.Option(min=1, help="Takes per video, with seeds counting up from --seed.")] = 1,
     vocoder: Annotated[Vocoder, typer.Option(help="The model's own, or one without learning.")] = "model",
     device: Annotated[str, typer.Option(parser=device_value, metavar="DEVICE", help="auto, cpu, cuda, mps.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = "float32",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of encoder and field.")] = "float32",
     loudness: Annotated[str, typer.Option(metavar="LUFS|off", help="Loudness of the sound (BS.1770).")] = "-20",
     keep_original: Annotated[
         bool, typer.Option("--keep-original", help="Mix the new sound under the video's own.")
@@ -132,6 +149,8 @@ def generate(
     options = Options(
         model, steps, guidance, solver, seed, vocoder, device, precision, loudness_value(loudness), keep_original
     )
+    if options.too_coarse():
+        raise typer.BadParameter("--precision float16 needs a GPU; on a processor take bfloat16 or float32")
     seeds = list(range(seed, seed + samples))
     found, failures = find_videos(videos)
     with naming():
@@ -145,11 +164,13 @@ def generate(
 
 @contextmanager
 def naming() -> Iterator[None]:
-    """Names that cannot be are wrong options: exit code 2."""
+    """Names that cannot be are wrong options: exit code 2; those that the system does not take are failures: 1."""
     try:
         yield
     except NamingError as error:
         raise typer.BadParameter(str(error)) from error
+    except OSError as error:
+        raise OutputError(f"{error.filename}: {error.strerror}; choose another name with -o") from error
 
 
 def run(jobs: list[Job], failures: list[Failure], options: Options, seeds: list[int]) -> None:
@@ -158,10 +179,11 @@ def run(jobs: list[Job], failures: list[Failure], options: Options, seeds: list[
     model = options.load() if jobs else None
     for job in jobs:
         try:
-            make(model, job, options, seeds)
+            with one_line(job.video):
+                make(model, job, options, seeds)
         except FrierenError as error:
             complain(error)
-            failures.append(Failure(str(job.video), error))
+            failures.append(Failure(error))
     if failures and total > 1:
         typer.echo(f"frieren: {len(failures)} of {total} failed:", err=True)
         for failure in failures:
@@ -170,22 +192,50 @@ def run(jobs: list[Job], failures: list[Failure], options: Options, seeds: list[
         raise typer.Exit(1)
 
 
+@contextmanager
+def one_line(video: Path) -> Iterator[None]:
+    """Whatever a library, the system or the device says about one video becomes an error that names it."""
+    import av
+
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError, ValueError, av.error.FFmpegError) as error:
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        memory = isinstance(error, MemoryError) or "out of memory" in text.lower()
+        remedy = "try --device cpu, or a shorter video" if memory else "convert it to .mp4, or see `frieren doctor`"
+        raise GenerateError(f"{video}: {text}; {remedy}") from error
+
+
 def make(model: Model, job: Job, options: Options, seeds: list[int]) -> list[tuple[Path, Sound]]:
     """Generate, save and report every take of one video."""
     written = []
     prepare_folder(job.targets[0].parent)
+    for target in job.targets:
+        check_name(target)
     start = time.perf_counter()
     with Bars(job.video.name) as bars:
         takes = options.takes(model, job.video, seeds, bars)
         for seed, target, sound in zip(seeds, job.targets, takes, strict=True):
-            output = sound.save(target, loudness=options.loudness, keep_original=options.keep_original)
-            record.write(output, sound, job.video, asdict(options) | {"seed": seed})
+            output = save(sound, target, job.video, options, seed)
             taken, start = time.perf_counter() - start, time.perf_counter()
             bars.progress.stop()
             report(target, output, sound, taken)
             bars.progress.start()
             written.append((output, sound))
     return written
+
+
+def save(sound: Sound, target: Path, video: Path, options: Options, seed: int) -> Path:
+    """The output and its record: both, or neither."""
+    there = {path for path in (target, target.with_suffix(".mkv")) if path.exists()}
+    output = sound.save(target, loudness=options.loudness, keep_original=options.keep_original)
+    try:
+        record.write(output, sound, video, asdict(options) | {"seed": seed})
+    except BaseException:
+        if output not in there:
+            output.unlink(missing_ok=True)
+        raise
+    return output
 
 
 def report(target: Path, output: Path, sound: Sound, taken: float) -> None:
@@ -197,23 +247,40 @@ def report(target: Path, output: Path, sound: Sound, taken: float) -> None:
 
 
 def prepare_folder(folder: Path) -> None:
+    """Make a folder, and see that files can be written there: before the work, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder ({error.strerror}); choose another with -o") from error
+        with tempfile.TemporaryFile(dir=folder, prefix=".frieren."):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{folder}: cannot write in this folder ({reason}); choose another with -o") from error
+
+
+def check_name(target: Path) -> None:
+    """See that the system takes a name as long as that of the record."""
+    try:
+        os.stat(record_of(target))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{target}: cannot be written ({reason}); choose another name with -o") from error
 
 
 def replay_record(path: Path, out: str | None) -> None:
     """Make the sound of a record again, and say whether it came out the same."""
     old = record.read(path)
-    options, video = replayed(old), Path(old["command"]["video"])
+    options, video = replayed(path, old), Path(old["command"]["video"])
     recorded = Path(old["command"]["output"])
     target = out or str(path.with_name(f"{recorded.stem}_replay{recorded.suffix}"))
     with naming():
-        if Path(target).is_dir() or target.endswith("/"):
+        if is_folder(target):
             target = str(Path(target) / recorded.name)
         (job,) = plan([video], target, None, [options.seed])
-    ((_, sound),) = make(options.load(), job, options, [options.seed])
+    model = options.load()
+    with one_line(video):
+        ((_, sound),) = make(model, job, options, [options.seed])
     changes = list(record.differences(old, sound.record))
     for change in changes:
         typer.echo(f"frieren: warning: {change}", err=True)
@@ -224,12 +291,47 @@ def replay_record(path: Path, out: str | None) -> None:
         typer.echo(f"frieren: warning: the sound is not identical to the recorded one; {remedy}", err=True)
 
 
-def replayed(old: dict[str, Any]) -> Options:
-    """The options of a record. Where the command left one to the model, the value that was then used."""
+def replayed(path: Path, old: dict[str, Any]) -> Options:
+    """The options of a record. Where the command left one to the model, the value that was then used.
+
+    Raises:
+        RecordError: a value that no option can have.
+    """
     names = {field.name for field in fields(Options)}
     given = {name: value for name, value in old["command"].items() if name in names}
     used = {name: old.get("options", {}).get(name) for name in ("steps", "guidance", "solver")}
-    return Options(**given | {name: value for name, value in used.items() if value is not None})
+    given |= {name: value for name, value in used.items() if value is not None}
+    for name, value in given.items():
+        if not POSSIBLE[name](value):
+            raise record.RecordError(
+                f"{path}: {name} is {value!r}, which is not possible; give a record as it was written"
+            )
+    return Options(**given)
+
+
+def number(value: Any, least: float, most: float = math.inf) -> bool:
+    """Whether `value` is a finite number in a range; true and false are none."""
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return good and math.isfinite(value) and least <= value <= most
+
+
+def count(value: Any, least: int, most: float = math.inf) -> bool:
+    return isinstance(value, int) and number(value, least, most)
+
+
+# What each option of a record may be: a record is a file, and files are edited and damaged.
+POSSIBLE: dict[str, Callable[[Any], bool]] = {
+    "model": lambda value: isinstance(value, str),
+    "steps": lambda value: value is None or count(value, 1),
+    "guidance": lambda value: value is None or number(value, 0),
+    "solver": lambda value: value is None or value in get_args(Solver),
+    "seed": lambda value: count(value, 0, 2**63 - 1),
+    "vocoder": lambda value: value in get_args(Vocoder),
+    "device": lambda value: isinstance(value, str) and re.fullmatch(DEVICE, value) is not None,
+    "precision": lambda value: value in get_args(Precision),
+    "loudness": lambda value: value is None or number(value, -70, 0),
+    "keep_original": lambda value: isinstance(value, bool),
+}
 
 
 def complain(error: FrierenError) -> None:

@@ -15,6 +15,7 @@ VIDEOS = frozenset(
 )
 OUTPUTS = (".mp4", ".m4v", ".mov", ".mkv", ".wav", ".flac")
 SOUNDS = (".wav", ".flac")
+STEM = 200  # bytes of a video's name that are kept in those made from it
 
 
 class NamingError(ValueError):
@@ -31,9 +32,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that got no soundtrack, and why."""
+    """Why a file got no soundtrack; the error names it."""
 
-    name: str
     error: FrierenError
 
 
@@ -48,33 +48,45 @@ def find_videos(patterns: Sequence[str]) -> tuple[list[Path], list[Failure]]:
     Our own outputs, which have a record beside them, are left out of folders and globs: running twice must not put a
     soundtrack on a soundtrack.
     """
-    videos: list[Path] = []
+    videos: dict[str, Path] = {}
     failures: list[Failure] = []
     for pattern in patterns:
-        path = Path(pattern)
-        if path.is_dir():
-            found = [file for file in sorted(path.iterdir()) if is_video(file)]
-            missing = "no video in this folder; give a file, or a folder with videos"
-        elif path.exists() or not glob.has_magic(pattern):
-            found, missing = [path], ""
-        else:
-            found = [file for file in map(Path, sorted(glob.glob(pattern, recursive=True))) if is_video(file)]
-            missing = "no video matches this pattern; check the folder and the suffix"
-        if found == [path] and not path.exists():
-            failures.append(Failure(pattern, VideoError(f"{pattern}: no such file; check the name and the folder")))
-        elif not found:
-            failures.append(Failure(pattern, VideoError(f"{pattern}: {missing}")))
-        else:
-            videos += found
-    once: dict[Path, Path] = {}
-    for video in videos:
-        once.setdefault(video.resolve(), video)
-    return list(once.values()), failures
+        try:
+            for video in found_by(pattern):
+                videos.setdefault(os.path.realpath(video), video)
+        except VideoError as error:
+            failures.append(Failure(error))
+        except (OSError, ValueError) as error:  # a name that is too long, a folder that one may not enter
+            reason = getattr(error, "strerror", None) or error
+            failures.append(Failure(VideoError(f"{pattern}: {reason}; check the name and who may read the folder")))
+    return list(videos.values()), failures
+
+
+def found_by(pattern: str) -> list[Path]:
+    """The videos that one argument means; at least one.
+
+    Raises:
+        VideoError: there is none.
+        OSError, ValueError: the system does not take the name, or does not let one look.
+    """
+    path = Path(pattern)
+    if path.is_dir():
+        # Hidden files are nobody's videos: the shadows that some systems leave beside every file, and temporaries.
+        found = [file for file in sorted(path.iterdir()) if not file.name.startswith(".") and is_video(file)]
+        missing = "no video in this folder; give a file, or a folder with videos"
+    elif path.exists() or not glob.has_magic(pattern):
+        found, missing = [path] if path.exists() else [], "no such file; check the name and the folder"
+    else:
+        found = [file for file in map(Path, sorted(glob.glob(pattern, recursive=True))) if is_video(file)]
+        missing = "no video matches this pattern; check the folder and the suffix"
+    if not found:
+        raise VideoError(f"{pattern}: {missing}")
+    return found
 
 
 def is_video(path: Path) -> bool:
     """Whether a file found in a folder or by a pattern is meant: a video by its suffix, and not one of our outputs."""
-    return path.suffix.lower() in VIDEOS and path.is_file() and not record_of(path).exists()
+    return path.suffix.lower() in VIDEOS and path.is_file() and not os.path.exists(record_of(path))
 
 
 def plan(videos: Sequence[Path], out: str | None, form: str | None, seeds: Sequence[int]) -> list[Job]:
@@ -100,7 +112,7 @@ def plan(videos: Sequence[Path], out: str | None, form: str | None, seeds: Seque
         place = video.parent if folder is None else folder
         targets = []
         for seed in seeds:
-            stem = f"{video.stem}_frieren" + (f"_seed{seed}" if len(seeds) > 1 else "")
+            stem = f"{short(video.stem)}_frieren" + (f"_seed{seed}" if len(seeds) > 1 else "")
             target = free(place, stem, f".{form or 'mp4'}", taken)
             taken.add(key(target))
             targets.append(target)
@@ -143,6 +155,12 @@ def free(folder: Path, stem: str, suffix: str, taken: set[str]) -> Path:
         number += 1
 
 
+def short(stem: str) -> str:
+    """As much of a name as leaves room for what is put behind it: a name has at most 255 bytes."""
+    encoded = os.fsencode(stem)
+    return stem if len(encoded) <= STEM else encoded[:STEM].decode(errors="ignore")
+
+
 def key(path: Path) -> str:
     """Equal for two names of the same file; also where a file system does not tell upper from lower case."""
-    return str(path.resolve()).casefold()
+    return os.path.realpath(path).casefold()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frieren.apps.jobs import record_of
+from frieren.apps.jobs import OUTPUTS, record_of
 from frieren.errors import FrierenError
 
 if TYPE_CHECKING:
@@ -68,9 +68,12 @@ def read(path: Path) -> dict[str, Any]:
         raise RecordError(f"{path}: not a record ({error}); give the .json beside an output") from error
     command = record.get("command") if isinstance(record, dict) else None
     complete = isinstance(command, dict) and {"video", "output", "model", "seed"} <= command.keys()
-    if not complete or "wave_sha256" not in record:
+    if not complete or "wave_sha256" not in record or not isinstance(record.get("options", {}), dict):
         raise RecordError(f"{path}: not a record of frieren generate; give the .json beside an output")
-    command["video"] = str(path.parent / command["video"])
+    video, output = command["video"], command["output"]
+    if not isinstance(video, str) or not isinstance(output, str) or Path(output).suffix.lower() not in OUTPUTS:
+        raise RecordError(f"{path}: video or output in it is not a name; give a record as it was written")
+    command["video"] = str(path.parent / video)
     return record
 
 

@@ -6,12 +6,14 @@ frieren train recipes/mini/field.toml --set optim.lr=1e-4 --out runs/mini
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from frieren.apps.progress import Losses
+from frieren.errors import FrierenError
 
 
 def train(
@@ -27,19 +29,32 @@ def train(
     ] = None,
 ) -> None:
     """Train each RECIPE; the finished parts become a model folder that `frieren generate --model` takes."""
+    if out is not None and len(recipes) > 1:
+        raise typer.BadParameter(f"-o names one run folder, {len(recipes)} RECIPEs were given; leave it out")
+    found = [find_recipe(name) for name in recipes]
     from frieren.training.run import train_all
 
-    for name in recipes:
-        recipe = find_recipe(name)
+    for recipe in found:
         folder = out or Path("runs") / (recipe.parent.name if recipe.suffix == ".toml" else recipe.name)
         with Losses() as bars:
             model = train_all(recipe, folder, changes or [], audio, bars.announce)
         typer.echo(f"{folder}" if model is None else f"{model}  use it with: frieren generate VIDEO --model {model}")
 
 
+class NoRecipeError(FrierenError):
+    """A recipe cannot be found."""
+
+
 def find_recipe(name: str) -> Path:
-    """A recipe folder or file; a bare name means the folder of that name in recipes/."""
-    path, known = Path(name), Path("recipes") / name
-    if path.exists() or not known.exists():
-        return path
-    return known
+    """A recipe folder or file; a bare name means the folder of that name in recipes/.
+
+    Raises:
+        NoRecipeError: there is neither.
+    """
+    for path in (Path(name), Path("recipes") / name):
+        if os.path.exists(path):
+            return path
+    raise NoRecipeError(
+        f"{name}: no such recipe; recipes/ is part of the repository, not of the installed package: "
+        "run this in a clone of it, or give the path of a recipe"
+    )

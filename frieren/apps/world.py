@@ -79,23 +79,24 @@ def write_clip(clip: Clip, target: Path, fps: float) -> None:
     """A clip as `target` (H.264, and AAC if it has a sound) and its script as .json beside it."""
     from frieren import sounds, video
 
-    with sounds.replacing(target.with_suffix(".json")) as part:
-        part.write_text(json.dumps(script(clip, fps), indent=1) + "\n", encoding="utf-8")
     if clip.wave is None:
         with sounds.replacing(target) as part:
             write_picture(clip.images, part, fps)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        silent = Path(folder) / target.name
-        write_picture(clip.images, silent, fps)
-        video.write(silent, clip.wave, target, clip.sample_rate, comment=f"FoleyWorld {clip.split} {clip.index}")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            silent = Path(folder) / target.name
+            write_picture(clip.images, silent, fps)
+            video.write(silent, clip.wave, target, clip.sample_rate, comment=f"FoleyWorld {clip.split} {clip.index}")
+    with sounds.replacing(target.with_suffix(".json")) as part:
+        part.write_text(json.dumps(script(clip, fps), indent=1) + "\n", encoding="utf-8")
 
 
 def write_picture(images: np.ndarray, path: Path, fps: float) -> None:
     """uint8 RGB images [F, 3, H, W] -> an H.264 file without sound."""
     import av
 
-    with av.open(str(path), "w") as container:
+    # "file:" keeps a folder with a colon in its name from being taken for a protocol.
+    with av.open(f"file:{path.absolute()}", "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "18"})
         stream.height, stream.width = images.shape[2:]
         stream.pix_fmt = "yuv420p"

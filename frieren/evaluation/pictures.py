@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from frieren.spectrogram import FLOOR, MelConfig, log_mel
 
 if TYPE_CHECKING:
     from frieren.world import Event
@@ -26,18 +29,17 @@ def motion_energy(images: np.ndarray) -> np.ndarray:
     return energy
 
 
-def log_mel(wave: np.ndarray, sample_rate: int, hop: int = 128, bands: int = 80) -> np.ndarray:
-    """Log-mel power in dB below its own maximum, [bands, T]; silence is all BOTTOM."""
-    import librosa
+def levels(wave: np.ndarray, sample_rate: int, hop: int = 128) -> np.ndarray:
+    """The model's own mel in dB below its loudest cell, [80, T]; silence is all BOTTOM."""
+    import torch
 
+    config = MelConfig(sample_rate=sample_rate, hop=hop, fmax=min(MelConfig.fmax, sample_rate / 2))
     wave = np.asarray(wave, dtype=np.float32)
-    power = librosa.feature.melspectrogram(
-        y=wave, sr=sample_rate, n_fft=1024, win_length=512, hop_length=hop, n_mels=bands
-    )
-    loudest = float(power.max())
-    if loudest <= 0:
-        return np.full(power.shape, BOTTOM, dtype=np.float32)
-    return np.maximum(10.0 * np.log10(np.maximum(power / loudest, 1e-12)), BOTTOM)
+    wave = np.pad(wave, (0, max(0, config.n_fft - len(wave))))
+    mel = log_mel(torch.from_numpy(wave), config).numpy()
+    if mel.max() <= math.log10(FLOOR) + 1e-6:
+        return np.full(mel.shape, BOTTOM, dtype=np.float32)
+    return np.maximum(20.0 * (mel - mel.max()), BOTTOM)
 
 
 def plot_clip(
@@ -95,7 +97,7 @@ def _draw_mel(axis: Any, name: str, wave: np.ndarray, sample_rate: int) -> None:
     """The log-mel of one wave as an image over seconds."""
     extent = (0.0, len(wave) / sample_rate, 0, 80)
     axis.imshow(
-        log_mel(wave, sample_rate), origin="lower", aspect="auto", extent=extent, vmin=BOTTOM, vmax=0.0, cmap="magma"
+        levels(wave, sample_rate), origin="lower", aspect="auto", extent=extent, vmin=BOTTOM, vmax=0.0, cmap="magma"
     )
     axis.set_ylabel(f"{name}\nmel band")
 

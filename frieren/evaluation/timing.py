@@ -39,7 +39,9 @@ def only_visible_impacts(clip: Clip) -> bool:
     return bool(clip.events) and quiet and all(event.visible for event in clip.events)
 
 
-def impact_clips(split: str, count: int, clock: Clock, *, scan: int | None = None, picture: bool = True) -> list[Clip]:
+def impact_clips(
+    split: str, count: int, clock: Clock, size: int = 64, *, scan: int | None = None, picture: bool = True
+) -> list[Clip]:
     """The first `count` clips of `split` whose only sounds are visible impacts, balanced over kinds.
 
     Kinds take turns in alphabetical order, each with its next clip by index, until `count` are found; so a rare kind
@@ -50,6 +52,7 @@ def impact_clips(split: str, count: int, clock: Clock, *, scan: int | None = Non
         split: "train", "valid" or "test".
         count: how many clips.
         clock: sample rate and frame rate of the clips.
+        size: side of the images in pixels, as the model wants them.
         scan: how many indices to look at; 24 per clip wanted by default.
         picture: draw the images too (slow; the detector does not need them).
 
@@ -67,9 +70,9 @@ def impact_clips(split: str, count: int, clock: Clock, *, scan: int | None = Non
     chosen = take_turns(shelves, count)
     if len(chosen) < count:
         raise ValueError(
-            f"{split} has {len(chosen)} clips of visible impacts in the indices scanned, {count} wanted; raise scan"
+            f"{split} has {len(chosen)} such clips in the indices scanned, {count} wanted; ask for fewer, or scan more"
         )
-    return [draw(split, index, clock, picture=picture) for index in chosen]
+    return [draw(split, index, clock, size, picture=picture) for index in chosen]
 
 
 def take_turns(shelves: dict[str, list[int]], count: int) -> list[int]:
