@@ -266,8 +266,11 @@ def _image(path: str | os.PathLike, frame: VideoFrame, size: int) -> np.ndarray:
         ) from error
 
 
-def read(path: str | os.PathLike, clock: Clock, size: int) -> Frames:
-    """The whole video at the clock's frame rate: images [F, 3, size, size]. See `stream_frames`."""
+def read(path: str | os.PathLike, clock: Clock, size: int = 224) -> Frames:
+    """The whole video at the clock's frame rate: images [F, 3, size, size]. See `stream_frames`.
+
+    224 pixels is the published size. `Model.encode` makes any size fit; `Model.image_size` gives what `generate` sees.
+    """
     blocks = list(stream_frames(path, clock.fps, size))
     return Frames(
         torch.cat([block.images for block in blocks]), torch.cat([block.times for block in blocks]), blocks[0].seconds

@@ -154,6 +154,7 @@ def save_part(folder: Path, network: nn.Module, config: Any, dtype: torch.dtype 
     }
     temporary = folder / "model.safetensors.part"
     save_file(state, temporary)
+    temporary.chmod(0o644)  # safetensors writes for the owner alone
     os.replace(temporary, folder / "model.safetensors")
     write_json(folder / "config.json", {"network": type(network).__name__, **dataclasses.asdict(config)})
 

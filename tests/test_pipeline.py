@@ -141,3 +141,10 @@ def test_unknown_names_list_what_is_possible(tmp_path):
         frieren.load("tiny", precision="float8")
     with pytest.raises(ValueError, match="griffin-lim"):
         frieren.load("tiny", vocoder="lpc")
+
+
+def test_frames_of_the_default_size_are_made_to_fit(model, clip):
+    frames = frieren.read_frames(clip, model.clock)
+    assert frames.images.shape[1:] == (3, 224, 224)
+    exact = model.encode(frieren.read_frames(clip, model.clock, model.image_size))
+    assert torch.nn.functional.cosine_similarity(model.encode(frames), exact).min() > 0.9

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 import frieren
-from frieren.training.autoencoder import kl_divergence
+from frieren.training.autoencoder import AutoencoderTask, kl_divergence
 from frieren.training.data import WaveCrops, recordings
 from frieren.training.encoder import onset_strength
 from frieren.training.loop import DivergedError, Player, rate, take_step, train
@@ -168,3 +168,13 @@ def test_crops_mix_world_and_recordings_and_repeat_short_ones():
     assert crops.shape == (6, 1000) and crops.abs().max() <= 1
     alone = WaveCrops(world, []).draw(6, 1000)
     assert (alone.max(dim=1).values < 3001 / 32767).all()
+
+
+def test_autoencoder_decodes_random_parts_if_the_recipe_says_so():
+    task = object.__new__(AutoencoderTask)
+    task.recipe = read_recipe(RECIPES / "mini" / "autoencoder.toml")
+    parts = [task.cut(64) for _ in range(200)]
+    assert all(0 <= start < end <= 64 and end - start >= 16 for start, end in parts)
+    assert len(set(parts)) > 100
+    task.recipe = read_recipe(RECIPES / "mini" / "autoencoder.toml", ["loss.cut=false"])
+    assert task.cut(64) == (0, 64)

@@ -38,16 +38,36 @@ class AutoencoderTask:
     def losses(self, batch: Any, step: int) -> Losses:
         mean, log_variance = self.network.encode(batch)
         z = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
-        l1 = (self.network.decode(z) - batch).abs().mean()
+        start, end = self.cut(z.shape[-1])
+        stride = self.recipe.network.stride
+        l1 = (self.network.decode(z[..., start:end]) - batch[..., start * stride : end * stride]).abs().mean()
         kl = kl_divergence(mean, log_variance)
         return {"total": l1 + self.recipe.loss.kl * kl, "l1": l1, "kl": kl}
 
+    def cut(self, columns: int) -> tuple[int, int]:
+        """The part of the latent that is decoded: a random one, down to a quarter, if the recipe says so.
+
+        The normalisation looks at the whole length, and a decoder that always sees a latent from its beginning learns
+        to read the absolute level there alone. Windows are cut anywhere, so every part has to carry it.
+        """
+        if not self.recipe.loss.cut:
+            return 0, columns
+        length = int(torch.randint(columns // 4, columns + 1, ()))
+        start = int(torch.randint(columns - length + 1, ()))
+        return start, start + length
+
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Mean absolute error in log10 units and standard deviation of the latent on validation clips."""
+        """Mean absolute error in log10 units, of whole clips and of their second halves, and the latent's spread."""
         mel = torch.from_numpy(self.valid.mels.astype(np.float32))
         mean, _ = self.network.encode(mel)
-        return {"l1": (self.network.decode(mean) - mel).abs().mean().item(), "latent_std": mean.std().item()}
+        half = mean.shape[-1] // 2
+        late = mel[..., half * self.recipe.network.stride :]
+        return {
+            "l1": (self.network.decode(mean) - mel).abs().mean().item(),
+            "l1_late": (self.network.decode(mean[..., half:]) - late).abs().mean().item(),
+            "latent_std": mean.std().item(),
+        }
 
     def finish(self, folder: Path) -> None:
         """Saves the network with the scale that gives its latents unit variance, as Make-An-Audio 2 does."""

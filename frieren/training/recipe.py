@@ -78,6 +78,7 @@ class AutoencoderLoss:
     """Reconstruction and Kullback-Leibler terms, each a mean over its elements."""
 
     columns: int = 256  # mel columns in one training crop
+    cut: bool = False  # decode a random part of the latent, not always the whole
     kl: float = 1.25e-7  # Make-An-Audio 2's 1e-6 on sums, for its 80 x 624 mels and 20 x 312 latents
 
 
