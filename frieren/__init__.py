@@ -13,18 +13,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from frieren.clock import Clock
-from frieren.errors import FrierenError, OutputError, VideoError, WeightsError
+from frieren.errors import ArrayError, FrierenError, OutputError, VideoError, WeightsError
 from frieren.frames import Frames
 
 if TYPE_CHECKING:
-    from frieren.pipeline import Model, Sound, load
+    from frieren.catalogue import load, models
+    from frieren.pipeline import Model
+    from frieren.soundtrack import Sound
     from frieren.video import read as read_frames
     from frieren.video import write as write_video
-    from frieren.weights import models
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArrayError",
     "Clock",
     "Frames",
     "FrierenError",
@@ -42,9 +44,9 @@ __all__ = [
 # Public name -> the module and the name there.
 _LAZY = {
     "Model": ("frieren.pipeline", "Model"),
-    "Sound": ("frieren.pipeline", "Sound"),
-    "load": ("frieren.pipeline", "load"),
-    "models": ("frieren.weights", "models"),
+    "Sound": ("frieren.soundtrack", "Sound"),
+    "load": ("frieren.catalogue", "load"),
+    "models": ("frieren.catalogue", "models"),
     "read_frames": ("frieren.video", "read"),
     "write_video": ("frieren.video", "write"),
 }

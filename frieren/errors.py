@@ -18,6 +18,10 @@ class VideoError(FrierenError):
     """A video file cannot be read: missing, not a video, no picture in it, truncated, encrypted."""
 
 
+class ArrayError(FrierenError):
+    """A file of features or of a mel spectrogram cannot be used: not an array, another shape, not finite."""
+
+
 class OutputError(FrierenError):
     """A result cannot be written: folder missing, not writable, disk full, unknown suffix."""
 

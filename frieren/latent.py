@@ -2,6 +2,8 @@
 
 All windows of a video are solved together. At each evaluation the velocities of neighbouring windows are blended where
 they overlap, so the latent is one continuous thing at every step and there is nothing to stitch afterwards.
+
+The published way is there too: windows that do not overlap, each with the features that follow by count.
 """
 
 from __future__ import annotations
@@ -27,7 +29,22 @@ def draw_noise(channels: int, columns: int, seed: int) -> Tensor:
     return torch.stack([torch.randn(channels, generator=generator) for _ in range(columns)], dim=1)
 
 
-def window_frames(field: VectorField, times: Tensor, starts: list[int], size: int, clock: Clock) -> Tensor:
+def lay(columns: int, clock: Clock, published: bool) -> tuple[list[int], int]:
+    """Starts and size of the windows over so many columns: overlapping ones, or, as published, side by side.
+
+    Raises:
+        ValueError: if columns are not a whole number of published windows.
+    """
+    if not published:
+        return spread(columns, clock.window, clock.overlap)
+    if columns % clock.window:
+        raise ValueError(f"published windows have {clock.window} columns each, got {columns} in all")
+    return list(range(0, columns, clock.window)), clock.window
+
+
+def window_frames(
+    field: VectorField, times: Tensor, starts: list[int], size: int, clock: Clock, published: bool = False
+) -> Tensor:
     """Index of the frame behind every latent column of every window, [N, size].
 
     times [F]: seconds at which the frames come on screen.
@@ -36,8 +53,12 @@ def window_frames(field: VectorField, times: Tensor, starts: list[int], size: in
     if field.config.regulator == "time":
         whole = column_frames(times, columns)
         return torch.stack([whole[start : start + size] for start in starts])
-    # As published: from the frame on screen at the window's start, each frame is repeated a whole number of times.
-    first = column_frames(times, torch.tensor([start / clock.latent_rate for start in starts], dtype=torch.float64))
+    # As published, each frame is repeated a whole number of times. A window begins with the frame that comes next in
+    # number (published), or with the one on screen: 32 frames last 8 s, the sound of a window 8.192 s.
+    if published:
+        first = torch.tensor(starts) // field.config.repeat
+    else:
+        first = column_frames(times, torch.tensor([start / clock.latent_rate for start in starts], dtype=torch.float64))
     index = first[:, None] + torch.arange(size) // field.config.repeat
     return index.clamp(max=len(times) - 1)
 
@@ -54,11 +75,12 @@ class GuidedField:
         clock: Clock,
         guidance: float,
         batch: int,
+        published: bool = False,
     ) -> None:
         """features [B, F, D], times [F]; `batch` windows at most go through the network at once (it bounds memory)."""
         self.field, self.guidance, self.batch, self.columns = field, guidance, batch, columns
-        self.starts, self.size = spread(columns, clock.window, clock.overlap)
-        index = window_frames(field, times, self.starts, self.size, clock).to(features.device)
+        self.starts, self.size = lay(columns, clock, published)
+        index = window_frames(field, times, self.starts, self.size, clock, published).to(features.device)
         condition = field.condition(features, index.flatten())
         self.condition = condition.unflatten(1, index.shape).flatten(0, 1)  # [B * N, size, W / 2]
         self.null = field.null_condition(self.condition)[:1]  # [1, size, W / 2]
@@ -89,6 +111,7 @@ def sample(
     steps: int,
     guidance: float,
     solver: str,
+    published: bool = False,
     batch: int = 8,
 ) -> Iterator[tuple[float, Tensor]]:
     """Yields (t, x [B, C, L]) after every solver step; the last x is the latent.
@@ -98,8 +121,9 @@ def sample(
         times: [F] seconds at which the frames come on screen.
         noise: [B, C, L], at least one window long: a shorter sound is solved over a whole window, where the field is
             at home, and cut afterwards.
+        published: windows side by side; the noise must then be a whole number of windows long.
         batch: windows that go through the network at once.
     """
     columns = noise.shape[-1]
-    velocity = GuidedField(field, features, times, columns, clock, guidance, batch)
+    velocity = GuidedField(field, features, times, columns, clock, guidance, batch, published)
     yield from solve(velocity, noise, steps, solver)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,64 +19,23 @@ import torch
 from torch import Tensor, nn
 
 import frieren
+from frieren import arrays, video, wave
 from frieren import features as seeing
 from frieren import latent as flowing
-from frieren import loudness as level
 from frieren import mel as spectra
-from frieren import sounds, video, wave
 from frieren.clock import Clock
-from frieren.errors import OutputError, VideoError
+from frieren.errors import VideoError, WeightsError
 from frieren.frames import Frames
 from frieren.mel import Count, ignore
-from frieren.weights import PARTS, ModelConfig, find, fingerprint, load_part, read_model_config, tiny_model
+from frieren.nets.autoencoder import MelAutoencoder
+from frieren.nets.cavp import VideoTower
+from frieren.nets.field import VectorField
+from frieren.soundtrack import Sound
+from frieren.weights import ModelConfig
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 PRECISIONS = ("float32", "bfloat16", "float16")
-VOCODERS = ("model", "griffin-lim")
-
-
-@dataclass(frozen=True)
-class Sound:
-    """A generated soundtrack.
-
-    Attributes:
-        wave: [S] float32 on the CPU, -1..1, as the vocoder made it (before loudness).
-        sample_rate: samples per second.
-        source: the video it belongs to, or None.
-        record: what made it: model, hash, options, input, versions, seconds per stage. JSON types only.
-    """
-
-    wave: Tensor
-    sample_rate: int
-    source: Path | None = None
-    record: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return len(self.wave) / self.sample_rate
-
-    def save(self, target: str | Path, *, loudness: float | None = -20.0, keep_original: bool = False) -> Path:
-        """Writes a sound file (.wav, .flac), or the video with this sound (.mp4, .mov, .mkv, ...).
-
-        Args:
-            loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP; sounds
-                under -50 LUFS are left alone. None leaves every sound alone.
-            keep_original: mix under the video's own sound instead of replacing it; for videos only.
-
-        Returns:
-            The file written: .mkv instead of .mp4 if the video's codec needs it.
-
-        Raises:
-            OutputError: if the file cannot be written, or a video is asked for and there is no source.
-        """
-        target = Path(target)
-        made = self.wave if loudness is None else level.normalise(self.wave, self.sample_rate, loudness)[0]
-        if target.suffix.lower() in sounds.SUFFIXES:
-            return sounds.write(target, made, self.sample_rate)
-        if self.source is None:
-            raise OutputError(f"{target}: this sound has no video; save it as .wav or .flac")
-        return video.write(self.source, made, target, self.sample_rate, keep_original=keep_original)
+KINDS = ("video", "features", "mel")  # of sources
 
 
 class Model:
@@ -91,12 +50,41 @@ class Model:
         precision: str = "float32",
         digest: str = "",
     ) -> None:
-        """parts: a network for each name in `weights.PARTS`."""
+        """parts: networks by name, of `weights.PARTS`; one that is missing is missed only when it is needed."""
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.config, self.device, self.precision, self.digest = config, torch.device(device), precision, digest
-        parts = {name: part.to(self.device).eval() for name, part in parts.items()}
-        self.encoder, self.autoencoder, self.field, self.vocoder = (parts[name] for name in PARTS)
+        self.parts = {name: part.to(self.device).eval() for name, part in parts.items()}
+
+    def part(self, name: str) -> nn.Module:
+        """One of the networks.
+
+        Raises:
+            WeightsError: if this model does not have it.
+        """
+        if name not in self.parts:
+            raise WeightsError(f"{self.config.name} has no {name}, only {', '.join(self.parts)}; convert it with one")
+        return self.parts[name]
+
+    @property
+    def encoder(self) -> VideoTower:
+        """Frames -> features."""
+        return self.part("encoder")
+
+    @property
+    def autoencoder(self) -> MelAutoencoder:
+        """Latent <-> mel."""
+        return self.part("autoencoder")
+
+    @property
+    def field(self) -> VectorField:
+        """The velocity from noise to latent, given features."""
+        return self.part("field")
+
+    @property
+    def vocoder(self) -> nn.Module:
+        """Mel -> wave."""
+        return self.part("vocoder")
 
     @property
     def clock(self) -> Clock:
@@ -114,6 +102,30 @@ class Model:
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.precision))
+
+    @property
+    def published(self) -> bool:
+        """Whether the windows of a long sound are solved side by side, as the authors do."""
+        return self.config.windows == "published"
+
+    def columns(self, features: int, seconds: float | None) -> int:
+        """Latent columns for so many features, or seconds; whole windows if they are solved as published."""
+        by_count = self.published and self.field.config.regulator == "repeat"
+        if seconds is not None:
+            columns = self.clock.columns(seconds)
+        else:
+            columns = features * self.field.config.repeat if by_count else self.clock.columns(features / self.clock.fps)
+        if not self.published:
+            return columns
+        windows = -(-columns // self.clock.window)
+        if by_count and windows > 1:
+            late = self.clock.window * (1 / self.clock.latent_rate - 1 / (self.field.config.repeat * self.clock.fps))
+            warnings.warn(
+                f"{windows} windows as published: each begins {late:.2f} s later against its features than the one "
+                "before; refine='windows' (--refine windows) keeps time",
+                stacklevel=3,
+            )
+        return windows * self.clock.window
 
     @torch.inference_mode()
     def encode(self, frames: Frames | Tensor) -> Tensor:
@@ -148,19 +160,19 @@ class Model:
         Args:
             features: [F, D], or [B, F, D]; item b of a batch has the seed `seed + b`.
             times: [F] seconds at which the frames come on screen; default: the clock's grid.
-            seconds: length of the sound; default: until the last frame's end.
+            seconds: length of the sound; default: until the last frame's end, or, for windows laid out as published,
+                as many columns as the features repeat to.
             noise: [C, L] ([B, C, L]) in place of a seed.
             steps, guidance, solver: default to the model's own. A step is two network evaluations unless guidance is 1.
             on_step: called with (steps done, steps) after each.
 
         Returns:
-            [C, L] ([B, C, L]), L latent columns that cover `seconds`.
+            [C, L] ([B, C, L]), L latent columns that cover `seconds`: whole windows if they are laid out as published.
         """
         batch = features if features.ndim == 3 else features[None]
-        count = batch.shape[1]
         if times is None:
-            times = torch.tensor(self.clock.frame_times(count), dtype=torch.float64)
-        columns = self.clock.columns(count / self.clock.fps if seconds is None else seconds)
+            times = torch.tensor(self.clock.frame_times(batch.shape[1]), dtype=torch.float64)
+        columns = self.columns(batch.shape[1], seconds)
         # A sound shorter than a window is solved over a whole one, where the field is at home, and cut.
         width, channels = max(columns, self.clock.window), self.field.config.latent
         drawn = torch.stack([flowing.draw_noise(channels, width, seed + item) for item in range(len(batch))])
@@ -180,6 +192,7 @@ class Model:
                 steps=steps,
                 guidance=self.config.guidance if guidance is None else guidance,
                 solver=self.config.solver if solver is None else solver,
+                published=self.published,
             )
             for t, x in path:
                 made = x
@@ -191,7 +204,8 @@ class Model:
     def decode(self, latent: Tensor, *, on_window: Count = ignore) -> Tensor:
         """Latent [C, L] ([B, ...]) -> log10 mel [M, T]; `on_window` is called with (windows done, windows)."""
         batch = (latent if latent.ndim == 3 else latent[None]).to(self.device)
-        mel = spectra.decode(self.autoencoder, batch, self.clock.window, self.clock.overlap, on_window)
+        overlap = 0 if self.published else self.clock.overlap
+        mel = spectra.decode(self.autoencoder, batch, self.clock.window, overlap, on_window)
         return mel if latent.ndim == 3 else mel[0]
 
     @torch.inference_mode()
@@ -217,47 +231,59 @@ class Model:
         source: str | Path,
         seeds: Sequence[int],
         *,
+        kind: str = "video",
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
         on_progress: Progress | None = None,
     ) -> Iterator[Sound]:
-        """One soundtrack per seed; the video is read and encoded once.
+        """One soundtrack per seed; the source is read and encoded once.
 
         Args:
-            source: any file that FFmpeg's libraries read.
+            source: any video that FFmpeg's libraries read, or an array in its place: see `kind`.
+            kind: "video"; "features": visual features [F, D] in .npy or .npz; "mel": a log10 mel [M, T] in .npy,
+                which is only vocoded.
             steps, guidance, solver: default to the model's own.
             on_progress: called with (stage, done, total); stages are "encode", "sample", "decode", "vocode".
 
         Raises:
-            VideoError: if the file cannot be read.
+            VideoError, ArrayError: if the file cannot be read.
+            WeightsError: if the model lacks a part that this needs.
         """
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(KINDS)}")
         progress = on_progress or (lambda stage, done, total: None)
-        spent = Stopwatch()
-        digest = hash_of(Path(source))
+        spent, path = Stopwatch(), Path(source)
+        digest, chosen = hash_of(path), self.chosen(kind, steps=steps, guidance=guidance, solver=solver)
+        times = seconds = None
         with spent("encode"):
-            encoded, times, seconds = self.watch(source, progress)
-        chosen = {
-            "steps": self.config.steps if steps is None else steps,
-            "guidance": self.config.guidance if guidance is None else guidance,
-            "solver": self.config.solver if solver is None else solver,
-        }
+            if kind == "video":
+                given, times, seconds = self.watch(path, progress)
+            elif kind == "features":
+                given = arrays.read_features(path, self.field.config.features)
+            else:
+                mel = arrays.read_mel(path, self.config.mel.bins)
         for seed in seeds:
-            with spent("sample"):
-                made = self.sample(
-                    encoded,
-                    times=times,
-                    seconds=seconds,
-                    seed=seed,
-                    on_step=partial(progress, "sample"),
-                    **chosen,
-                )
-            with spent("decode"):
-                mel = self.decode(made, on_window=partial(progress, "decode"))
+            if kind != "mel":
+                with spent("sample"):
+                    on_step = partial(progress, "sample")
+                    made = self.sample(given, times=times, seconds=seconds, seed=seed, on_step=on_step, **chosen)
+                with spent("decode"):
+                    mel = self.decode(made, on_window=partial(progress, "decode"))
+                if kind == "features" and self.field.config.regulator == "repeat":
+                    mel = mel[..., : len(given) * self.field.config.repeat * self.clock.stride]
             with spent("vocode"):
-                sound = self.vocode(mel, on_chunk=partial(progress, "vocode"))[: self.clock.samples(seconds)]
-            record = self.record(source, digest, sound, {"seed": seed, **chosen}, spent)
-            yield Sound(sound, self.clock.sample_rate, Path(source), record)
+                sound = self.vocode(mel, on_chunk=partial(progress, "vocode"))
+                sound = sound if seconds is None else sound[: self.clock.samples(seconds)]
+            origin = {"name": path.name, "sha256": digest, "kind": kind}
+            record = self.record(origin, sound, {"seed": seed, **chosen}, spent)
+            yield Sound(sound, self.clock.sample_rate, path if kind == "video" else None, record)
+
+    def chosen(self, kind: str, **wanted: Any) -> dict[str, Any]:
+        """Options of the sampling, from the model where they were left to it; a mel is not sampled."""
+        if kind == "mel":
+            return {}
+        return {name: getattr(self.config, name) if value is None else value for name, value in wanted.items()}
 
     @torch.inference_mode()
     def watch(self, source: str | Path, progress: Progress) -> tuple[Tensor, Tensor, float]:
@@ -278,15 +304,16 @@ class Model:
         return encoded, torch.cat(times), length
 
     def record(
-        self, source: str | Path, digest: str, sound: Tensor, options: dict[str, Any], spent: Stopwatch
+        self, origin: dict[str, str], sound: Tensor, options: dict[str, Any], spent: Stopwatch
     ) -> dict[str, Any]:
         """What made a sound, enough to make it again."""
         return {
             "model": self.config.name,
             "model_sha256": self.digest,
-            "input": {"name": Path(source).name, "sha256": digest},
+            "input": origin,
             "options": {
                 **options,
+                "sampling": self.sampling(),
                 "vocoder": "griffin-lim" if isinstance(self.vocoder, wave.GriffinLim) else "model",
                 "device": self.device.type,
                 "precision": self.precision,
@@ -300,6 +327,17 @@ class Model:
                 "threads": torch.get_num_threads(),
             },
             "seconds": {"sound": len(sound) / self.clock.sample_rate, **spent.seconds},
+        }
+
+    def sampling(self) -> dict[str, str]:
+        """How windows, features and time are treated: as published, or refined."""
+        if "field" not in self.parts:
+            return {}
+        field = self.field.config
+        return {
+            "windows": self.config.windows,
+            "regulator": field.regulator,
+            "time": "continuous" if field.time_steps is None else f"truncated to 1/{field.time_steps}",
         }
 
 
@@ -327,40 +365,3 @@ class Stopwatch:
         started = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - started, 3)
-
-
-def choose_device(name: str) -> str:
-    """ "auto" -> cuda, mps or cpu, whichever is there; any other name as it is."""
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def load(
-    name: str | Path = "mini", *, device: str = "auto", precision: str = "float32", vocoder: str = "model"
-) -> Model:
-    """A model by name (see `frieren.models()`), folder, or Hub repository.
-
-    Args:
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "float32", "bfloat16" or "float16", for encoder and field.
-        vocoder: "model" for its own, or "griffin-lim" (needs the extra of that name).
-
-    Raises:
-        WeightsError: if the model cannot be found, or its files are not what they should be.
-        ValueError: for an unknown precision or vocoder.
-    """
-    if vocoder not in VOCODERS:
-        raise ValueError(f"unknown vocoder {vocoder!r}; choose one of {', '.join(VOCODERS)}")
-    if name == "tiny":
-        config, parts = tiny_model()
-        digest = "random"
-    else:
-        folder = find(name)
-        config, digest = read_model_config(folder), fingerprint(folder)
-        parts = {part: load_part(folder / part) for part in PARTS}
-    if vocoder == "griffin-lim":
-        parts["vocoder"] = wave.GriffinLim(config.mel)
-    return Model(config, parts, device=choose_device(device), precision=precision, digest=digest)

@@ -1,7 +1,7 @@
-"""Where parameters come from: names, folders, hashes, strict load, save.
+"""A model as a folder: configurations, hashes, strict load, save.
 
-A model is a folder: `config.json` (rates and defaults) and one folder per part, each with its own `config.json` and
-`model.safetensors`. Nothing is ever unpickled.
+`config.json` holds rates and defaults; each part has a folder with its own `config.json` and `model.safetensors`.
+Nothing is ever unpickled.
 
     mini/
     ├── config.json
@@ -19,7 +19,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -46,12 +46,16 @@ NETWORKS: dict[str, tuple[type, type]] = {
         (BigVGANConfig, BigVGAN),
     )
 }
-SHIPPED = Path(__file__).parent / "models"
+Windows = Literal["seamless", "published"]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a model is beside its networks: rates, and how it wants to be sampled."""
+    """What a model is beside its networks: rates, and how it wants to be sampled.
+
+    Raises:
+        ValueError: for windows or parts that do not exist.
+    """
 
     name: str
     description: str = ""
@@ -60,44 +64,14 @@ class ModelConfig:
     solver: str = "euler"
     clock: Clock = field(default_factory=Clock)
     mel: MelConfig = field(default_factory=MelConfig)
+    windows: Windows = "seamless"  # of a long sound: solved together with overlaps, or one after the other (published)
+    parts: tuple[str, ...] = PARTS  # that the folder holds
 
-
-def models() -> dict[str, str]:
-    """Names that `load` takes, with a line on each."""
-    shipped = {
-        path.parent.name: read_model_config(path.parent).description for path in sorted(SHIPPED.glob("*/config.json"))
-    }
-    return {**shipped, "tiny": "about 100 k random parameters with real shapes in time: noise, for tests"}
-
-
-def find(name: str | Path) -> Path:
-    """The folder of a model: a shipped name, a folder, or a repository on the Hugging Face Hub ("owner/name").
-
-    Raises:
-        WeightsError: if there is no such model, or the Hub cannot be reached.
-    """
-    folder = Path(name)
-    if (SHIPPED / str(name) / "config.json").exists():
-        return SHIPPED / str(name)
-    if (folder / "config.json").exists():
-        return folder
-    if folder.exists() or str(name).count("/") != 1 or str(name).startswith((".", "/")):
-        raise WeightsError(f"{name}: no such model; known names are {', '.join(models())}, or give a model folder")
-    return download(str(name))
-
-
-def download(repository: str) -> Path:
-    """A Hub repository's snapshot, from the local cache if it is there."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    patterns = ["config.json", *(f"{part}/*" for part in PARTS)]
-    try:
-        return Path(snapshot_download(repository, allow_patterns=patterns))
-    except (OSError, ValueError, HfHubHTTPError) as error:  # ValueError: not a name that a repository can have
-        raise WeightsError(
-            f"{repository}: cannot be fetched from the Hub ({type(error).__name__}); check name and network"
-        ) from error
+    def __post_init__(self) -> None:
+        if self.windows not in get_args(Windows):
+            raise ValueError(f"windows must be one of {', '.join(get_args(Windows))}, got {self.windows!r}")
+        if unknown := set(self.parts) - set(PARTS):
+            raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(map(str, unknown))}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -112,16 +86,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def config_from(kind: type, table: dict[str, Any], path: Path) -> Any:
-    """A config dataclass from its JSON form; lists become tuples.
+    """A config dataclass from its JSON form; lists become tuples, objects the dataclass that stands there.
 
     Raises:
         WeightsError: for a key that the config does not have, or a value that it refuses.
     """
-    known = {item.name for item in dataclasses.fields(kind)}
-    if surplus := sorted(set(table) - known):
+    types = get_type_hints(kind)
+    if surplus := sorted(set(table) - types.keys()):
         raise WeightsError(f"{path}: unknown key {surplus[0]!r} for {kind.__name__}; is the file from a newer version?")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    for key, value in table.items():
+        if isinstance(value, dict) and dataclasses.is_dataclass(types[key]):
+            values[key] = config_from(types[key], value, path)
     try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+        return kind(**values)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{path}: {error}") from error
 

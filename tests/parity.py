@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from frieren import official
+from frieren.official import tables
 
 DATA = Path(__file__).parent / "data"
 SEED = 0
 FILES = {  # which checkpoint a network comes from, and what its keys are prefixed with for the draw
-    "flow": ("flow", ""),
+    "field": ("flow", ""),
     "autoencoder": ("flow", ""),
     "vocoder": ("vocoder", "generator."),
-    "video": ("cavp", "cavp."),
+    "encoder": ("cavp", "cavp."),
     "cavp": ("cavp", "cavp."),
 }
 
@@ -70,14 +70,14 @@ def fill(part: str, network: type[nn.Module], config: object) -> nn.Module:
     """A network with the drawn weights, by way of the published names; ready to be compared."""
     file, prefix = FILES[part]
     shapes = official_shapes(file)
-    state = {key: draw(key, shapes[key], prefix) for key in official.rename(part, shapes)}
+    state = {key: draw(key, shapes[key], prefix) for key in tables.rename(part, shapes)}
     with torch.device("meta"):
         net = network(config)
-    net.load_state_dict(official.convert(part, state), strict=True, assign=True)
+    net.load_state_dict(tables.convert(part, state), strict=True, assign=True)
     return net.eval().requires_grad_(False)
 
 
 def error(value: Tensor, expected: Tensor) -> float:
-    """Largest difference, in units of the largest expected value."""
+    """Relative error ||value - expected|| / ||expected||."""
     assert value.shape == expected.shape, f"shape {tuple(value.shape)}, expected {tuple(expected.shape)}"
-    return ((value - expected).abs().max() / expected.abs().max()).item()
+    return (torch.linalg.vector_norm(value - expected) / torch.linalg.vector_norm(expected)).item()

@@ -170,8 +170,10 @@ def test_options_reach_the_model(model: FakeModel, tmp_path: Path) -> None:
     clip = make_video(tmp_path / "clip.mp4")
     options = "--model m --steps 3 --guidance 2 --solver heun --seed 7 --device cpu --precision bfloat16"
     assert run("generate", clip, *options.split(), "--vocoder", "griffin-lim") == 0
-    assert model.loads == [("m", {"device": "cpu", "precision": "bfloat16", "vocoder": "griffin-lim"})]
-    assert model.calls == [{"video": clip, "seeds": [7], "steps": 3, "guidance": 2.0, "solver": "heun"}]
+    assert model.loads == [("m", {"device": "cpu", "precision": "bfloat16", "vocoder": "griffin-lim", "refine": None})]
+    assert model.calls == [
+        {"video": clip, "kind": "video", "seeds": [7], "steps": 3, "guidance": 2.0, "solver": "heun"}
+    ]
 
 
 # -- many videos, many takes --
@@ -418,11 +420,13 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
     compared = set()
     for function in (frieren.load, frieren.Model.generate, frieren.Model.takes, frieren.Sound.save):
         for name, item in inspect.signature(function).parameters.items():
-            if (item.kind is inspect.Parameter.KEYWORD_ONLY or name == "name") and name != "on_progress":
+            if (item.kind is inspect.Parameter.KEYWORD_ONLY or name == "name") and name not in ("on_progress", "kind"):
                 name = "model" if name == "name" else name
                 assert flags[name] == item.default, name
                 compared.add(name)
-    assert compared == flags.keys() - {"context", "videos", "out", "samples", "form", "replay"}
+    assert compared == flags.keys() - {"context", "videos", "out", "samples", "form", "replay", "features", "mel"}
+    flags["kind"] = verb.kind_of(flags["features"], flags["mel"])
+    assert flags["kind"] == inspect.signature(frieren.Model.takes).parameters["kind"].default
     options = {item.name: item.default for item in verb.Options.__dataclass_fields__.values()}
     assert options == {name: flags[name] for name in options}
 
@@ -441,9 +445,8 @@ def test_replay_makes_the_identical_sound(model: FakeModel, tmp_path: Path, caps
     captured = capsys.readouterr()
     assert "identical" in captured.out
     assert captured.err == ""
-    assert model.calls[-1] == {"video": clip, "seeds": [4], "steps": 5, "guidance": 4.5, "solver": "euler"} | {
-        "video": model.calls[-1]["video"]
-    }
+    used = {"kind": "video", "seeds": [4], "steps": 5, "guidance": 4.5, "solver": "euler"}
+    assert model.calls[-1] == used | {"video": model.calls[-1]["video"]}
 
 
 def test_replay_works_after_the_folder_has_moved(model: FakeModel, tmp_path: Path) -> None:
@@ -525,12 +528,14 @@ def test_a_record_with_an_impossible_value_is_one_line(
 
 
 def test_the_choices_are_those_of_the_package() -> None:
-    from frieren import pipeline, solver, world
+    from frieren import catalogue, pipeline, solver, world
     from frieren.apps import world as render
 
     assert set(get_args(verb.Solver)) == set(solver.SOLVERS)
     assert get_args(verb.Precision) == pipeline.PRECISIONS
-    assert get_args(verb.Vocoder) == pipeline.VOCODERS
+    assert get_args(verb.Vocoder) == catalogue.VOCODERS
+    assert get_args(verb.Refinement) == catalogue.REFINEMENTS
+    assert get_args(verb.Kind) == pipeline.KINDS == tuple(jobs.SUFFIXES)
     assert get_args(render.Split) == tuple(world.SPLITS)
     assert jobs.SOUNDS == sounds.SUFFIXES
     assert jobs.OUTPUTS == (*video.CONTAINERS, *sounds.SUFFIXES)
@@ -550,8 +555,8 @@ def test_folders_and_files_are_told_apart(tmp_path: Path) -> None:
 def test_a_pattern_is_taken_literally_if_such_a_file_exists(tmp_path: Path) -> None:
     odd = tmp_path / "clip[1].mp4"
     odd.write_bytes(b"x")
-    assert jobs.find_videos([str(odd)]) == ([odd], [])
-    assert isinstance(jobs.find_videos([f"{tmp_path}/*.avi"])[1][0].error, VideoError)
+    assert jobs.find_sources([str(odd)]) == ([odd], [])
+    assert isinstance(jobs.find_sources([f"{tmp_path}/*.avi"])[1][0].error, VideoError)
 
 
 # -- the other verbs --
@@ -653,9 +658,13 @@ def test_train_hands_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     seen = []
     monkeypatch.chdir(Path(__file__).parent.parent)
-    monkeypatch.setattr(training, "train_all", lambda *arguments: seen.append(arguments[:4]))
-    assert run("train", "mini", "--set", "optim.lr=1e-4", "--audio", tmp_path, "--out", tmp_path / "run") == 0
-    assert seen == [(Path("recipes/mini"), tmp_path / "run", ["optim.lr=1e-4"], tmp_path)]
+    monkeypatch.setattr(training, "train_all", lambda *arguments, **options: seen.append((*arguments[:4], options)))
+    arguments = ["train", "mini", "--set", "optim.lr=1e-4", "--audio", tmp_path, "--out", tmp_path / "run"]
+    assert run(*arguments) == 0
+    assert run(*arguments, "--board", "wandb", "--no-resume") == 0
+    given = (Path("recipes/mini"), tmp_path / "run", ["optim.lr=1e-4"], tmp_path)
+    assert seen[0] == (*given, {"resume": True})
+    assert seen[1] == (*given[:2], ["optim.lr=1e-4", "board=wandb"], tmp_path, {"resume": False})
 
 
 def test_an_unknown_recipe_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

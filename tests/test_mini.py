@@ -10,7 +10,7 @@ import frieren
 from frieren.evaluation.onsets import OnsetDetector, Score, score, true_onsets
 from frieren.evaluation.timing import impact_clips
 from frieren.spectrogram import log_mel
-from frieren.weights import SHIPPED
+from frieren.catalogue import SHIPPED
 
 FOLDER = SHIPPED / "mini"
 

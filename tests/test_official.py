@@ -7,18 +7,22 @@ import pytest
 import torch
 from parity import FILES, error, fill, golden, official_shapes
 
-from frieren import official
+from frieren.clock import Clock
 from frieren.errors import WeightsError
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig, low_pass
 from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, VideoTower
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.official import tables
+from frieren.pipeline import Model
+from frieren.spectrogram import MelConfig, log_mel
+from frieren.weights import ModelConfig
 
 NETWORKS = {
-    "flow": (VectorField, FieldConfig),
+    "field": (VectorField, FieldConfig),
     "autoencoder": (MelAutoencoder, AutoencoderConfig),
     "vocoder": (BigVGAN, BigVGANConfig),
-    "video": (VideoTower, CAVPConfig),
+    "encoder": (VideoTower, CAVPConfig),
     "cavp": (CAVP, CAVPPairConfig),
 }
 
@@ -37,13 +41,13 @@ def on_meta(part: str) -> torch.nn.Module:
 def test_names_and_shapes_are_the_published_ones(part: str) -> None:
     file, _ = FILES[part]
     published = {key: torch.empty(shape, device="meta") for key, shape in official_shapes(file).items()}
-    converted = {name: tuple(value.shape) for name, value in official.convert(part, published).items()}
+    converted = {name: tuple(value.shape) for name, value in tables.convert(part, published).items()}
     assert converted == {name: tuple(value.shape) for name, value in on_meta(part).state_dict().items()}
 
 
 @pytest.mark.parametrize("part", NETWORKS)
 def test_every_entry_of_a_table_is_used(part: str) -> None:
-    table = official.TABLES[part]
+    table = tables.table(part)
     modules = {key.removeprefix("first_stage_model.").rpartition(".")[0] for key in official_shapes(FILES[part][0])}
     extra = {name for name in table.modules if name not in modules}
     # Levels without a change of the length and blocks of constant width: the rule exists, the layer does not.
@@ -52,39 +56,39 @@ def test_every_entry_of_a_table_is_used(part: str) -> None:
 
 def test_the_flow_checkpoint_is_shared_out_completely() -> None:
     keys = official_shapes("flow")
-    flow, autoencoder = official.rename("flow", keys), official.rename("autoencoder", keys)
+    flow, autoencoder = tables.rename("field", keys), tables.rename("autoencoder", keys)
     assert not flow.keys() & autoencoder.keys()
     assert flow.keys() | autoencoder.keys() == keys.keys()
 
 
 def test_prefixes_that_published_files_may_have() -> None:
     keys = list(official_shapes("cavp"))
-    assert official.rename("cavp", [f"module.{key}" for key in keys]) == {
-        f"module.{key}": name for key, name in official.rename("cavp", keys).items()
+    assert tables.rename("cavp", [f"module.{key}" for key in keys]) == {
+        f"module.{key}": name for key, name in tables.rename("cavp", keys).items()
     }
     alone = {"encoder.conv_in.weight": "encoder.conv_in.weight", "quant_conv.bias": "to_posterior.bias"}
-    assert official.rename("autoencoder", [*alone, "loss.logvar"]) == alone
+    assert tables.rename("autoencoder", [*alone, "loss.logvar"]) == alone
 
 
 def test_what_has_no_place_is_an_error() -> None:
     with pytest.raises(WeightsError, match="text_embedder"):
-        official.rename("flow", ["model.diffusion_model.text_embedder.weight"])
+        tables.rename("field", ["model.diffusion_model.text_embedder.weight"])
     with pytest.raises(WeightsError, match="both"):
-        official.rename("autoencoder", ["quant_conv.bias", "first_stage_model.quant_conv.bias"])
+        tables.rename("autoencoder", ["quant_conv.bias", "first_stage_model.quant_conv.bias"])
     with pytest.raises(WeightsError, match="weight_g"):
-        official.convert("vocoder", {"conv_pre.weight_v": torch.zeros(4, 2, 3)})
-    assert official.rename("flow", ["betas", "sqrt_recip_alphas_cumprod", "scale_factor"]) == {}
+        tables.convert("vocoder", {"conv_pre.weight_v": torch.zeros(4, 2, 3)})
+    assert tables.rename("field", ["betas", "sqrt_recip_alphas_cumprod", "scale_factor"]) == {}
 
 
 def test_folding_is_torch_weight_norm() -> None:
     conv = torch.nn.utils.parametrizations.weight_norm(torch.nn.ConvTranspose1d(6, 4, 3))
     normal = conv.parametrizations.weight
     torch.nn.init.normal_(normal.original0)
-    torch.testing.assert_close(official.fold(normal.original0, normal.original1), conv.weight)
+    torch.testing.assert_close(tables.fold(normal.original0, normal.original1), conv.weight)
 
 
 def test_parameter_counts() -> None:
-    flow, autoencoder, cavp = on_meta("flow"), on_meta("autoencoder"), on_meta("cavp")
+    flow, autoencoder, cavp = on_meta("field"), on_meta("autoencoder"), on_meta("cavp")
     assert parameters(flow) == 159_276_692
     assert parameters(flow) - parameters(flow.embed_features.input) == 158_882_708
     assert round(parameters(autoencoder) / 1e6, 1) == 213.0
@@ -108,23 +112,25 @@ def test_low_pass_filter() -> None:
 
 def test_field() -> None:
     numbers = golden()
-    field = fill("flow", VectorField, FieldConfig())
+    field = fill("field", VectorField, FieldConfig())
+    # The published sampling as a model's own: with windows of the fixture's size the product walks the authors' path.
+    clock = Clock(window=numbers["noise"].shape[-1], overlap=0)
+    model = Model(ModelConfig("published", clock=clock, windows="published", parts=("field",)), {"field": field})
     c = field.condition(numbers["features"])
-    v = field(numbers["vfe_x"], (numbers["vfe_t"] + 0.5) / 1000, c)
-    assert error(v, numbers["vfe_v"]) < 1e-4
-    assert error(guided_euler(field, numbers["noise"], c, steps=5), numbers["latent"]) < 1e-4
+    assert error(field(numbers["vfe_x"], (numbers["vfe_t"] + 0.5) / 1000, c), numbers["vfe_v"]) < 1e-4
+    latent = model.sample(numbers["features"], noise=numbers["noise"], steps=5, guidance=4.5, solver="euler")
+    assert error(latent, numbers["latent"]) < 1e-4
+    # The null condition is that of zero features; zeros in place of the condition are far from the answer.
+    torch.testing.assert_close(field.condition(torch.zeros_like(numbers["features"])), field.null_condition(c))
+    assert error(model.sample(numbers["features"], noise=numbers["noise"], steps=5, guidance=1.0), latent) > 0.01
 
 
-def guided_euler(
-    field: VectorField, x: torch.Tensor, c: torch.Tensor, steps: int, guidance: float = 4.5
-) -> torch.Tensor:
-    """The published sampler: both conditions in one batch, time on a float32 grid (paper section 7)."""
-    both = torch.cat([field.condition(torch.zeros(len(x), 8, field.config.features)), c])
-    torch.testing.assert_close(both[: len(x)], field.null_condition(c))
-    for t in torch.linspace(0, 1, steps + 1)[:-1]:
-        null, conditional = field(torch.cat([x, x]), t.expand(len(both)), both).chunk(2)
-        x = x + (null + guidance * (conditional - null)) / steps
-    return x
+def test_time_is_truncated_as_published() -> None:
+    grid = torch.linspace(0, 1, 6)
+    seen = VectorField(FieldConfig(width=32, depth=1, block_groups=8))._time(grid[:-1])
+    assert seen.long().tolist() == golden()["t_index"].tolist()
+    grid = torch.linspace(0, 1, 26)
+    assert VectorField(FieldConfig(width=32, depth=1))._time(grid[[5, 9, 10]]).tolist() == [199, 359, 399]
 
 
 def test_autoencoder() -> None:
@@ -152,3 +158,8 @@ def test_cavp() -> None:
     assert error(features, numbers["cavp_feat"]) < 1e-4
     assert error(cavp.audio(numbers["cavp_spec"]), numbers["cavp_spec_feat"]) < 1e-4
     torch.testing.assert_close(features.norm(dim=-1), torch.ones(1, 4))
+
+
+def test_log_mel() -> None:
+    numbers = golden()
+    assert error(log_mel(numbers["wav"], MelConfig()), numbers["mel"]) < 1e-4

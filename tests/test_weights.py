@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import frieren
+from frieren.catalogue import find
 from frieren.weights import (
     PARTS,
-    find,
     fingerprint,
     load_part,
     read_model_config,

@@ -90,12 +90,18 @@ def media() -> Iterator[Finding]:
 
 def weights() -> Iterator[Finding]:
     """Load every model that is here: names, shapes and hashes."""
+    from frieren.official.fetch import is_fetched
+    from frieren.official.releases import RELEASES
+
     try:
         known = frieren.models()
     except (ImportError, OSError, FrierenError) as error:
         yield False, "models", f"cannot be listed ({error}); install frieren again"
         return
     for name, what in known.items():
+        if name in RELEASES and not is_fetched(name):
+            yield True, f"model {name}", f"not fetched; frieren weights fetch {name}"
+            continue
         try:
             model = frieren.load(name)
         except (OSError, FrierenError) as error:

@@ -2,6 +2,7 @@
 
 frieren generate clip.mp4
 frieren generate clips/ "more/*.mov" -o out/ --samples 3
+frieren generate --features clip.npz --model frieren
 frieren generate --replay out/clip_frieren.mp4.json
 """
 
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from frieren.apps import record
-from frieren.apps.jobs import SOUNDS, Failure, Job, NamingError, find_videos, is_folder, plan, record_of
+from frieren.apps.jobs import SOUNDS, Failure, Job, NamingError, find_sources, is_folder, plan, record_of
 from frieren.apps.progress import Bars
+from frieren.apps.weights import fetched
 from frieren.errors import FrierenError, OutputError
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Vocoder = Literal["model", "griffin-lim"]
 Format = Literal["mp4", "wav", "flac"]
+Refinement = Literal["windows", "regulator", "time"]
+Kind = Literal["video", "features", "mel"]
 DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
 OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
 
@@ -53,6 +57,19 @@ def loudness_value(text: str) -> float | None:
 def device_value(text: str) -> str:
     if not re.fullmatch(DEVICE, text):
         raise typer.BadParameter(f"{text!r} is not auto, cpu, cuda, cuda:N or mps")
+    return text
+
+
+def kind_of(features: bool, mel: bool) -> str:
+    """What the files are."""
+    if features and mel:
+        raise typer.BadParameter("--features and --mel exclude each other; leave one of them out")
+    return "features" if features else "mel" if mel else "video"
+
+
+def refinement_value(text: str) -> str:
+    if text not in get_args(Refinement):
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(get_args(Refinement))}")
     return text
 
 
@@ -88,28 +105,34 @@ class Options:
     precision: str = "float32"
     loudness: float | None = -20.0
     keep_original: bool = False
+    refine: list[str] | None = None
+    kind: str = "video"
 
     def too_coarse(self) -> bool:
         """Whether half precision would have to run on a processor, which has no arithmetic for it."""
         if self.precision != "float16":
             return False
-        from frieren.pipeline import choose_device
+        from frieren.catalogue import choose_device
 
         return choose_device(self.device) == "cpu"
 
     def load(self) -> Model:
         import frieren
+        from frieren.official.releases import RELEASES
 
         check_device(self.device)
         if self.too_coarse():
             raise UnavailableError("float16 needs a GPU, and there is none here; replay it where it was made")
         if self.vocoder == "griffin-lim" and find_spec("librosa") is None:
             raise UnavailableError("griffin-lim needs librosa: pip install 'frieren[griffin-lim]'")
-        return frieren.load(self.model, device=self.device, precision=self.precision, vocoder=self.vocoder)
+        if self.model in RELEASES:
+            fetched(self.model)
+        wanted = {"device": self.device, "precision": self.precision, "vocoder": self.vocoder, "refine": self.refine}
+        return frieren.load(self.model, **wanted)
 
     def takes(self, model: Model, video: Path, seeds: list[int], on_progress: Bars) -> Iterator[Sound]:
         wanted = {"steps": self.steps, "guidance": self.guidance, "solver": self.solver}
-        return model.takes(video, seeds, **wanted, on_progress=on_progress)
+        return model.takes(video, seeds, kind=self.kind, **wanted, on_progress=on_progress)
 
 
 def generate(
@@ -132,6 +155,18 @@ def generate(
     form: Annotated[
         Format | None, typer.Option("--format", help="What to write into folders.", show_default="mp4")
     ] = None,
+    refine: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=refinement_value,
+            metavar="|".join(get_args(Refinement)),
+            help="Improve on the sampling of the authors' weights; may be repeated.",
+        ),
+    ] = None,
+    features: Annotated[
+        bool, typer.Option("--features", help="The files are visual features (.npy, .npz), not videos.")
+    ] = False,
+    mel: Annotated[bool, typer.Option("--mel", help="The files are log10 mels (.npy); only vocode them.")] = False,
     replay: Annotated[
         Path | None, typer.Option(help="Make the sound of this record again; only -o goes with it.")
     ] = None,
@@ -146,20 +181,31 @@ def generate(
         raise typer.BadParameter(f"--guidance must be a finite number, got {guidance}")
     if not videos:
         raise typer.BadParameter("give at least one VIDEO, or --replay RECORD")
-    options = Options(
-        model, steps, guidance, solver, seed, vocoder, device, precision, loudness_value(loudness), keep_original
-    )
+    kind, lufs = kind_of(features, mel), loudness_value(loudness)
+    chosen = (model, steps, guidance, solver, seed, vocoder, device, precision, lufs, keep_original)
+    options = Options(*chosen, refine, kind)
     if options.too_coarse():
         raise typer.BadParameter("--precision float16 needs a GPU; on a processor take bfloat16 or float32")
     seeds = list(range(seed, seed + samples))
-    found, failures = find_videos(videos)
-    with naming():
-        jobs = plan(found, out, form, seeds)
-        if keep_original and any(target.suffix.lower() in SOUNDS for job in jobs for target in job.targets):
-            raise NamingError("--keep-original needs a video as output, not a sound file")
+    found, failures = find_sources(videos, kind)
+    jobs = name_outputs(found, out, form, options, seeds)
     for failure in failures:
         complain(failure.error)
     run(jobs, failures, options, seeds)
+
+
+def name_outputs(found: list[Path], out: str | None, form: str | None, options: Options, seeds: list[int]) -> list[Job]:
+    """Files for every take, of a kind that can hold it: a video where there is one to put the sound on."""
+    with naming():
+        if options.kind != "video" and form is None and (out is None or is_folder(out)):
+            form = "wav"
+        jobs = plan(found, out, form, seeds)
+        suffixes = {target.suffix.lower() for job in jobs for target in job.targets}
+        if options.kind != "video" and not suffixes <= set(SOUNDS):
+            raise NamingError(f"--{options.kind}: there is no video to put the sound on; name a .wav or .flac file")
+        if options.keep_original and suffixes & set(SOUNDS):
+            raise NamingError("--keep-original needs a video as output, not a sound file")
+    return jobs
 
 
 @contextmanager
@@ -331,6 +377,10 @@ POSSIBLE: dict[str, Callable[[Any], bool]] = {
     "precision": lambda value: value in get_args(Precision),
     "loudness": lambda value: value is None or number(value, -70, 0),
     "keep_original": lambda value: isinstance(value, bool),
+    "refine": lambda value: (
+        value is None or isinstance(value, list) and all(item in get_args(Refinement) for item in value)
+    ),
+    "kind": lambda value: value in get_args(Kind),
 }
 
 

@@ -13,6 +13,8 @@ from frieren.errors import FrierenError, VideoError
 VIDEOS = frozenset(
     ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogv .ts .vob .webm .wmv".split()
 )
+ARRAYS = frozenset((".npy", ".npz"))
+SUFFIXES = {"video": VIDEOS, "features": ARRAYS, "mel": ARRAYS}  # of the files that a folder or a glob means, by kind
 OUTPUTS = (".mp4", ".m4v", ".mov", ".mkv", ".wav", ".flac")
 SOUNDS = (".wav", ".flac")
 STEM = 200  # bytes of a video's name that are kept in those made from it
@@ -42,8 +44,10 @@ def record_of(output: Path) -> Path:
     return output.with_name(output.name + ".json")
 
 
-def find_videos(patterns: Sequence[str]) -> tuple[list[Path], list[Failure]]:
+def find_sources(patterns: Sequence[str], kind: str = "video") -> tuple[list[Path], list[Failure]]:
     """Files, folders (the videos in them) and globs -> videos in the order given, each once; and what was not found.
+
+    `kind` is a key of SUFFIXES: arrays of features or mels can stand in for videos.
 
     Our own outputs, which have a record beside them, are left out of folders and globs: running twice must not put a
     soundtrack on a soundtrack.
@@ -52,7 +56,7 @@ def find_videos(patterns: Sequence[str]) -> tuple[list[Path], list[Failure]]:
     failures: list[Failure] = []
     for pattern in patterns:
         try:
-            for video in found_by(pattern):
+            for video in found_by(pattern, SUFFIXES[kind]):
                 videos.setdefault(os.path.realpath(video), video)
         except VideoError as error:
             failures.append(Failure(error))
@@ -62,8 +66,8 @@ def find_videos(patterns: Sequence[str]) -> tuple[list[Path], list[Failure]]:
     return list(videos.values()), failures
 
 
-def found_by(pattern: str) -> list[Path]:
-    """The videos that one argument means; at least one.
+def found_by(pattern: str, suffixes: frozenset[str]) -> list[Path]:
+    """The files that one argument means; at least one.
 
     Raises:
         VideoError: there is none.
@@ -72,21 +76,21 @@ def found_by(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir():
         # Hidden files are nobody's videos: the shadows that some systems leave beside every file, and temporaries.
-        found = [file for file in sorted(path.iterdir()) if not file.name.startswith(".") and is_video(file)]
+        found = [file for file in sorted(path.iterdir()) if not file.name.startswith(".") and is_source(file, suffixes)]
         missing = "no video in this folder; give a file, or a folder with videos"
     elif path.exists() or not glob.has_magic(pattern):
         found, missing = [path] if path.exists() else [], "no such file; check the name and the folder"
     else:
-        found = [file for file in map(Path, sorted(glob.glob(pattern, recursive=True))) if is_video(file)]
+        found = [file for file in map(Path, sorted(glob.glob(pattern, recursive=True))) if is_source(file, suffixes)]
         missing = "no video matches this pattern; check the folder and the suffix"
     if not found:
         raise VideoError(f"{pattern}: {missing}")
     return found
 
 
-def is_video(path: Path) -> bool:
-    """Whether a file found in a folder or by a pattern is meant: a video by its suffix, and not one of our outputs."""
-    return path.suffix.lower() in VIDEOS and path.is_file() and not os.path.exists(record_of(path))
+def is_source(path: Path, suffixes: frozenset[str] = VIDEOS) -> bool:
+    """Whether a file found in a folder or by a pattern is meant: by its suffix, and if it is not one of our outputs."""
+    return path.suffix.lower() in suffixes and path.is_file() and not os.path.exists(record_of(path))
 
 
 def plan(videos: Sequence[Path], out: str | None, form: str | None, seeds: Sequence[int]) -> list[Job]:

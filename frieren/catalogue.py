@@ -1,0 +1,133 @@
+"""A name -> a model ready to use: shipped in the package, published by the authors, a folder, or from the Hub."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from frieren.errors import WeightsError
+from frieren.official.fetch import fetch
+from frieren.official.releases import RELEASES
+from frieren.pipeline import Model
+from frieren.wave import GriffinLim
+from frieren.weights import PARTS, ModelConfig, fingerprint, load_part, read_model_config, tiny_model
+
+SHIPPED = Path(__file__).parent / "models"
+VOCODERS = ("model", "griffin-lim")
+REFINEMENTS = ("windows", "regulator", "time")
+log = logging.getLogger("frieren")
+
+
+def models() -> dict[str, str]:
+    """Names that `load` takes, with a line on each."""
+    shipped = {
+        path.parent.name: read_model_config(path.parent).description for path in sorted(SHIPPED.glob("*/config.json"))
+    }
+    published = {name: release.description for name, release in RELEASES.items()}
+    tiny = {"tiny": "about 100 k random parameters with real shapes in time: noise, for tests"}
+    return {**shipped, **published, **tiny}
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a model: a shipped or published name, a folder, or a repository on the Hugging Face Hub.
+
+    A published model is fetched and converted on first use, after saying how much that is.
+
+    Raises:
+        WeightsError: if there is no such model, or it cannot be fetched.
+    """
+    folder = Path(name)
+    if (SHIPPED / str(name) / "config.json").exists():
+        return SHIPPED / str(name)
+    if name in RELEASES:
+        return fetch(name, say=log.warning)
+    if (folder / "config.json").exists():
+        return folder
+    if folder.exists() or str(name).count("/") != 1 or str(name).startswith((".", "/")):
+        raise WeightsError(f"{name}: no such model; known names are {', '.join(models())}, or give a model folder")
+    return snapshot(str(name))
+
+
+def snapshot(repository: str) -> Path:
+    """A Hub repository's model folder, from the local cache if it is there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    patterns = ["config.json", *(f"{part}/*" for part in PARTS)]
+    try:
+        return Path(snapshot_download(repository, allow_patterns=patterns))
+    except (OSError, ValueError, HfHubHTTPError) as error:  # ValueError: not a name that a repository can have
+        raise WeightsError(
+            f"{repository}: cannot be fetched from the Hub ({type(error).__name__}); check name and network"
+        ) from error
+
+
+def choose_device(name: str) -> str:
+    """ "auto" -> cuda, mps or cpu, whichever is there; any other name as it is."""
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def refined(
+    config: ModelConfig, parts: dict[str, nn.Module], refine: Collection[str]
+) -> tuple[ModelConfig, dict[str, nn.Module]]:
+    """A model sampled otherwise than its authors did.
+
+    "windows": windows overlap and are solved together; "regulator": features are laid out by time stamps, not by
+    count; "time": t is not rounded down to whole thousandths.
+    """
+    if "windows" in refine:
+        config = dataclasses.replace(config, windows="seamless")
+    if "field" in parts:
+        field = parts["field"]
+        if "regulator" in refine:
+            field.config = dataclasses.replace(field.config, regulator="time")
+        if "time" in refine:
+            field.config = dataclasses.replace(field.config, time_steps=None)
+    return config, parts
+
+
+def load(
+    name: str | Path = "mini",
+    *,
+    device: str = "auto",
+    precision: str = "float32",
+    vocoder: str = "model",
+    refine: Collection[str] | None = None,
+) -> Model:
+    """A model by name (see `frieren.models()`), folder, or Hub repository.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: "float32", "bfloat16" or "float16", for encoder and field.
+        vocoder: "model" for its own, or "griffin-lim" (needs the extra of that name).
+        refine: refinements of the published sampling, for models that are sampled as published: "windows" (seamless,
+            in time with any length of video), "regulator" (features by time stamps), "time" (continuous).
+
+    Raises:
+        WeightsError: if the model cannot be found, or its files are not what they should be.
+        ValueError: for an unknown precision, vocoder or refinement.
+    """
+    if vocoder not in VOCODERS:
+        raise ValueError(f"unknown vocoder {vocoder!r}; choose one of {', '.join(VOCODERS)}")
+    if unknown := set(refine or ()) - set(REFINEMENTS):
+        raise ValueError(f"unknown refinement {unknown.pop()!r}; choose among {', '.join(REFINEMENTS)}")
+    if name == "tiny":
+        config, parts = tiny_model()
+        digest = "random"
+    else:
+        folder = find(name)
+        config, digest = read_model_config(folder), fingerprint(folder)
+        parts = {part: load_part(folder / part) for part in config.parts}
+    config, parts = refined(config, parts, refine or ())
+    if vocoder == "griffin-lim":
+        parts["vocoder"] = GriffinLim(config.mel)
+    return Model(config, parts, device=choose_device(device), precision=precision, digest=digest)

@@ -1,0 +1,207 @@
+"""Published checkpoints -> a model folder that `frieren.load` takes.
+
+frieren weights convert --flow F.ckpt --vae V.ckpt --vocoder DIR --cavp C.ckpt OUT
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from frieren.clock import Clock
+from frieren.errors import WeightsError
+from frieren.nets.autoencoder import MelAutoencoder
+from frieren.nets.bigvgan import BigVGAN
+from frieren.nets.cavp import VideoTower
+from frieren.nets.field import VectorField
+from frieren.official import sizes, tables
+from frieren.official.checkpoint import read_checkpoint
+from frieren.weights import PARTS, ModelConfig, save_model_config, save_part, write_json
+
+NAMED = 10  # keys that an error lists before it counts the rest
+VOCODER, VOCODER_SIZES = "best_netG.pt", "args.yml"  # in the vocoder's folder
+# Layers of the vector field that see the video: a text-to-audio denoiser does not have them.
+NEW = ("embed_features.", "project_condition.", "project_input.")
+SEED = 0  # of the layers that a checkpoint to start from does not have
+State = Mapping[str, Tensor]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The published files; whatever is None is left out.
+
+    Attributes:
+        flow: Lightning checkpoint of the vector field, which holds the mel autoencoder as well.
+        vae: Lightning checkpoint of the mel autoencoder alone; it goes before the one in `flow`.
+        vocoder: folder with `best_netG.pt` and `args.yml`.
+        cavp: checkpoint of Diff-Foley's CAVP.
+        init: Make-An-Audio 2's checkpoint, to start a training from; not together with `flow`.
+    """
+
+    flow: Path | None = None
+    vae: Path | None = None
+    vocoder: Path | None = None
+    cavp: Path | None = None
+    init: Path | None = None
+
+
+def convert(
+    files: Files,
+    out: Path,
+    *,
+    heads: int = 8,
+    fps: float = 4.0,
+    steps: int = 25,
+    say: Say = lambda line: None,
+) -> Path:
+    """Writes the parts that the files hold, and how the authors sample with them, as a model folder.
+
+    Args:
+        out: the new folder; it appears when it is whole.
+        heads: of the vector field's attentions, since shapes do not tell.
+        fps: visual features per second: 4 for CAVP, 2 for MAViL.
+        steps: the finished model's default; 1 for the distilled one.
+        say: hears what is written and what is left out.
+
+    Raises:
+        WeightsError: if `out` exists, no file is given, or a file is not what it should be.
+    """
+    if files.flow and files.init:
+        raise WeightsError("a flow checkpoint and one to start from exclude each other: leave out --flow or --init")
+    if out.exists():
+        raise WeightsError(f"{out}: exists already; choose another folder, or remove it")
+    made = out.with_name(f"{out.name}.{os.getpid()}.part")
+    sources: dict[str, Path] = {}
+    try:
+        for part, path, network in networks(files, heads, fps, say):
+            save_part(made / part, network, network.config)
+            sources[part] = path
+            say(f"{part}: {sum(x.numel() for x in network.parameters()) / 1e6:.1f} M parameters from {path}")
+        if not sources:
+            raise WeightsError("no file given: name at least one of --flow, --vae, --vocoder, --cavp, --init")
+        description = f"converted from {', '.join(dict.fromkeys(path.name for path in sources.values()))}"
+        config = ModelConfig(
+            out.name,
+            description,
+            steps=steps,
+            clock=replace(Clock(), fps=fps),
+            windows="published",
+            parts=tuple(part for part in PARTS if part in sources),
+        )
+        save_model_config(made, config)
+        write_json(made / "source.json", {part: provenance(path) for part, path in sources.items()})
+        os.replace(made, out)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return out
+
+
+def networks(files: Files, heads: int, fps: float, say: Say) -> Iterator[tuple[str, Path, nn.Module]]:
+    """Part, file and network, one after the other, so that only one network is in memory."""
+    inside: State = {}
+    if path := files.flow:
+        with about(path):
+            inside = read_checkpoint(path)
+            config: Any = sizes.field_config(inside, heads=heads, fps=fps)
+            yield "field", path, fill("field", VectorField, config, inside, say)
+    if path := files.init:
+        with about(path):
+            state = read_checkpoint(path)
+            yield "field", path, start(sizes.init_config(state, heads=heads), state, say)
+    if path := files.vae:
+        inside = read_checkpoint(path)
+    if path := files.vae or (files.flow if any(key.startswith("first_stage_model.") for key in inside) else None):
+        with about(path):
+            config = sizes.autoencoder_config(inside)
+            yield "autoencoder", path, fill("autoencoder", MelAutoencoder, config, inside, say)
+    if files.vocoder:
+        path = files.vocoder / VOCODER
+        config = sizes.vocoder_config(files.vocoder / VOCODER_SIZES)
+        with about(path):
+            yield "vocoder", path, fill("vocoder", BigVGAN, config, read_checkpoint(path), say)
+    if path := files.cavp:
+        with about(path):
+            state = read_checkpoint(path)
+            yield "encoder", path, fill("encoder", VideoTower, sizes.encoder_config(state), state, say)
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Puts the file's name before an error that does not have it."""
+    try:
+        yield
+    except WeightsError as error:
+        raise error if str(error).startswith(str(path)) else WeightsError(f"{path}: {error}") from error
+
+
+def fill(part: str, kind: type[nn.Module], config: Any, state: State, say: Say) -> nn.Module:
+    """The network with the checkpoint's parameters, every one of them accounted for.
+
+    Raises:
+        WeightsError: if parameters are missing, surplus or misshapen; they are named as in the file.
+    """
+    ours = tables.convert(part, state, config)
+    with torch.device("meta"):
+        network = kind(config)
+    compare(tables.table(part, config), network.state_dict(), ours)
+    report(part, tables.table(part, config), state, say)
+    plain = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
+    network.load_state_dict(plain, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def start(config: Any, state: State, say: Say) -> nn.Module:
+    """A vector field that begins as Make-An-Audio 2's denoiser; what sees the video is new (paper, appendix A)."""
+    ours = tables.convert("init", state, config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        network = VectorField(config)
+    shared = {key: value for key, value in network.state_dict().items() if not key.startswith(NEW)}
+    compare(tables.table("init", config), shared, ours)
+    report("init", tables.table("init", config), state, say)
+    network.load_state_dict(ours, strict=False)
+    return network
+
+
+def compare(table: tables.Table, wanted: State, got: State) -> None:
+    """Raises WeightsError, in the words of the file, unless names and shapes agree exactly."""
+    if missing := [table.foreign(key) for key in wanted if key not in got]:
+        raise WeightsError(f"{len(missing)} parameters missing: {listed(missing)}")
+    if surplus := [table.foreign(key) for key in got if key not in wanted]:
+        raise WeightsError(f"{len(surplus)} parameters too many: {listed(surplus)}")
+    for key, value in wanted.items():
+        if value.shape != got[key].shape:
+            raise WeightsError(
+                f"{table.foreign(key)!r} has shape {tuple(got[key].shape)}, expected {tuple(value.shape)}"
+            )
+
+
+def listed(keys: list[str]) -> str:
+    """The first few names and the number of the others."""
+    rest = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return ", ".join(keys[:NAMED]) + rest
+
+
+def report(part: str, table: tables.Table, state: State, say: Say) -> None:
+    """Says which keys were left out on purpose, by pattern."""
+    counts = Counter(pattern for key in state if (pattern := table.left_out(key)))
+    if counts:
+        say(f"{part}: left out " + ", ".join(f"{pattern} ({count})" for pattern, count in counts.items()))
+
+
+def provenance(path: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of a file that a part was made from."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}

@@ -1,0 +1,168 @@
+"""A published model by name: downloaded, converted and cached on first use.
+
+frieren weights fetch frieren-reflow
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from frieren.errors import WeightsError
+from frieren.official.convert import VOCODER as VOCODER_FILE
+from frieren.official.convert import VOCODER_SIZES, Files, Say, convert
+from frieren.official.download import DownloadError, download, remote_size
+from frieren.official.releases import CAVP_FILE, CAVP_REPOSITORY, RELEASES, VOCODER, Release
+
+DRIVE_FILE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
+PATIENCE = (10.0, 60.0)  # seconds to connect and between bytes when a Drive folder is listed
+Progress = Callable[[str, int, int | None], None]  # file, bytes done, bytes in all
+
+
+class FetchError(WeightsError):
+    """A published model cannot be had from here; the message says what to download by hand."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file on a server and where it goes, below the folder of downloads."""
+
+    url: str
+    target: str
+
+
+def cache() -> Path:
+    """Where fetched models and downloads are kept: $FRIEREN_CACHE, or `frieren` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("FRIEREN_CACHE") or Path(base) / "frieren")
+
+
+def is_fetched(name: str) -> bool:
+    """Whether a published model is in the cache."""
+    return (cache() / "models" / name / "config.json").exists()
+
+
+def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = lambda file, done, total: None) -> Path:
+    """The model folder of a published model, from the cache if it is there.
+
+    Args:
+        name: a key of `releases.RELEASES`.
+        say: hears how much will be downloaded, before it is, and what the conversion does.
+
+    Raises:
+        FetchError: if a server cannot be reached, refuses, or does not have what it had.
+        WeightsError: if the name is unknown, or a file is not what it should be.
+    """
+    if name not in RELEASES:
+        raise WeightsError(f"{name}: not a published model; expected one of {', '.join(RELEASES)}")
+    out = cache() / "models" / name
+    if is_fetched(name):
+        return out
+    release, store = RELEASES[name], cache() / "downloads"
+    try:
+        flow, *vocoder = remotes = [*flow_files(name, release), *vocoder_files()]
+        announce(name, remotes, store, say)
+        for remote in remotes:
+            target = store / remote.target
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                download(remote.url, target, on_progress=partial(on_progress, target.name))
+        cavp = fetch_cavp(store)
+    except (DownloadError, OSError) as error:
+        raise FetchError(f"{name}: {error}\n{by_hand(name)}") from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    files = Files(flow=store / flow.target, vocoder=(store / vocoder[0].target).parent, cavp=cavp)
+    convert(files, out, steps=release.steps, say=say)
+    (store / flow.target).unlink()  # the other files serve the other published models as well
+    return out
+
+
+def announce(name: str, remotes: list[Remote], store: Path, say: Say) -> None:
+    """Says how much is about to be downloaded; asking for the sizes shows at once whether there is a connection."""
+    missing = [remote for remote in remotes if not (store / remote.target).exists()]
+    sizes = [remote_size(remote.url) for remote in missing] + [remote_size(cavp_url())]
+    known = sum(size for size in sizes if size) / 1e9
+    unknown = f" and {sizes.count(None)} files of unknown size" if None in sizes else ""
+    say(f"{name}: downloading {len(sizes)} files, {known:.2f} GB{unknown}, into {store}")
+
+
+def flow_files(name: str, release: Release) -> Iterator[Remote]:
+    """The one checkpoint in a release's folder.
+
+    Raises:
+        DownloadError: if there is none, or more than one.
+    """
+    found = [(path, url) for path, url in list_drive(release.flow) if path.endswith(".ckpt")]
+    if len(found) != 1:
+        raise DownloadError(f"{release.flow}: expected one .ckpt file, found {len(found)}")
+    yield Remote(found[0][1], f"{name}.ckpt")
+
+
+def vocoder_files() -> Iterator[Remote]:
+    """The vocoder's two files.
+
+    Raises:
+        DownloadError: if one of them is not there.
+    """
+    found = {Path(path).name: url for path, url in list_drive(VOCODER)}
+    for file in (VOCODER_FILE, VOCODER_SIZES):
+        if file not in found:
+            raise DownloadError(f"{VOCODER}: {file} is not there any more")
+        yield Remote(found[file], f"vocoder/{file}")
+
+
+def list_drive(folder: str) -> list[tuple[str, str]]:
+    """Paths and addresses of the files in a Google Drive folder.
+
+    Raises:
+        DownloadError: if it cannot be listed.
+    """
+    import gdown
+    import requests
+
+    try:
+        files = gdown.download_folder(folder, skip_download=True, quiet=True, use_cookies=False, timeout=PATIENCE)
+    except (requests.RequestException, gdown.exceptions.DownloadError, ValueError, RuntimeError) as error:
+        raise DownloadError(f"{folder}: cannot be listed ({type(error).__name__}: {error})") from error
+    return [(file.path, DRIVE_FILE.format(file.id)) for file in files]
+
+
+def cavp_url() -> str:
+    """Where CAVP is on the Hub."""
+    from huggingface_hub import hf_hub_url
+
+    return hf_hub_url(CAVP_REPOSITORY, CAVP_FILE)
+
+
+def fetch_cavp(store: Path) -> Path:
+    """CAVP's checkpoint from the Hub.
+
+    Raises:
+        DownloadError: if it cannot be had.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(hf_hub_download(CAVP_REPOSITORY, CAVP_FILE, local_dir=store / "cavp"))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise DownloadError(f"{cavp_url()}: {type(error).__name__}: {error}") from error
+
+
+def by_hand(name: str) -> str:
+    """What to download where, and the command that makes a model of it."""
+    release = RELEASES[name]
+    out = cache() / "models" / name
+    return (
+        "Download by hand what a browser reaches:\n"
+        f"  the .ckpt file in          {release.flow}\n"
+        f"  the folder (two files) at  {VOCODER}\n"
+        f"  CAVP                       {cavp_url()}\n"
+        "and convert it:\n"
+        f"  frieren weights convert --flow FILE.ckpt --vocoder FOLDER --cavp {Path(CAVP_FILE).name} "
+        f"--steps {release.steps} {out}\n"
+        f"Then `--model {name}` finds it."
+    )

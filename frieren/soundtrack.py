@@ -1,0 +1,57 @@
+"""A generated sound and the record of how it was made; saved alone, or with its video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from frieren import loudness as level
+from frieren import sounds, video
+from frieren.errors import OutputError
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A generated soundtrack.
+
+    Attributes:
+        wave: [S] float32 on the CPU, -1..1, as the vocoder made it (before loudness).
+        sample_rate: samples per second.
+        source: the video it belongs to, or None.
+        record: what made it: model, hash, options, input, versions, seconds per stage. JSON types only.
+    """
+
+    wave: Tensor
+    sample_rate: int
+    source: Path | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self.wave) / self.sample_rate
+
+    def save(self, target: str | Path, *, loudness: float | None = -20.0, keep_original: bool = False) -> Path:
+        """Writes a sound file (.wav, .flac), or the video with this sound (.mp4, .mov, .mkv, ...).
+
+        Args:
+            loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP; sounds
+                under -50 LUFS are left alone. None leaves every sound alone.
+            keep_original: mix under the video's own sound instead of replacing it; for videos only.
+
+        Returns:
+            The file written: .mkv instead of .mp4 if the video's codec needs it.
+
+        Raises:
+            OutputError: if the file cannot be written, or a video is asked for and there is no source.
+        """
+        target = Path(target)
+        made = self.wave if loudness is None else level.normalise(self.wave, self.sample_rate, loudness)[0]
+        if target.suffix.lower() in sounds.SUFFIXES:
+            return sounds.write(target, made, self.sample_rate)
+        if self.source is None:
+            raise OutputError(f"{target}: this sound has no video; save it as .wav or .flac")
+        return video.write(self.source, made, target, self.sample_rate, keep_original=keep_original)

@@ -1,0 +1,139 @@
+"""A published model by name: fetched from local servers in place of the real ones, converted, cached; and by hand."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import re
+import shlex
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+import torch
+import yaml
+from test_convert import ARGS, AUTOENCODER, ENCODER, VOCODER, foreign, lightning, save, weight_normed
+from typer.testing import CliRunner
+
+import frieren
+from frieren.apps.cli import app
+from frieren.nets.autoencoder import MelAutoencoder
+from frieren.nets.bigvgan import BigVGAN
+from frieren.nets.cavp import VideoTower
+from frieren.nets.field import FieldConfig, VectorField
+from frieren.official import fetch as fetching
+from frieren.official.releases import RELEASES
+from frieren.official.releases import VOCODER as VOCODER_FOLDER
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
+    """The released files, small, as they lie on the servers."""
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("servers")
+    field = VectorField(FieldConfig(features=16, context=16, width=32, depth=1, ffn_mult=2, ffn_kernel=3))
+    state = foreign("field", field) | foreign("autoencoder", MelAutoencoder(AUTOENCODER), "first_stage_model.")
+    save(lightning(state), root / "epoch=99.ckpt")
+    save({"generator": weight_normed(foreign("vocoder", BigVGAN(VOCODER)))}, root / "best_netG.pt")
+    (root / "args.yml").write_text(yaml.safe_dump(ARGS))
+    save({"state_dict": foreign("encoder", VideoTower(ENCODER))}, root / "cavp.ckpt")
+    return root
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    asked: list[str] = []
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+
+@pytest.fixture
+def servers(published, tmp_path, monkeypatch) -> list[str]:
+    """Drive and Hub, answered by this machine; returns the paths that were downloaded."""
+    monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path / "cache"))
+    Quiet.asked = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(published)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/"
+
+    def listed(folder: str) -> list[tuple[str, str]]:
+        files = ("args.yml", "best_netG.pt") if folder == VOCODER_FOLDER else ("epoch=99.ckpt",)
+        return [(f"some folder/{file}", address + file) for file in files]
+
+    monkeypatch.setattr(fetching, "list_drive", listed)
+    monkeypatch.setattr(fetching, "cavp_url", lambda: address + "cavp.ckpt")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(published / "cavp.ckpt"))
+    yield Quiet.asked
+    server.shutdown()
+
+
+def test_first_use_says_how_much_then_fetches_and_converts(servers, published, tmp_path, caplog):
+    with caplog.at_level("WARNING", logger="frieren"):
+        model = frieren.load("frieren-distilled")
+    said = caplog.messages[0]
+    assert re.search(r"downloading 4 files, 0\.\d+ GB, into .*cache", said), said
+    assert (model.config.name, model.config.steps, model.published) == ("frieren-distilled", 1, True)
+    assert model.sample(torch.randn(32, 16)).shape == (20, 256)
+    assert sorted(servers) == ["/args.yml", "/best_netG.pt", "/epoch=99.ckpt"]
+    frieren.load("frieren-distilled")
+    assert len(servers) == 3, "the second time it comes from the cache"
+    frieren.load("frieren")
+    assert sorted(servers[3:]) == ["/epoch=99.ckpt"], "the vocoder serves all models"
+
+
+def test_the_command(servers, tmp_path):
+    result = CliRunner().invoke(app, ["weights", "fetch", "frieren-reflow"])
+    assert result.exit_code == 0, result.output
+    assert "downloading 4 files" in result.output and "--model frieren-reflow" in result.output
+    listed = CliRunner().invoke(app, ["weights", "list"]).output
+    assert re.search(r"frieren-reflow .*\(here\)", listed) and re.search(r"frieren-distilled .*\(not fetched\)", listed)
+
+
+def test_offline_it_says_what_to_do_by_hand_and_that_works(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path / "cache"))
+    calls = []
+
+    def unreachable(*_: object, **__: object) -> None:
+        calls.append(1)
+        raise requests.ConnectionError("name not resolved")
+
+    monkeypatch.setattr("gdown.download_folder", unreachable)
+    with pytest.raises(fetching.FetchError, match="cannot be listed") as caught:
+        frieren.load("frieren-reflow")
+    text = str(caught.value)
+    assert len(calls) == 1, "at once"
+    for address in (RELEASES["frieren-reflow"].flow, VOCODER_FOLDER, "SimianLuo/Diff-Foley"):
+        assert address in text
+    (tmp_path / "vocoder").mkdir()
+    for name in ("best_netG.pt", "args.yml"):
+        (tmp_path / "vocoder" / name).write_bytes((published / name).read_bytes())
+    command = next(line.strip() for line in text.splitlines() if "weights convert" in line)
+    for placeholder, path in (
+        ("FILE.ckpt", published / "epoch=99.ckpt"),
+        ("FOLDER", tmp_path / "vocoder"),
+        ("cavp_epoch66.ckpt", published / "cavp.ckpt"),
+    ):
+        command = command.replace(placeholder, shlex.quote(str(path)))
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    assert frieren.load("frieren-reflow").config.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [([], "expected one .ckpt file, found 0"), (["a.ckpt", "b.ckpt"], "found 2")],
+)
+def test_a_folder_that_changed(servers, monkeypatch, files, message):
+    monkeypatch.setattr(fetching, "list_drive", lambda folder: [(name, "http://127.0.0.1/") for name in files])
+    with pytest.raises(fetching.FetchError, match=message):
+        fetching.fetch("frieren")
+
+
+def test_unknown_names(servers):
+    with pytest.raises(frieren.WeightsError, match="not a published model"):
+        fetching.fetch("frieren-xl")
