@@ -15,7 +15,7 @@ from frieren.official.fetch import fetch
 from frieren.official.releases import RELEASES
 from frieren.pipeline import Model
 from frieren.wave import GriffinLim
-from frieren.weights import PARTS, ModelConfig, fingerprint, load_part, read_model_config, tiny_model
+from frieren.weights import PARTS, ModelConfig, fingerprint, load_part, part_folders, read_model_config, tiny_model
 
 SHIPPED = Path(__file__).parent / "models"
 VOCODERS = ("model", "griffin-lim")
@@ -125,8 +125,9 @@ def load(
         digest = "random"
     else:
         folder = find(name)
-        config, digest = read_model_config(folder), fingerprint(folder)
-        parts = {part: load_part(folder / part) for part in config.parts}
+        config = read_model_config(folder)
+        parts = {part: load_part(place) for part, place in part_folders(folder, config).items()}
+        digest = fingerprint(folder)
     config, parts = refined(config, parts, refine or ())
     if vocoder == "griffin-lim":
         parts["vocoder"] = GriffinLim(config.mel)

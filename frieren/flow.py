@@ -1,4 +1,4 @@
-"""The straight path from noise to data: points on it, its target, the weight of the loss, guidance.
+"""The straight path from noise to data: points on it, guidance, and the three losses: flow, reflow, distillation.
 
 x0 is noise, x1 is data, t runs from 0 (noise) to 1 (data). Equation numbers are those of arXiv 2406.00320.
 """
@@ -6,9 +6,13 @@ x0 is noise, x1 is data, t runs from 0 (noise) to 1 (data). Equation numbers are
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+Field = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [B, ...], t [B], c [B, ...] -> velocity [B, ...]
+Weight = Callable[[Tensor], Tensor]  # t [B] -> weight of each item's error
 
 
 def interpolate(x0: Tensor, x1: Tensor, t: Tensor) -> Tensor:
@@ -28,7 +32,43 @@ def guide(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor
     return unconditional + guidance * (conditional - unconditional)
 
 
-def flow_loss(velocity: Tensor, x0: Tensor, x1: Tensor, t: Tensor) -> Tensor:
+def guided_velocity(field: Field, x: Tensor, t: Tensor, c: Tensor, null: Tensor, guidance: float) -> Tensor:
+    """The guided velocity, from one batch of null and given conditions; without guidance from the given ones alone.
+
+    x [B, ...], t [B], conditions c and null [B, ...].
+    """
+    if guidance == 1:
+        return field(x, t, c)
+    velocities = field(torch.cat([x, x]), torch.cat([t, t]), torch.cat([null, c]))
+    unconditional, conditional = velocities.chunk(2)
+    return guide(conditional, unconditional, guidance)
+
+
+def flow_loss(velocity: Tensor, x0: Tensor, x1: Tensor, t: Tensor, weight: Weight = logit_normal_weight) -> Tensor:
     """Weighted rectified-flow loss: mean of w(t) |v - (x1 - x0)|^2 (equations 4 and 6). velocity [B, ...], t [B]."""
     error = (velocity - (x1 - x0)).square().flatten(1).mean(1)
-    return (logit_normal_weight(t) * error).mean()
+    return (weight(t) * error).mean()
+
+
+def reflow_loss(
+    field: Field,
+    x0: Tensor,
+    x1: Tensor,
+    t: Tensor,
+    c: Tensor,
+    null: Tensor,
+    guidance: float,
+    weight: Weight = logit_normal_weight,
+) -> Tensor:
+    """Flow loss of the guided velocity on pairs of the guided flow: noise x0 and where it led, x1 (equation 8).
+
+    The guided field made the pairs, so it is the guided field that is straightened.
+    """
+    velocity = guided_velocity(field, interpolate(x0, x1, t), t, c, null, guidance)
+    return flow_loss(velocity, x0, x1, t, weight)
+
+
+def distillation_loss(field: Field, x0: Tensor, x1: Tensor, c: Tensor, null: Tensor, guidance: float) -> Tensor:
+    """Mean of |x0 + v - x1|^2 with the guided velocity at t = 0, on the pairs of the reflow (equation 9)."""
+    velocity = guided_velocity(field, x0, x0.new_zeros(len(x0)), c, null, guidance)
+    return (x0 + velocity - x1).square().mean()

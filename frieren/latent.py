@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from frieren.clock import Clock
-from frieren.flow import guide
+from frieren.flow import guided_velocity
 from frieren.nets.field import VectorField, column_frames
 from frieren.solver import solve
 from frieren.windows import blend, spread, take
@@ -93,11 +93,8 @@ class GuidedField:
 
     def evaluate(self, x: Tensor, condition: Tensor, t: float) -> Tensor:
         """One guided evaluation of windows x [N, C, size]: two network evaluations unless guidance is 1."""
-        if self.guidance == 1:
-            return self.field(x, x.new_full((len(x),), t), condition)
-        both = torch.cat([self.null.expand_as(condition), condition])
-        unconditional, conditional = self.field(x.repeat(2, 1, 1), x.new_full((2 * len(x),), t), both).chunk(2)
-        return guide(conditional, unconditional, self.guidance)
+        times, null = x.new_full((len(x),), t), self.null.expand_as(condition)
+        return guided_velocity(self.field, x, times, condition, null, self.guidance)
 
 
 @torch.inference_mode()

@@ -28,10 +28,12 @@ from torch import nn
 
 from frieren.clock import Clock
 from frieren.errors import WeightsError
+from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
-from frieren.nets.cavp import CAVPConfig, VideoTower
+from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, VideoTower
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.nets.vocos import Vocos, VocosConfig
 from frieren.spectrogram import MelConfig
 
@@ -44,6 +46,9 @@ NETWORKS: dict[str, tuple[type, type]] = {
         (FieldConfig, VectorField),
         (VocosConfig, Vocos),
         (BigVGANConfig, BigVGAN),
+        (CAVPPairConfig, CAVP),
+        (AlignmentConfig, AlignmentClassifier),
+        (TaggerConfig, Tagger),
     )
 }
 Windows = Literal["seamless", "published"]
@@ -65,13 +70,16 @@ class ModelConfig:
     clock: Clock = field(default_factory=Clock)
     mel: MelConfig = field(default_factory=MelConfig)
     windows: Windows = "seamless"  # of a long sound: solved together with overlaps, or one after the other (published)
-    parts: tuple[str, ...] = PARTS  # that the folder holds
+    parts: tuple[str, ...] = PARTS  # that the model has
+    base: str = ""  # name of the folder beside this one that holds the parts which are not here
 
     def __post_init__(self) -> None:
         if self.windows not in get_args(Windows):
             raise ValueError(f"windows must be one of {', '.join(get_args(Windows))}, got {self.windows!r}")
         if unknown := set(self.parts) - set(PARTS):
             raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(map(str, unknown))}")
+        if Path(self.base).name != self.base:
+            raise ValueError(f"base must be the name of a folder beside the model's, got {self.base!r}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -130,11 +138,11 @@ def save_part(folder: Path, network: nn.Module, config: Any, dtype: torch.dtype 
         key: (value.to(dtype) if value.is_floating_point() else value).contiguous().clone()
         for key, value in network.state_dict().items()
     }
+    write_json(folder / "config.json", {"network": type(network).__name__, **dataclasses.asdict(config)})
     temporary = folder / "model.safetensors.part"
     save_file(state, temporary)
     temporary.chmod(0o644)  # safetensors writes for the owner alone
-    os.replace(temporary, folder / "model.safetensors")
-    write_json(folder / "config.json", {"network": type(network).__name__, **dataclasses.asdict(config)})
+    os.replace(temporary, folder / "model.safetensors")  # last: where it is, the part is whole
 
 
 def load_part(folder: Path) -> nn.Module:
@@ -184,16 +192,21 @@ def check(path: Path, wanted: dict[str, torch.Tensor], got: dict[str, torch.Tens
             raise WeightsError(f"{path}: {key} has shape {tuple(got[key].shape)}, expected {tuple(value.shape)}")
 
 
+def part_folders(folder: Path, config: ModelConfig) -> dict[str, Path]:
+    """Where each part of a model lies: in its folder, or in that of its base."""
+    base = folder.absolute().parent / config.base if config.base else folder
+    return {part: (folder if (folder / part).exists() else base) / part for part in config.parts}
+
+
 def fingerprint(folder: Path) -> str:
     """SHA-256 over all configs and parameters of a model folder, in order of name."""
     digest = hashlib.sha256()
-    for path in [
-        folder / "config.json",
-        *sorted(folder.glob("*/config.json")),
-        *sorted(folder.glob("*/model.safetensors")),
-    ]:
-        digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
+    files = {"config.json": folder / "config.json"}
+    for part, place in part_folders(folder, read_model_config(folder)).items():
+        files |= {f"{part}/{name}": place / name for name in ("config.json", "model.safetensors")}
+    for name in sorted(files, key=lambda name: (name.count("/"), Path(name).name, name)):
+        digest.update(name.encode())
+        with files[name].open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 

@@ -1,6 +1,6 @@
 """The command line: puts the verbs together and turns errors into one line.
 
-frieren generate | world | train | evaluate | weights | doctor
+frieren generate | world | prepare | pairs | train | bench | evaluate | weights | doctor
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import frieren
-from frieren.apps import doctor, evaluate, generate, train, weights, world
+from frieren.apps import bench, doctor, evaluate, generate, pairs, prepare, train, weights, world
 from frieren.errors import FrierenError
 
 app = typer.Typer(
@@ -28,7 +28,10 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.add_typer(world.app, name="world")
+app.command("prepare")(prepare.prepare)
+app.command("pairs")(pairs.pairs)
 app.command("train")(train.train)
+app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)

@@ -42,13 +42,20 @@ class Bars:
 
 
 class Losses:
-    """The bars of a training run. `announce(heading)` begins one and returns `report(step, steps, losses)`."""
+    """The bars of a training run. `announce(heading)` begins one and returns `report(step, steps, losses)`.
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
+    Args:
+        shown: False keeps quiet: one process of several speaks for all.
+    """
+
+    def __init__(self, shown: bool = True) -> None:
+        self.console = Console(stderr=True, quiet=not shown)
         text = TextColumn("{task.description}", markup=False)
         columns = (text, BarColumn(20), MofNCompleteColumn(), Remaining(), TextColumn("{task.fields[losses]}"))
-        self.progress = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        # Reports may be minutes apart, so the time left is told from the speed of the last ten.
+        self.progress = Progress(
+            *columns, console=self.console, disable=not (shown and self.console.is_terminal), speed_estimate_period=600
+        )
 
     def __enter__(self) -> Losses:
         self.progress.start()
@@ -63,7 +70,10 @@ class Losses:
 
         def report(step: int, steps: int, losses: dict[str, float]) -> None:
             nonlocal printed
-            text = "  ".join(f"{name} {value:.4g}" for name, value in losses.items() if name != "seconds")
+            terms = [f"{name} {value:.4g}" for name, value in losses.items() if "/" in name]
+            if "items_per_second" in losses:
+                terms.append(f"{losses['items_per_second']:.3g} clips/s")
+            text = "  ".join(terms)
             self.progress.update(task, completed=step, total=steps, losses=text)
             if not self.console.is_terminal and (step == steps or time.monotonic() - printed > QUIET):
                 self.console.print(f"{heading}  {step}/{steps}  {text}", markup=False, highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 frieren train mini
 frieren train recipes/mini/field.toml --set optim.lr=1e-4 --out runs/mini
+torchrun --nproc-per-node 2 -m frieren train mini --board tensorboard
 """
 
 from __future__ import annotations
@@ -27,18 +28,34 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated.")
     ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(help="Also show losses and previews on: none, tensorboard, wandb.", show_default="the recipe's"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from the last checkpoint, if there is one; or delete what is there.")
+    ] = True,
 ) -> None:
-    """Train each RECIPE; the finished parts become a model folder that `frieren generate --model` takes."""
+    """Train each RECIPE; the finished parts become a model folder that `frieren generate --model` takes.
+
+    Under torchrun the processes share the work. When told to end (SIGTERM, Ctrl-C) a run finishes its step and saves.
+    """
     if out is not None and len(recipes) > 1:
         raise typer.BadParameter(f"-o names one run folder, {len(recipes)} RECIPEs were given; leave it out")
     found = [find_recipe(name) for name in recipes]
+    from frieren.training import machines
     from frieren.training.run import train_all
 
-    for recipe in found:
-        folder = out or Path("runs") / (recipe.parent.name if recipe.suffix == ".toml" else recipe.name)
-        with Losses() as bars:
-            model = train_all(recipe, folder, changes or [], audio, bars.announce)
-        typer.echo(f"{folder}" if model is None else f"{model}  use it with: frieren generate VIDEO --model {model}")
+    settings = [*(changes or []), *([f"board={board}"] if board else [])]
+    with machines.connected():
+        for recipe in found:
+            folder = out or Path("runs") / (recipe.parent.name if recipe.suffix == ".toml" else recipe.name)
+            first = machines.rank() == 0
+            with Losses(shown=first) as bars:
+                model = train_all(recipe, folder, settings, audio, bars.announce, resume=resume)
+            if first:
+                use = "" if model is None else f"  use it with: frieren generate VIDEO --model {model}"
+                typer.echo(f"{model or folder}{use}")
 
 
 class NoRecipeError(FrierenError):

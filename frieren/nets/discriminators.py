@@ -1,7 +1,8 @@
-"""Adversaries of the vocoders: they judge a wave folded by several periods, and its spectrum at several resolutions.
+"""Adversaries: of the vocoders, on a wave folded by several periods and on its spectrum at several resolutions; of the
+mel autoencoder, on patches of a spectrogram.
 
 Multi-period discriminator: HiFi-GAN (arXiv 2010.05646). Multi-resolution discriminator: UnivNet (arXiv 2106.07889), as
-used by BigVGAN (arXiv 2206.04658).
+used by BigVGAN (arXiv 2206.04658). Patch discriminator: pix2pix (arXiv 1611.07004), as Make-An-Audio 2 uses it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,29 @@ from torch.nn.utils.parametrizations import weight_norm
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Sizes of both families; `width` 1.0 is BigVGAN's."""
+    """Sizes of both families of wave judges; `width` 1.0 is BigVGAN's.
+
+    Raises:
+        ValueError: if a resolution is neither (n_fft, hop) nor (n_fft, hop, window).
+    """
 
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
-    resolutions: tuple[tuple[int, int], ...] = ((1024, 120), (2048, 240), (512, 50))  # (n_fft, hop) in samples
+    # (n_fft, hop) or (n_fft, hop, window) in samples; the window is as long as the transform if it is not given.
+    resolutions: tuple[tuple[int, ...], ...] = ((1024, 120), (2048, 240), (512, 50))
     width: float = 1.0
+
+    def __post_init__(self) -> None:
+        for resolution in self.resolutions:
+            if len(resolution) not in (2, 3):
+                raise ValueError(f"a resolution must be [n_fft, hop] or [n_fft, hop, window], got {resolution}")
+
+
+@dataclass(frozen=True)
+class PatchConfig:
+    """Sizes of the patch judge. The defaults are Make-An-Audio 2's."""
+
+    width: int = 64  # channels of the first layer; doubled by every further one, up to eight times
+    layers: int = 3  # layers that halve the resolution
 
 
 def conv2d(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Module:
@@ -60,16 +79,17 @@ class PeriodJudge(Judge):
 class SpectrumJudge(Judge):
     """Looks at the magnitude spectrogram at one resolution."""
 
-    def __init__(self, n_fft: int, hop: int, width: float) -> None:
+    def __init__(self, width: float, n_fft: int, hop: int, window: int | None = None) -> None:
         size = max(4, round(width * 32))
         convs = [conv2d(1, size, (3, 9))]
         convs += [conv2d(size, size, (3, 9), (1, 2)) for _ in range(3)]
         super().__init__([*convs, conv2d(size, size, (3, 3)), conv2d(size, 1, (3, 3))])
         self.n_fft, self.hop = n_fft, hop
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.register_buffer("window", torch.hann_window(window or n_fft), persistent=False)
 
     def forward(self, wave: Tensor) -> list[Tensor]:  # [B, S]
-        spectrum = torch.stft(wave, self.n_fft, self.hop, window=self.window, return_complex=True).abs()
+        length = len(self.window)
+        spectrum = torch.stft(wave, self.n_fft, self.hop, length, self.window, return_complex=True).abs()
         return super().forward(spectrum.transpose(1, 2).unsqueeze(1))
 
 
@@ -79,9 +99,40 @@ class WaveJudges(nn.Module):
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         judges = [PeriodJudge(period, config.width) for period in config.periods]
-        judges += [SpectrumJudge(n_fft, hop, config.width) for n_fft, hop in config.resolutions]
+        judges += [SpectrumJudge(config.width, *resolution) for resolution in config.resolutions]
         self.judges = nn.ModuleList(judges)
 
     def forward(self, wave: Tensor) -> list[list[Tensor]]:
         """wave [B, S] -> per judge a list of feature maps."""
         return [judge(wave) for judge in self.judges]
+
+
+class PatchJudge(nn.Sequential):
+    """Says of every patch of a spectrogram, as an image of one channel, how real it looks (1) or not (0)."""
+
+    def __init__(self, config: PatchConfig) -> None:
+        sizes = [config.width * min(2**level, 8) for level in range(config.layers + 1)]
+        layers: list[nn.Module] = [nn.Conv2d(1, sizes[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        for level, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+            stride = 2 if level < config.layers else 1
+            layers += [nn.Conv2d(inputs, outputs, 4, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Conv2d(sizes[-1], 1, 4, 1, 1))
+        self.shortest = 3 * 2**config.layers  # mel bins and columns of which a single patch is left
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1.0, 0.02)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """mel [B, M, T] -> logits [B, 1, M', T'], an eighth of either axis less two by default.
+
+        Raises:
+            ValueError: if M or T leaves no patch.
+        """
+        if min(mel.shape[1:]) < self.shortest:
+            raise ValueError(
+                f"the judge needs at least {self.shortest} mel bins and columns, got {tuple(mel.shape[1:])}; raise "
+                "loss.columns, or lower loss.judge.layers"
+            )
+        return super().forward(mel.unsqueeze(1))

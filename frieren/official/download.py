@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import NewConnectionError
 
 from frieren.errors import WeightsError
 
 CHUNK = 1 << 14  # bytes between two reports; what a cut connection may lose of what had arrived
 PATIENCE = (10.0, 60.0)  # seconds to connect, and between bytes
-PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds: before the second attempt, doubled each time; and at most
+PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds: after a cut, doubled with each attempt that brings no new byte; and at most
+IDENTITY = {"Accept-Encoding": "identity"}  # a range of a compressed answer would be a range of something else
 Report = Callable[[int, int | None], None]  # bytes done, bytes in all if known
 
 
@@ -29,6 +32,10 @@ class Interrupted(Exception):
     def __init__(self, reason: str, pause: float = 0.0) -> None:
         super().__init__(reason)
         self.pause = pause
+
+
+class Unreachable(Interrupted):
+    """No connection came about: offline, a wrong name, nobody there."""
 
 
 def ignore(done: int, total: int | None) -> None:
@@ -54,32 +61,46 @@ def download(
 
     Raises:
         DownloadError: if the server cannot be reached, refuses, keeps failing, answers with a web page, or sends
-            another file than expected.
+            another file than expected; or if the file cannot be written.
     """
-    if not url.startswith(("http://", "https://")):
-        raise DownloadError(f"{url}: expected an address that begins with https:// or http://")
-    if target.exists() and (size is not None or sha256 is not None) and problem(target, size, sha256) is None:
-        return target
+    demand_web(url)
     part = target.with_name(f"{target.name}.part")
-    fruitless, pause = 0, PAUSE
+    try:
+        if target.exists() and (size is not None or sha256 is not None) and problem(target, size, sha256) is None:
+            return target
+        total = complete(url, part, on_progress, attempts)
+        if wrong := problem(part, total if size is None else size, sha256):
+            forget(part)
+            raise DownloadError(f"{url}: {wrong}; the file there has changed, or the download was damaged")
+        os.replace(part, target)
+        validator(part).unlink(missing_ok=True)
+    except OSError as error:
+        raise DownloadError(
+            f"{url}: {target} cannot be written ({error.strerror or error}); choose another place"
+        ) from error
+    return target
+
+
+def complete(url: str, part: Path, on_progress: Report, attempts: int) -> int | None:
+    """Makes attempts until `part` is whole; returns the length that the server states.
+
+    Raises:
+        DownloadError: if there is no hope, or not any more.
+    """
+    # A byte that was there before is not a new one: a server that makes every attempt start afresh is given up too.
+    furthest, fruitless, first = length(part), 0, True
     with requests.Session() as session:
         while True:
-            before = length(part)
             try:
-                total = attempt(session, url, part, on_progress)
-                break
+                return attempt(session, url, part, on_progress)
             except Interrupted as error:
-                fruitless = 0 if length(part) > before else fruitless + 1
-                if fruitless == attempts:
+                if first and isinstance(error, Unreachable):
+                    raise DownloadError(f"{url}: {error}; check the network") from error
+                fruitless = 0 if length(part) > furthest else fruitless + 1
+                if fruitless >= attempts:
                     raise DownloadError(f"{url}: {error}; gave up after {attempts} attempts") from error
-                pause = PAUSE * 2**fruitless
-                time.sleep(min(max(pause, error.pause), LONGEST_PAUSE))
-    if wrong := problem(part, total if size is None else size, sha256):
-        forget(part)
-        raise DownloadError(f"{url}: {wrong}; the file there has changed, or the download was damaged")
-    os.replace(part, target)
-    validator(part).unlink(missing_ok=True)
-    return target
+                furthest, first = max(furthest, length(part)), False
+                time.sleep(min(max(PAUSE * 2**fruitless, error.pause), LONGEST_PAUSE))
 
 
 def attempt(session: requests.Session, url: str, part: Path, on_progress: Report) -> int | None:
@@ -89,31 +110,29 @@ def attempt(session: requests.Session, url: str, part: Path, on_progress: Report
         Interrupted: it may work next time.
         DownloadError: it will not.
     """
-    tag, headers = validator(part), {"Accept-Encoding": "identity"}
+    tag, headers = validator(part), IDENTITY
     # Without a validator nobody can say that the rest belongs to the same file, so it starts afresh.
     start = length(part) if tag.exists() else 0
     if start:
-        headers |= {"Range": f"bytes={start}-", "If-Range": tag.read_text()}
+        headers = IDENTITY | {"Range": f"bytes={start}-", "If-Range": tag.read_text()}
     try:
         with session.get(url, headers=headers, stream=True, timeout=PATIENCE) as response:
-            if response.status_code == 416 and response.headers.get("Content-Range") == f"bytes */{start}":
+            if start and is_whole(response, start, tag):
                 return start
             refuse(response, url, part)
-            if response.status_code == 206 and not response.headers.get("Content-Range", "").startswith(
-                f"bytes {start}-"
-            ):
+            if response.status_code == 206 and not goes_on(response, start, tag):
                 forget(part)
                 raise Interrupted("the server sent another part than was asked for")
-            start = start if response.status_code == 206 else 0
-            total = stated(response, start)
-            remember(response, tag)
-            with part.open("ab" if start else "wb") as file:
+            total, resumed = stated(response), response.status_code == 206
+            with part.open("ab" if resumed else "wb") as file:
+                if not resumed:  # only now is the old content gone that the old validator stood for
+                    remember(response, tag)
                 for block in response.iter_content(CHUNK):
                     file.write(block)
                     on_progress(file.tell(), total)
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
         if is_unreachable(error):
-            raise DownloadError(f"{url}: the server cannot be reached from here; check the network") from error
+            raise Unreachable(f"{host(error)} cannot be reached") from error
         raise Interrupted(f"the connection was cut ({type(error).__name__})") from error
     except requests.RequestException as error:
         raise DownloadError(f"{url}: {error}") from error
@@ -133,7 +152,7 @@ def refuse(response: requests.Response, url: str, part: Path) -> None:
         raise Interrupted(f"the server answers {code}", float(wait) if wait.isdigit() else 0.0)
     if code not in (200, 206):
         raise DownloadError(f"{url}: the server answers {code} {response.reason}; the file may have moved")
-    if response.headers.get("Content-Type", "").startswith("text/html"):
+    if is_page(response):
         raise DownloadError(f"{url}: a web page came in place of a file: a quota or a permission; open it in a browser")
 
 
@@ -143,28 +162,66 @@ def remote_size(url: str) -> int | None:
     Raises:
         DownloadError: if the server cannot be reached.
     """
-    headers = {"Accept-Encoding": "identity"}
+    demand_web(url)
     try:
-        with requests.head(url, headers=headers, allow_redirects=True, timeout=PATIENCE) as response:
-            if response.ok and "Content-Length" in response.headers:
-                return int(response.headers["Content-Length"])
-        with requests.get(url, headers=headers | {"Range": "bytes=0-0"}, stream=True, timeout=PATIENCE) as response:
-            size = response.headers.get("Content-Range", "").rpartition("/")[2]
-            return int(size) if response.status_code == 206 and size.isdigit() else None
+        for method, headers in (("HEAD", IDENTITY), ("GET", IDENTITY | {"Range": "bytes=0-0"})):
+            with requests.request(
+                method, url, headers=headers, allow_redirects=True, stream=True, timeout=PATIENCE
+            ) as response:
+                size = stated(response)
+                if response.ok and not is_page(response) and size is not None:
+                    return size
     except requests.RequestException as error:
-        raise DownloadError(f"{url}: the server cannot be reached from here ({type(error).__name__})") from error
+        why = f"{host(error)} cannot be reached" if is_unreachable(error) else f"no answer ({type(error).__name__})"
+        raise DownloadError(f"{url}: {why}; check the network") from error
+    return None
 
 
-def stated(response: requests.Response, start: int) -> int | None:
-    """Length of the whole file by the answer's headers."""
-    rest = response.headers.get("Content-Length", "")
-    return start + int(rest) if rest.isdigit() else None
+def demand_web(url: str) -> None:
+    """Raises DownloadError for anything but http and https."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise DownloadError(f"{url}: expected an address that begins with https:// or http://")
+
+
+def stated(response: requests.Response) -> int | None:
+    """Length of the whole file by the answer's headers; a part's own length says nothing about it."""
+    header = "Content-Range" if response.status_code == 206 else "Content-Length"
+    size = response.headers.get(header, "").rpartition("/")[2]
+    return int(size) if size.isdigit() else None
+
+
+def goes_on(response: requests.Response, start: int, tag: Path) -> bool:
+    """Whether a 206 has what was asked for: from `start` on, of a known whole, of the version that was begun."""
+    place = response.headers.get("Content-Range", "")
+    return start > 0 and bool(re.fullmatch(rf"bytes {start}-\d+/\d+", place)) and is_same(response, tag)
+
+
+def is_whole(response: requests.Response, start: int, tag: Path) -> bool:
+    """Whether the server refuses the rest because there is none."""
+    place = response.headers.get("Content-Range")
+    return response.status_code == 416 and place == f"bytes */{start}" and is_same(response, tag)
+
+
+def is_same(response: requests.Response, tag: Path) -> bool:
+    """Whether an answer has the validator that was kept, or none: not every server looks at If-Range."""
+    kept = tag.read_text()
+    return response.headers.get("ETag" if kept.startswith('"') else "Last-Modified", kept) == kept
+
+
+def is_page(response: requests.Response) -> bool:
+    """Whether a web page came."""
+    return response.headers.get("Content-Type", "").lower().startswith("text/html")
 
 
 def is_unreachable(error: requests.RequestException) -> bool:
-    """Whether no connection came about at all: offline, a wrong name, nobody there."""
+    """Whether no connection came about because the name is unknown or nobody is there; a timeout may pass."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
+    return isinstance(reason, NewConnectionError)
+
+
+def host(error: requests.RequestException) -> str:
+    """Whom a failed request was for; after a redirect that is not whom the address names."""
+    return urlsplit(error.request.url).hostname if error.request else "the server"
 
 
 def validator(part: Path) -> Path:
@@ -200,6 +257,6 @@ def problem(path: Path, size: int | None, sha256: str | None) -> str | None:
     if sha256 is not None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
+        if found != sha256.lower():
             return f"SHA-256 is {found}, expected {sha256}"
     return None

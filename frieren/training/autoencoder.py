@@ -1,4 +1,8 @@
-"""The mel autoencoder: reconstruction in L1 and a slight pull of the posterior towards the normal law."""
+"""The mel autoencoder: reconstruction in L1, a slight pull of the posterior towards the normal law, later an adversary.
+
+As Make-An-Audio 2 trains it (paper section 4.6), whose losses are sums over an item; here they are means over its
+elements, which is the same up to one factor.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from frieren.nets.autoencoder import MelAutoencoder
+from frieren.nets.discriminators import PatchJudge
 from frieren.spectrogram import log_mel
-from frieren.training.data import Clips, WaveCrops
+from frieren.training.adversary import adaptive_weight, judge_loss, r1_penalty
+from frieren.training.data import Data, device_of
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
 from frieren.weights import save_part
@@ -24,25 +29,53 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class AutoencoderTask:
-    """Crops of waves as log-mels, and the losses (Make-An-Audio 2, section on the spectrogram autoencoder)."""
+    """Crops of waves as log-mels, and the losses of the autoencoder and, after `solo` steps, of its judge."""
 
-    def __init__(self, recipe: Recipe, train: Clips, valid: Clips, crops: WaveCrops) -> None:
-        self.recipe, self.valid, self.crops = recipe, valid, crops
+    def __init__(self, recipe: Recipe, data: Data) -> None:
+        self.recipe, self.valid, self.crops = recipe, data.valid, data.crops
         self.network = MelAutoencoder(recipe.network)
         self.players = {"autoencoder": Player(self.network, self.losses)}
+        if recipe.loss.solo < recipe.optim.steps:
+            self.judge = PatchJudge(recipe.loss.judge)
+            self.players["judge"] = Player(self.judge, self.judge_losses)
 
     def batch(self, step: int) -> Tensor:
         samples = self.recipe.loss.columns * self.recipe.shared.mel.hop
         return log_mel(self.crops.draw(self.recipe.optim.batch, samples), self.recipe.shared.mel)
 
-    def losses(self, batch: Any, step: int) -> Losses:
-        mean, log_variance = self.network.encode(batch)
+    def reconstruct(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A part of the mel [B, M, T], what comes back of it, and the divergence of the whole."""
+        mean, log_variance = self.network.encode(mel)
         z = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
         start, end = self.cut(z.shape[-1])
         stride = self.recipe.network.stride
-        l1 = (self.network.decode(z[..., start:end]) - batch[..., start * stride : end * stride]).abs().mean()
-        kl = kl_divergence(mean, log_variance)
-        return {"total": l1 + self.recipe.loss.kl * kl, "l1": l1, "kl": kl}
+        back = self.network.decode(z[..., start:end])
+        return mel[..., start * stride : end * stride], back, kl_divergence(mean, log_variance)
+
+    def losses(self, batch: Any, step: int) -> Losses:
+        loss = self.recipe.loss
+        real, fake, kl = self.reconstruct(batch)
+        l1 = (fake - real).abs().mean()
+        losses = {"total": l1 + loss.kl * kl, "l1": l1, "kl": kl}
+        if step >= loss.solo:
+            self.judge.requires_grad_(False)
+            adversarial = -self.judge(fake).mean()
+            elements = real[0].numel()  # the published weight balances sums over an item
+            weight = adaptive_weight(elements * l1, adversarial, self.network.decoder.conv_out.weight)
+            losses |= {"adversarial": adversarial, "weight": weight}
+            losses["total"] = losses["total"] + loss.adversarial * weight * adversarial / elements
+        return losses
+
+    def judge_losses(self, batch: Any, step: int) -> Losses | None:
+        if step < self.recipe.loss.solo:
+            return None
+        self.judge.requires_grad_(True)
+        with torch.no_grad():
+            real, fake, _ = self.reconstruct(batch)
+        real = real.clone().requires_grad_(True)
+        logits = self.judge(real)
+        squares, r1 = judge_loss(logits, self.judge(fake)), r1_penalty(logits, real)
+        return {"total": squares + self.recipe.loss.r1 * r1, "squares": squares, "r1": r1}
 
     def cut(self, columns: int) -> tuple[int, int]:
         """The part of the latent that is decoded: a random one, down to a quarter, if the recipe says so.
@@ -59,7 +92,7 @@ class AutoencoderTask:
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """Mean absolute error in log10 units, of whole clips and of their second halves, and the latent's spread."""
-        mel = torch.from_numpy(self.valid.mels.astype(np.float32))
+        mel = torch.stack([self.valid.mel(index) for index in range(len(self.valid))]).to(device_of(self.network))
         mean, _ = self.network.encode(mel)
         half = mean.shape[-1] // 2
         late = mel[..., half * self.recipe.network.stride :]

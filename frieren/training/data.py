@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from frieren import sounds, world
 from frieren.clock import Clock
@@ -34,18 +34,87 @@ class Clips:
 
     Attributes:
         name: of the cache folder; it says all that the clips depend on.
+        split: of FoleyWorld; the clips are its first N.
         images: [N, F, 3, H, W] uint8.
         waves: [N, S] int16.
         mels: [N, M, T] float16, log10 mel of the waves.
     """
 
     name: str
+    split: str
     images: np.ndarray
     waves: np.ndarray
     mels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.waves)
+
+    @property
+    def frames(self) -> int:
+        """Frames in a clip."""
+        return self.images.shape[1]
+
+    def picture(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
+        """Frames [count, 3, H, W] in 0..1 of a clip from frame `start`; to its end if no count is given."""
+        return torch.from_numpy(self.images[index, start : part_end(start, count)].astype(np.float32)) / 255
+
+    def mel(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
+        """Columns [M, count] of a clip's log10 mel from column `start`."""
+        return torch.from_numpy(self.mels[index, :, start : part_end(start, count)].astype(np.float32))
+
+    def wave(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
+        """Samples [count] in -1..1 of a clip's sound from sample `start`."""
+        return torch.from_numpy(self.waves[index, start : part_end(start, count)].astype(np.float32)) / 32767
+
+    def labels(self) -> list[Label]:
+        """What each clip's script says of it."""
+        return [label(world.clip(self.split, index, Clock(), picture=False, sound=False)) for index in range(len(self))]
+
+
+def part_end(start: int, count: int | None) -> int | None:
+    """Where a slice of `count` from `start` ends."""
+    return None if count is None else start + count
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a script says of its clip, beside picture and sound.
+
+    Attributes:
+        kinds: what sounds, main kind first; empty for a silent clip.
+        timed: True if a shift of the sound could be seen: two visible impacts, or a visible activity that changes.
+    """
+
+    kinds: tuple[str, ...]
+    timed: bool
+
+
+def label(clip: world.Clip) -> Label:
+    """The label of a clip. An activity changes if it is at some time twice as loud as at another."""
+    impacts = sum(event.visible for event in clip.events)
+    changing = any(
+        activity.visible and activity.loudness.max() > 2 * activity.loudness.min() for activity in clip.activities
+    )
+    return Label(clip.kinds, impacts >= 2 or changing)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a part learns from and is judged on.
+
+    Attributes:
+        train, valid: clips of FoleyWorld.
+        recorded: recordings [S] int16; may be empty.
+    """
+
+    train: Clips
+    valid: Clips
+    recorded: list[np.ndarray]
+
+    @property
+    def crops(self) -> WaveCrops:
+        """Where the parts that only listen take their crops from."""
+        return WaveCrops(self.train.waves, self.recorded)
 
 
 def clips(
@@ -68,7 +137,8 @@ def clips(
             shutil.rmtree(part)
         else:
             os.replace(part, folder)
-    return Clips(name, *(np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("images", "waves", "mels")))
+    arrays = (np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("images", "waves", "mels"))
+    return Clips(name, split, *arrays)
 
 
 def render(
@@ -130,6 +200,11 @@ def recording_paths(folder: Path, split: str) -> Iterator[Path]:
 def to_int16(wave: np.ndarray) -> np.ndarray:
     """A wave in -1..1 as 16-bit integers."""
     return np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network computes, and what it is given has to be."""
+    return next(network.parameters()).device
 
 
 class WaveCrops:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frieren import world
 from frieren.nets.cavp import VideoTower
-from frieren.training.data import Clips
+from frieren.training.data import Clips, Data, device_of
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
 from frieren.weights import save_part
@@ -88,22 +87,26 @@ def colour(images: Tensor) -> Tensor:
 class EncoderTask:
     """Crops of clips and the prediction loss."""
 
-    def __init__(self, recipe: Recipe, train: Clips, valid: Clips) -> None:
-        self.recipe, self.train, self.valid = recipe, train, valid
+    def __init__(self, recipe: Recipe, data: Data) -> None:
+        self.recipe, self.train, self.valid = recipe, data.train, data.valid
         self.model = Foreteller(recipe)
         self.players = {"encoder": Player(self.model, self.losses)}
+
+    @property
+    def network(self) -> VideoTower:
+        """What is kept; always asked of the model, whose insides the loop may exchange for averaged ones."""
+        return self.model.tower
 
     def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor]:
         """Images [F, 3, H, W] and targets [bands + 1, F * slots] of one crop."""
         loss = self.recipe.loss
-        images = torch.from_numpy(np.array(clips.images[index, start : start + loss.frames])).float() / 255
-        mel = torch.from_numpy(clips.mels[index].astype(np.float32))
-        whole = targets(mel[None], loss.bands, clips.images.shape[1] * loss.slots)[0]
-        return images, whole[:, start * loss.slots : (start + loss.frames) * loss.slots]
+        wanted = targets(clips.mel(index)[None], loss.bands, clips.frames * loss.slots)[0]
+        wanted = wanted[:, start * loss.slots : (start + loss.frames) * loss.slots]
+        return clips.picture(index, start, loss.frames), wanted
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Crops of random clips; in the first `easy` steps only of levels 0 and 1, where a contact is plain to see."""
-        count, last = self.recipe.optim.batch, self.train.images.shape[1] - self.recipe.loss.frames
+        count, last = self.recipe.optim.batch, self.train.frames - self.recipe.loss.frames
         chosen = torch.randint(len(self.train), (count,))
         if step < self.recipe.loss.easy:
             chosen = chosen // world.LEVELS * world.LEVELS + chosen % 2
@@ -118,7 +121,7 @@ class EncoderTask:
         images, wanted = batch
         # A batch is a few clips whose frames are alike, so its statistics are poor ones: the last part of the training
         # uses the running ones, as the finished encoder does.
-        self.model.tower.train(step < self.recipe.loss.settle)
+        self.network.train(step < self.recipe.loss.settle)
         told = self.model(images)
         level = F.mse_loss(told[:, :-1], wanted[:, :-1])
         onset = F.binary_cross_entropy_with_logits(told[:, -1], wanted[:, -1])
@@ -130,10 +133,8 @@ class EncoderTask:
         self.model.eval()
         told, wanted = [], []
         for index in range(len(self.valid)):
-            images, want = self.crop(
-                self.valid, index, (index * 7) % (self.valid.images.shape[1] - self.recipe.loss.frames)
-            )
-            said = self.model(images[None])[0]
+            images, want = self.crop(self.valid, index, index * 7 % (self.valid.frames - self.recipe.loss.frames))
+            said = self.model(images[None].to(device_of(self.model)))[0].cpu()
             told.append(torch.cat([said[:-1], said[-1:].sigmoid()]))
             wanted.append(want)
         self.model.train()
@@ -145,4 +146,4 @@ class EncoderTask:
         }
 
     def finish(self, folder: Path) -> None:
-        save_part(folder, self.model.tower, self.recipe.network)
+        save_part(folder, self.network, self.recipe.network)

@@ -1,112 +1,122 @@
-"""The vector field: rectified flow on latents, conditioned on features, both computed once with the frozen parts."""
+"""The vector field in its three stages: flow, reflow on the guided field, one-step distillation (paper section 6).
+
+One task with three losses. The flow learns from clips; reflow and distillation from pairs of noise and where the guided
+flow led from it (`pairs`).
+"""
 
 from __future__ import annotations
 
-import os
-import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from frieren import features as seeing
-from frieren import mel
-from frieren.flow import flow_loss, interpolate
-from frieren.latent import window_frames
+from frieren import mel as spectra
+from frieren.flow import distillation_loss, flow_loss, interpolate, logit_normal_weight, reflow_loss
 from frieren.nets.autoencoder import MelAutoencoder
-from frieren.nets.cavp import VideoTower
 from frieren.nets.field import VectorField
-from frieren.training.data import Clips
+from frieren.training import machines
+from frieren.training.crops import Windows
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
+from frieren.training.shards import Shards
 from frieren.weights import save_part
 
-
-def encode_clips(clips: Clips, tower: VideoTower, cache: Path) -> Tensor:
-    """Features [N, F, D] of all clips, kept in `cache` so that a resumed run does not encode them again."""
-    state = tower.state_dict()
-    key = zlib.crc32(b"".join(state[name].numpy().tobytes() for name in sorted(state)))
-    path = cache / f"features-{key:08x}-{clips.name}.safetensors"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        images = (torch.from_numpy(item / np.float32(255))[None] for item in clips.images)
-        rows = [torch.cat(list(seeing.encode(tower, [item])), dim=1)[0] for item in images]
-        save_file({"features": torch.stack(rows)}, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
-    return load_file(path)["features"]
+JUDGED = 64  # windows of the validation split
 
 
-@torch.inference_mode()
-def encode_mels(clips: Clips, autoencoder: MelAutoencoder) -> tuple[Tensor, Tensor]:
-    """Posterior mean and log-variance [N, C, L] of all clips, in units of the flow's latent."""
-    pairs = [mel.encode(autoencoder, torch.from_numpy(row.astype("float32"))[None]) for row in clips.mels]
-    means, log_variances = zip(*pairs, strict=True)
-    return torch.cat(means), torch.cat(log_variances)
+def draw_times(count: int, law: str) -> Tensor:
+    """Random times [count] in 0..1.
+
+    "uniform"; "thousandths": whole thousandths below 1, as published; "logit-normal": the law whose density the weight
+    of the loss is.
+    """
+    if law == "thousandths":
+        return torch.randint(1000, (count,)) / 1000
+    return torch.randn(count).sigmoid() if law == "logit-normal" else torch.rand(count)
+
+
+def draw_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A sample of the autoencoder's posterior."""
+    return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
 
 
 class FieldTask:
-    """Random windows of clips and the flow loss."""
+    """Random windows and the loss of the recipe's stage."""
 
     def __init__(
-        self, recipe: Recipe, train: Clips, valid: Clips, tower: VideoTower, autoencoder: MelAutoencoder, cache: Path
+        self, recipe: Recipe, network: VectorField, train: Shards, valid: Shards, autoencoder: MelAutoencoder
     ) -> None:
-        self.recipe, self.clock = recipe, recipe.shared.clock
-        self.network = VectorField(recipe.network)
-        self.players = {"field": Player(self.network, self.losses)}
-        self.features = encode_clips(train, tower, cache)
-        self.latents = encode_mels(train, autoencoder)
-        self.valid = (encode_clips(valid, tower, cache), *encode_mels(valid, autoencoder))
+        """
+        Args:
+            recipe: its part is the stage: "field", "reflow" or "distillation".
+            network: where the stage begins.
+            train, valid: features and mels for the flow, pairs for the other stages.
+        """
+        self.recipe, self.network = recipe, network
+        self.autoencoder = autoencoder.to(machines.device()).requires_grad_(False).eval()
+        self.players = {recipe.part: Player(network, self.losses)}
+        cut = partial(Windows, field=network.config, clock=recipe.shared.clock)
+        self.train, self.valid = cut(train, seed=recipe.seed, join=recipe.loss.join), cut(valid)
+        if recipe.part == "field":
+            self.fields: tuple[str, ...] = ("mel",)
+        else:
+            self.fields = ("noise", "mean", "log_variance") if recipe.loss.reencode else ("noise", "latent")
 
-    def window(self, features: Tensor, mean: Tensor, log_variance: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """One window from latent column `start`: features [F, D], a latent sample [C, W], frame index [W]."""
-        times = torch.tensor(self.clock.frame_times(len(features)), dtype=torch.float64)
-        index = window_frames(self.network, times, [start], self.clock.window, self.clock)[0]
-        mean, log_variance = (x[:, start : start + self.clock.window] for x in (mean, log_variance))
-        return features, mean + torch.exp(log_variance / 2) * torch.randn_like(mean), index
+    def batch(self, number: int) -> dict[str, Any]:
+        ids, windows = self.train.batch(number, self.recipe.optim.batch, self.fields)
+        if self.recipe.loss.drop:
+            windows["features"] *= torch.rand(len(windows["features"]), 1, 1) >= self.recipe.loss.drop
+        return {"ids": ids, **self.finished(windows)}
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        means, log_variances = self.latents
-        count = self.recipe.optim.batch
-        chosen = torch.randint(len(means), (count,)).tolist()
-        starts = torch.randint(means.shape[-1] - self.clock.window + 1, (count,)).tolist()
-        items = [
-            self.window(self.features[clip], means[clip], log_variances[clip], start)
-            for clip, start in zip(chosen, starts, strict=True)
-        ]
-        features, x1, index = (torch.stack(column) for column in zip(*items, strict=True))
-        return self.noised(features * (torch.rand(count, 1, 1) >= self.recipe.loss.drop), x1, index)
-
-    @staticmethod
-    def noised(features: Tensor, x1: Tensor, index: Tensor) -> dict[str, Tensor]:
-        """Adds noise x0 and times t to a batch of latents."""
-        return {"features": features, "index": index, "x0": torch.randn_like(x1), "x1": x1, "t": torch.rand(len(x1))}
+    @torch.no_grad()
+    def finished(self, windows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Data x1, noise x0 and times t beside the features of each window."""
+        if "mel" in windows:
+            x1 = draw_latent(*(x.cpu() for x in spectra.encode(self.autoencoder, windows["mel"].to(machines.device()))))
+        elif "mean" in windows:
+            x1 = draw_latent(windows["mean"], windows["log_variance"])
+        else:
+            x1 = windows["latent"]
+        x0 = windows["noise"] if "noise" in windows else torch.randn_like(x1)
+        times = draw_times(len(x1), self.recipe.loss.time)
+        return {"features": windows["features"], "x0": x0, "x1": x1, "t": times}
 
     def losses(self, batch: Any, step: int) -> Losses:
-        condition = self.network.condition(batch["features"], batch["index"])
-        x_t = interpolate(batch["x0"], batch["x1"], batch["t"])
-        velocity = self.network(x_t, batch["t"], condition)
-        return {"total": flow_loss(velocity, batch["x0"], batch["x1"], batch["t"])}
+        return {"total": self.loss(batch, self.recipe.part)}
+
+    def loss(self, batch: dict[str, Tensor], stage: str) -> Tensor:
+        """A stage's loss. The null condition is that of zero features, so the layers that see them learn as well."""
+        x0, x1, t, how = batch["x0"], batch["x1"], batch["t"], self.recipe.loss
+        columns = torch.arange(x1.shape[-1], device=x1.device)  # features have one row per column
+        c = self.network.condition(batch["features"], columns)
+        weight = logit_normal_weight if how.weight == "logit-normal" else torch.ones_like
+        if stage == "field":
+            return flow_loss(self.network(interpolate(x0, x1, t), t, c), x0, x1, t, weight)
+        null = self.network.null_condition(c)
+        if stage == "reflow":
+            return reflow_loss(self.network, x0, x1, t, c, null, how.guidance, weight)
+        return distillation_loss(self.network, x0, x1, c, null, how.guidance)
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Flow loss on validation clips with fixed noise, with their own features and with those of another clip."""
-        state = torch.get_rng_state()
-        scores = {}
-        for name, shift in (("loss", 0), ("foreign", 1)):
-            torch.manual_seed(0)
-            features, means, log_variances = self.valid
-            rows = zip(features.roll(shift, 0), means, log_variances, strict=True)
-            items = [
-                self.window(*row, start=index % (means.shape[-1] - self.clock.window + 1))
-                for index, row in enumerate(rows)
-            ]
-            stacked = (torch.stack(column) for column in zip(*items, strict=True))
-            scores[name] = self.losses(self.noised(*stacked), 0)["total"].item()
-        torch.set_rng_state(state)
-        return scores
+        """Loss on fixed windows with their own features and with another clip's; after a reflow of one step as well."""
+        count = min(JUDGED, len(self.valid.items))
+        rows = [self.valid.window([self.valid.fixed(index)], self.fields) for index in range(count)]
+        batch = self.finished({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
+        foreign = batch | {"features": batch["features"].roll(1, 0)}
+        judged = {"loss": (batch, self.recipe.part), "foreign": (foreign, self.recipe.part)}
+        if self.recipe.part == "reflow":
+            judged["one_step"] = (batch, "distillation")
+        return {name: self.judge(*what) for name, what in judged.items()}
+
+    def judge(self, batch: dict[str, Tensor], stage: str) -> float:
+        """Mean loss over a batch, in parts of the size that is trained with."""
+        parts = zip(*(value.split(self.recipe.optim.batch) for value in batch.values()), strict=True)
+        moved = [machines.move(dict(zip(batch, part, strict=True)), machines.device()) for part in parts]
+        return sum(self.loss(part, stage).item() * len(part["t"]) for part in moved) / len(batch["t"])
 
     def finish(self, folder: Path) -> None:
-        save_part(folder, self.network, self.recipe.network)
+        save_part(folder, self.network, self.network.config)

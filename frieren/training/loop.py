@@ -1,42 +1,36 @@
 """The training loop: a state, a step, and, once in a while, a log line, a validation and a checkpoint.
 
-The data and noise of a step depend on (seed, step) alone, so a resumed run repeats an uninterrupted one to the digit.
+One loop for one CPU, one GPU, many GPUs and many machines. The data and noise of a micro-batch depend on (seed, step,
+micro-batch, process) alone, so a resumed run repeats an uninterrupted one to the digit.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
+import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from frieren.errors import FrierenError
-from frieren.training.recipe import Optim, Recipe
+from frieren.training import checkpoint, machines, randomness
+from frieren.training.board import Board, open_board
+from frieren.training.learner import DivergedError, Learner, Losses, Player, rate
+from frieren.training.recipe import Recipe
 
-Losses = dict[str, Tensor]
+__all__ = ["DivergedError", "Losses", "Player", "Report", "Task", "log", "rate", "train"]
+
 Report = Callable[[int, int, dict[str, float]], None]  # step, steps, averaged losses
-
-
-class DivergedError(FrierenError):
-    """A loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class Player:
-    """Networks with one optimiser and one objective. Most runs have one player; an adversarial run has two.
-
-    `losses(batch, step)` returns named terms; "total" is what is minimised. None skips the player at this step.
-    """
-
-    network: nn.Module
-    losses: Callable[[Any, int], Losses | None]
+LOG = "log.jsonl"
 
 
 class Task(Protocol):
@@ -44,116 +38,247 @@ class Task(Protocol):
 
     players: dict[str, Player]
 
-    def batch(self, step: int) -> Any:
-        """A training batch; random numbers come from torch's global generator, seeded by the loop."""
+    def batch(self, number: int) -> Any:
+        """Micro-batch `number` of this process, counted over all steps: tensors, dicts, lists and tuples.
+
+        Random numbers come from the global generators, seeded by the loop. A dict may name its items under "ids".
+        """
 
     def validate(self) -> dict[str, float]:
-        """Scores on the validation split."""
+        """Scores on the validation split, with the networks where they are; on process 0 alone."""
 
     def finish(self, folder: Path) -> None:
-        """Writes the trained part."""
+        """Writes the trained part; on process 0 alone."""
+
+    # And, if it can: `preview() -> dict[str, Tensor]`, mels [M, T] and waves [S] of fixed validation clips for a board.
 
 
-def rate(optim: Optim, step: int) -> float:
-    """Learning rate at a step (0-based): linear warm-up, constant, linear fall over the last `decay` share."""
-    warm = min(1.0, (step + 1) / max(1, optim.warmup))
-    fall = (optim.steps - step) / max(1.0, optim.decay * optim.steps)
-    return optim.lr * min(warm, fall, 1.0)
+class MachinesError(FrierenError):
+    """A run cannot be spread over machines in the way that its recipe says."""
 
 
-def train(task: Task, recipe: Recipe, folder: Path, report: Report) -> None:
-    """Runs or resumes a part's training in `folder`, to the recipe's last step.
+class Signals:
+    """Remembers the first SIGTERM or SIGINT, so that the step can be finished and saved. A second SIGINT interrupts."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self.note) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        # Under torchrun one Ctrl-C comes twice, from the terminal and from torchrun; it kills after 30 s anyway.
+        if number == self.number == signal.SIGINT and not machines.joined():
+            raise KeyboardInterrupt
+        self.number = number
+
+
+class Meter:
+    """Running means between two log lines, kept on the device so that steps do not wait for them."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}  # name -> [sum, count]
+        self.seconds = 0.0  # of training, over all sittings
+        self.began = time.monotonic()
+        self.items, self.busy = 0, 0.0  # of this process since the last line: items learnt from, seconds it took
+
+    def add(self, name: str, losses: Losses) -> None:
+        for key, value in losses.items():
+            entry = torch.stack([value.double(), torch.ones_like(value, dtype=torch.float64)])
+            self.sums[f"{name}/{key}"] = self.sums.get(f"{name}/{key}", 0.0) + entry
+
+    def means(self) -> dict[str, float]:
+        """Means over steps and processes, items per second of all processes together; begins anew."""
+        names = sorted(self.sums)
+        values = machines.mean([(total / count).item() for total, count in (self.sums[name] for name in names)])
+        speed = machines.size() * self.items / max(self.busy, 1e-9)
+        self.sums, self.items, self.busy = {}, 0, 0.0
+        return {**dict(zip(names, values, strict=True)), "items_per_second": speed, "seconds": self.elapsed()}
+
+    def elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self.began
+
+    def state(self) -> dict[str, Any]:
+        return {"sums": {name: entry.tolist() for name, entry in self.sums.items()}, "seconds": self.elapsed()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        like = {"dtype": torch.float64, "device": machines.device()}
+        self.sums = {name: torch.tensor(entry, **like) for name, entry in state["sums"].items()}
+        self.seconds = state["seconds"]
+
+
+def train(task: Task, recipe: Recipe, folder: Path, report: Report, *, resume: bool = True) -> None:
+    """Runs a part's training in `folder`, from its last checkpoint if there is one, to the recipe's last step.
+
+    Every process of the run calls it, after `machines.connected`.
+
+    Args:
+        task: networks, losses and data.
+        recipe: the run.
+        folder: for checkpoints, log.jsonl and what `task.finish` writes; all machines see it.
+        report: told now and then how far the run is, on process 0.
+        resume: False deletes the folder's checkpoints and log, and starts over.
 
     Raises:
         DivergedError: if a loss is not finite; the last checkpoint stays.
+        CheckpointError: if there are checkpoints and none can be used.
+        MachinesError: if a run with several players is to be sharded.
+        SystemExit: 143 or 130, after a checkpoint, if the process was told to end (SIGTERM, SIGINT).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    optimisers = {name: adamw(player.network, recipe.optim) for name, player in task.players.items()}
-    step = load(folder, task, optimisers)
-    sums: dict[str, list[float]] = {}
-    started = time.monotonic()
-    while step < recipe.optim.steps:
-        seed_step(recipe.seed, step)
-        batch = task.batch(step)
-        for name, player in task.players.items():
-            take_step(name, player, optimisers[name], batch, step, recipe, sums)
-        step += 1
-        if step % recipe.log_every == 0 or step == recipe.optim.steps:
-            means = {key: sum(values) / len(values) for key, values in sums.items()}
-            means["seconds"] = time.monotonic() - started
-            log(folder, {"step": step, **means})
-            report(step, recipe.optim.steps, means)
-            sums = {}
-        if step % recipe.save_every == 0 or step == recipe.optim.steps:
-            save(folder, task, optimisers, step)
-            log(folder, {"step": step, "valid": task.validate()})
-    task.finish(folder)
-
-
-def take_step(
-    name: str,
-    player: Player,
-    optimiser: torch.optim.Optimizer,
-    batch: Any,
-    step: int,
-    recipe: Recipe,
-    sums: dict[str, list[float]],
-) -> None:
-    """One optimiser step of one player; adds its losses to `sums`."""
-    losses = player.losses(batch, step)
-    if losses is None:
-        return
-    total = losses["total"]
-    if not math.isfinite(total.item()):
-        raise DivergedError(
-            f"{recipe.part}: loss of {name} is {total.item()} at step {step}; lower optim.lr and resume"
+    if recipe.machines.parallel == "shard" and len(task.players) > 1:
+        raise MachinesError(
+            f"{recipe.part}: players {', '.join(task.players)} use each other's networks, which have to be whole for "
+            "that; set machines.parallel = 'ddp'"
         )
-    for group in optimiser.param_groups:
-        group["lr"] = rate(recipe.optim, step)
-    optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    if recipe.optim.clip:
-        nn.utils.clip_grad_norm_(player.network.parameters(), recipe.optim.clip)
-    optimiser.step()
-    for key, value in losses.items():
-        sums.setdefault(f"{name}/{key}", []).append(value.item())
+    Run(task, recipe, folder, report, resume).to_the_end()
 
 
-def adamw(network: nn.Module, optim: Optim) -> torch.optim.AdamW:
-    """AdamW over a player's parameters."""
-    return torch.optim.AdamW(network.parameters(), optim.lr, optim.betas, weight_decay=optim.weight_decay)
+class Run:
+    """A part's training in a folder: learners, log and board, and the step that it has reached."""
 
+    def __init__(self, task: Task, recipe: Recipe, folder: Path, report: Report, resume: bool) -> None:
+        self.task, self.recipe, self.folder, self.report = task, recipe, folder, report
+        self.first = machines.rank() == 0
+        self.learners = [Learner(*player, recipe, stream) for stream, player in enumerate(task.players.items(), 1)]
+        self.meter = Meter()
+        if self.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not resume:
+                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+                (folder / LOG).unlink(missing_ok=True)
+        machines.barrier()
+        self.saved = self.step = self.restore()
+        if self.first:
+            rewind(folder, self.step)
+        self.board: Board | None = open_board(recipe, folder) if self.first else None
 
-def seed_step(seed: int, step: int) -> None:
-    """Makes every random draw of a step a function of (seed, step)."""
-    torch.manual_seed(seed * 1_000_003 + step)
+    def to_the_end(self) -> None:
+        """Steps until the recipe's last one, then writes the trained part."""
+        steps = self.recipe.optim.steps
+        if self.first:
+            self.report(self.step, steps, {})
+        with Signals() as signals:
+            while self.step < steps:
+                self.take_step()
+                last = self.step == steps
+                if last or self.step % self.recipe.log_every == 0:
+                    self.log_means()
+                if last or self.step % self.recipe.save_every == 0:
+                    self.validate()
+                if self.step % self.recipe.preview_every == 0:
+                    self.preview()
+                told = machines.largest(signals.number)
+                if last or told or self.step % self.recipe.save_every == 0:
+                    self.save()
+                if told and not last:
+                    self.close()
+                    raise SystemExit(128 + told)
+        with self.finished():
+            if self.first:
+                self.task.finish(self.folder)
+        self.close()
+        machines.barrier()
 
+    def take_step(self) -> None:
+        """One step of every player in turn, on the same micro-batches."""
+        began = time.monotonic()
+        batches = []
+        count = self.recipe.machines.accumulate
+        for micro in range(count):
+            randomness.seed_all(self.recipe.seed, self.step, micro, machines.rank(), 0)
+            batches.append(machines.move(self.task.batch(self.step * count + micro), machines.device()))
+        for learner in self.learners:
+            self.meter.add(learner.name, learner.step(batches, self.step))
+        self.meter.items += self.recipe.optim.batch * len(batches)
+        self.meter.busy += time.monotonic() - began
+        self.step += 1
 
-def save(folder: Path, task: Task, optimisers: dict[str, torch.optim.Optimizer], step: int) -> None:
-    """Writes the checkpoint under a temporary name and renames it: there is always a whole one."""
-    state = {
-        "step": step,
-        "networks": {name: player.network.state_dict() for name, player in task.players.items()},
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
-    }
-    temporary = folder / "checkpoint.pt.part"
-    torch.save(state, temporary)
-    os.replace(temporary, folder / "checkpoint.pt")
+    def log_means(self) -> None:
+        """A line, a report and a point on the board."""
+        means = {"lr": rate(self.recipe.optim, self.step - 1), **self.meter.means()}
+        if self.board:
+            log(self.folder, {"step": self.step, **means})
+            self.board.numbers(means, self.step)
+            self.report(self.step, self.recipe.optim.steps, means)
 
+    def validate(self) -> None:
+        """Scores of the networks as they would be kept; their random numbers depend on the step alone."""
+        with self.finished():
+            if self.board:
+                randomness.seed_all(self.recipe.seed, self.step)
+                scores = self.task.validate()
+                log(self.folder, {"step": self.step, "valid": scores})
+                self.board.numbers({f"valid/{name}": value for name, value in scores.items()}, self.step)
 
-def load(folder: Path, task: Task, optimisers: dict[str, torch.optim.Optimizer]) -> int:
-    """Restores the checkpoint if there is one; returns the number of steps done."""
-    path = folder / "checkpoint.pt"
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    for name, player in task.players.items():
-        player.network.load_state_dict(state["networks"][name])
-        optimisers[name].load_state_dict(state["optimisers"][name])
-    return state["step"]
+    def preview(self) -> None:
+        """Pictures and sounds, where there is a board to look at and a task that makes them."""
+        if self.recipe.board == "none" or not hasattr(self.task, "preview"):
+            return
+        with self.finished():
+            if self.board:
+                randomness.seed_all(self.recipe.seed)
+                self.board.previews(self.task.preview(), self.step)
+
+    @contextmanager
+    def finished(self) -> Iterator[None]:
+        """Within it every network is as it would be kept (`Learner.finished`)."""
+        with ExitStack() as stack:
+            for learner in self.learners:
+                stack.enter_context(learner.finished())
+            yield
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: tensor for learner in self.learners for name, tensor in learner.tensors().items()}
+
+    def save(self) -> None:
+        """A checkpoint of everything that the next step depends on, unless the newest one is it."""
+        if self.step > self.saved:
+            own = {"random": randomness.states(), "meter": self.meter.state()}
+            checkpoint.save(self.folder / "checkpoints", self.step, self.tensors(), own, self.recipe.keep)
+            self.saved = self.step
+
+    def restore(self) -> int:
+        """Back to the newest checkpoint, if there is one; returns the number of steps done."""
+        path = checkpoint.newest(self.folder / "checkpoints")
+        if path is None:
+            return 0
+
+        def targets(names: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+            for learner in self.learners:
+                learner.expect(names)
+            return self.tensors()
+
+        own = checkpoint.load(path, targets)
+        if own:
+            randomness.restore(own["random"])
+            self.meter.restore(own["meter"])
+        return json.loads((path / checkpoint.MANIFEST).read_text())["step"]
+
+    def close(self) -> None:
+        if self.board:
+            self.board.close()
 
 
 def log(folder: Path, entry: dict[str, Any]) -> None:
     """Appends one line to log.jsonl."""
-    with (folder / "log.jsonl").open("a") as file:
+    with (folder / LOG).open("a") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+def rewind(folder: Path, step: int) -> None:
+    """Takes from log.jsonl the lines of steps that a resumed run is about to do again, and a torn last line."""
+    path = folder / LOG
+    if not path.exists():
+        return
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    kept = [line for line in lines if (json.loads(line)["step"] or 0) <= step]  # a change of recipe has no step
+    temporary = path.with_suffix(".part")
+    temporary.write_text("".join(kept))
+    os.replace(temporary, path)

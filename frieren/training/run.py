@@ -1,47 +1,108 @@
-"""Runs recipes: one part, or all parts of a model in order, and puts the parts into a model folder."""
+"""Runs recipes: one part, or all parts of a folder in order, and puts a model's parts into a model folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
+from frieren.training import machines
+from frieren.training.alignment import AlignmentTask
 from frieren.training.autoencoder import AutoencoderTask
-from frieren.training.data import Clips, WaveCrops, clips, recordings
+from frieren.training.contrast import ContrastTask
+from frieren.training.data import Clips, Data, clips, recordings
 from frieren.training.encoder import EncoderTask
-from frieren.training.field import FieldTask
 from frieren.training.loop import Report, Task, log, train
 from frieren.training.recipe import PARTS, Recipe, RecipeError, read_recipe
+from frieren.training.stages import STAGES, begin, field_task, resolved
+from frieren.training.tagger import TaggerTask
 from frieren.training.vocoder import VocoderTask
+from frieren.weights import PARTS as MODEL_PARTS
 from frieren.weights import ModelConfig, load_part, save_model_config, save_part, write_json
 
+# What learns from clips and recordings alone; the stages of the field also need finished parts.
+TASKS: dict[str, Callable[[Recipe, Data], Task]] = {
+    "cavp": ContrastTask,
+    "encoder": EncoderTask,
+    "autoencoder": AutoencoderTask,
+    "vocoder": VocoderTask,
+    "alignment": AlignmentTask,
+    "tagger": TaggerTask,
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a later stage of the field is called and how many steps it is made for."""
+
+    suffix: str
+    steps: int
+    description: str
+
+
+VARIANTS = {
+    "reflow": Variant("reflow", 5, "after reflow, for few steps"),
+    "distillation": Variant("1step", 1, "after reflow and distillation, for one step"),
+}
 Announce = Callable[[str], Report]  # a heading -> where its progress goes
 
 
-def train_all(path: Path, out: Path, changes: list[str], audio: Path | None, announce: Announce) -> Path | None:
+def train_all(
+    path: Path, out: Path, changes: list[str], audio: Path | None, announce: Announce, *, resume: bool = True
+) -> Path | None:
     """Trains the recipe at `path`, or every part's recipe in the folder `path`, below `out`.
 
-    A part that has finished is left as it is; one that has begun goes on from its checkpoint.
+    A part that has finished is left as it is; one that has begun goes on from its checkpoint. With `resume` False all
+    of them start over. Every process of a torchrun calls it, within `machines.connected`.
 
     Returns:
-        The model folder, once all parts are there; else None.
+        The model folder, once all parts of a model are there; else None.
+
+    Raises:
+        RecipeError: if there is no recipe, or it cannot be read.
     """
-    paths = [path] if path.suffix == ".toml" else [path / f"{part}.toml" for part in PARTS]
+    paths = [path] if path.suffix == ".toml" else recipe_paths(path)
     for each in paths:
         recipe = read_recipe(each, changes)
         folder = out / recipe.part
-        if not (folder / "model.safetensors").exists():
+        if not resume or not (folder / "model.safetensors").exists():
+            recipe = resolved(recipe, out)
             report = announce(f"{recipe.shared.name} {recipe.part}")
-            note(folder, recipe, audio)
-            train(make_task(recipe, out, audio, announce), recipe, folder, report)
-    if all((out / part / "model.safetensors").exists() for part in PARTS):
-        return assemble(read_recipe(paths[0], changes), out, out / "model")
-    return None
+            with machines.first_alone():
+                if machines.rank() == 0:
+                    (folder / "model.safetensors").unlink(missing_ok=True)  # or the run would count as finished
+                    note(folder, recipe, audio)
+                task = make_task(recipe, out, audio, announce)
+            train(task, recipe, folder, report, resume=resume)
+    if not all((part_folder(out, part) / "model.safetensors").exists() for part in MODEL_PARTS):
+        return None
+    if machines.rank() == 0:
+        assemble(read_recipe(paths[0], changes), out, out / "model")
+    return out / "model"
+
+
+def recipe_paths(folder: Path) -> list[Path]:
+    """The recipes in a folder, in the order of training.
+
+    Raises:
+        RecipeError: if there is none.
+    """
+    paths = [folder / f"{part}.toml" for part in PARTS]
+    found = [path for path in paths if path.exists()]
+    if not found:
+        raise RecipeError(f"{folder}: no recipe there; expected some of {', '.join(path.name for path in paths)}")
+    return found
+
+
+def part_folder(out: Path, part: str) -> Path:
+    """Where a part lies in a run; CAVP's video tower serves as the encoder if none is trained on its own."""
+    tower = out / "cavp" / "encoder"
+    return tower if part == "encoder" and not (out / part).exists() and tower.exists() else out / part
 
 
 def note(folder: Path, recipe: Recipe, audio: Path | None) -> None:
@@ -60,24 +121,26 @@ def note(folder: Path, recipe: Recipe, audio: Path | None) -> None:
 
 
 def make_task(recipe: Recipe, out: Path, audio: Path | None, announce: Announce) -> Task:
-    """The part's task with its data, rendered now if need be."""
-    train_clips, valid_clips = (
-        split_clips(recipe, split, count, out, announce)
-        for split, count in (("train", recipe.shared.clips), ("valid", recipe.shared.valid))
-    )
+    """The part's task with its data, made now if need be."""
     torch.manual_seed(recipe.seed)  # initial parameters
-    if recipe.part == "encoder":
-        task: Task = EncoderTask(recipe, train_clips, valid_clips)
-    elif recipe.part == "field":
-        frozen = {part: finished(out / part) for part in ("encoder", "autoencoder")}
-        task = FieldTask(recipe, train_clips, valid_clips, frozen["encoder"], frozen["autoencoder"], out / "data")
+    if recipe.part in STAGES:
+        frozen = {part: frozen_folder(recipe, out, part) for part in ("encoder", "autoencoder")}
+        task: Task = field_task(recipe, out, frozen, announce(f"{recipe.part} data"))
     else:
+        train_clips, valid_clips = (
+            split_clips(recipe, split, count, out, announce)
+            for split, count in (("train", recipe.shared.clips), ("valid", recipe.shared.valid))
+        )
         recorded = recordings(audio, recipe.shared.clock.sample_rate) if audio else []
-        kind = AutoencoderTask if recipe.part == "autoencoder" else VocoderTask
-        task = kind(recipe, train_clips, valid_clips, WaveCrops(train_clips.waves, recorded))
+        task = TASKS[recipe.part](recipe, Data(train_clips, valid_clips, recorded))
     if recipe.init:
-        next(reversed(task.players.values())).network.load_state_dict(load_file(recipe.init))
+        begin(task.network, recipe.init)
     return task
+
+
+def frozen_folder(recipe: Recipe, out: Path, part: str) -> Path:
+    """Where a part lies that the field builds on: in the model that the recipe names, or in this run."""
+    return Path(recipe.shared.frozen) / part if recipe.shared.frozen else part_folder(out, part)
 
 
 def split_clips(recipe: Recipe, split: str, count: int, out: Path, announce: Announce) -> Clips:
@@ -87,30 +150,38 @@ def split_clips(recipe: Recipe, split: str, count: int, out: Path, announce: Ann
     return clips(out / "data", split, count, shared.clock, shared.mel, shared.image_size, lambda n, m: report(n, m, {}))
 
 
-def finished(folder: Path) -> torch.nn.Module:
-    """A part that this run builds on.
-
-    Raises:
-        RecipeError: if it has not been trained yet.
-    """
-    if not (folder / "model.safetensors").exists():
-        raise RecipeError(f"{folder}: not trained yet; train the {folder.name} first, or the whole recipe folder")
-    return load_part(folder)
-
-
 def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
-    """Copies the parts as half precision into a model folder that `frieren.load` takes, with recipes and logs."""
-    shared = recipe.shared
-    (model / "training").mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        network = load_part(out / part)
+    """Copies the parts as half precision into a model folder that `frieren.load` takes, with recipes and logs.
+
+    Reflowed and distilled fields become models beside it, which share its other parts.
+    """
+    for part in MODEL_PARTS:
+        network = load_part(part_folder(out, part))
         save_part(model / part, network, network.config, torch.float16)
-        for source, suffix in (("recipe.json", ".json"), ("log.jsonl", ".jsonl")):
-            shutil.copyfile(out / part / source, model / "training" / (part + suffix))
-        if (out / part / "ATTRIBUTION.md").exists():
-            shutil.copyfile(out / part / "ATTRIBUTION.md", model / "ATTRIBUTION.md")
+    keep_records(out, model, [part for part in PARTS if part not in VARIANTS])
+    shared = recipe.shared
     config = ModelConfig(
         shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.clock, shared.mel
     )
     save_model_config(model, config)
+    for stage, variant in VARIANTS.items():
+        if (out / stage / "model.safetensors").exists():
+            network, folder = load_part(out / stage), model.with_name(f"{model.name}-{variant.suffix}")
+            save_part(folder / "field", network, network.config, torch.float16)
+            keep_records(out, folder, [stage])
+            guidance = json.loads((out / stage / "recipe.json").read_text())["loss"]["guidance"]
+            named = f"{shared.name}-{variant.suffix}"
+            description = f"{shared.description}; {variant.description}"
+            changed = {"name": named, "description": description, "steps": variant.steps, "guidance": guidance}
+            save_model_config(folder, dataclasses.replace(config, **changed, base=model.name))
     return model
+
+
+def keep_records(out: Path, model: Path, parts: Iterable[str]) -> None:
+    """Copies recipes, logs and attributions of those parts that were trained."""
+    (model / "training").mkdir(parents=True, exist_ok=True)
+    for run in (out / part for part in parts if (out / part / "model.safetensors").exists()):
+        for source, suffix in (("recipe.json", ".json"), ("log.jsonl", ".jsonl")):
+            shutil.copyfile(run / source, model / "training" / (run.name + suffix))
+        if (run / "ATTRIBUTION.md").exists():
+            shutil.copyfile(run / "ATTRIBUTION.md", model / "ATTRIBUTION.md")

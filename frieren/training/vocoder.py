@@ -1,4 +1,4 @@
-"""The small vocoder against its judges (HiFi-GAN, BigVGAN): mel and spectral losses, feature matching, adversary."""
+"""A vocoder against its judges (HiFi-GAN, BigVGAN): mel and spectral losses, feature matching, adversary."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.discriminators import WaveJudges
-from frieren.nets.vocos import Vocos
+from frieren.nets.vocos import Vocos, VocosConfig
 from frieren.spectrogram import log_mel
-from frieren.training.data import Clips, WaveCrops
+from frieren.training.adversary import judge_loss
+from frieren.training.data import Data, device_of
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
 from frieren.weights import save_part
 
+NETWORKS = {VocosConfig: Vocos, BigVGANConfig: BigVGAN}
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512), (128, 32))  # (n_fft, hop) of the spectral loss, in samples
 
 
@@ -34,9 +37,9 @@ def spectral_distance(fake: Tensor, real: Tensor) -> Tensor:
 class VocoderTask:
     """Crops of waves, the generator's and the judges' losses."""
 
-    def __init__(self, recipe: Recipe, train: Clips, valid: Clips, crops: WaveCrops) -> None:
-        self.recipe, self.valid, self.crops = recipe, valid, crops
-        self.network = Vocos(recipe.network)
+    def __init__(self, recipe: Recipe, data: Data) -> None:
+        self.recipe, self.valid, self.crops = recipe, data.valid, data.crops
+        self.network = NETWORKS[type(recipe.network)](recipe.network)
         self.judges = WaveJudges(recipe.loss.judges)
         self.players = {
             "judges": Player(self.judges, self.judge_losses),
@@ -44,23 +47,27 @@ class VocoderTask:
         }
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Crops, and what the vocoder makes of them: a margin on each side, which the front end pads, is not judged."""
+        """Crops of waves and their mels, which reach further by a margin on each side, as the front end pads there."""
         hop, margin = self.recipe.shared.mel.hop, self.recipe.loss.margin
         wave = self.crops.draw(self.recipe.optim.batch, (self.recipe.loss.columns + 2 * margin) * hop)
-        mel = log_mel(wave, self.recipe.shared.mel)
-        inner = slice(margin * hop, -margin * hop)
-        return {"real": wave[:, inner], "fake": self.network(mel)[:, inner]}
+        return {"mel": log_mel(wave, self.recipe.shared.mel), "real": wave[:, margin * hop : -margin * hop or None]}
+
+    def vocode(self, batch: dict[str, Tensor]) -> Tensor:
+        """What the vocoder makes of the mels, without the margins."""
+        margin = self.recipe.loss.margin * self.recipe.shared.mel.hop
+        return self.network(batch["mel"])[:, margin : -margin or None]
 
     def judge_losses(self, batch: Any, step: int) -> Losses | None:
         if step < self.recipe.loss.solo:
             return None
         self.judges.requires_grad_(True)
-        real, fake = self.judges(batch["real"]), self.judges(batch["fake"].detach())
-        total = sum((1 - r[-1]).square().mean() + f[-1].square().mean() for r, f in zip(real, fake, strict=True))
-        return {"total": total}
+        with torch.no_grad():
+            fake = self.vocode(batch)
+        pairs = zip(self.judges(batch["real"]), self.judges(fake), strict=True)
+        return {"total": sum(judge_loss(real[-1], fake[-1]) for real, fake in pairs)}
 
     def losses(self, batch: Any, step: int) -> Losses:
-        real, fake, loss = batch["real"], batch["fake"], self.recipe.loss
+        real, fake, loss = batch["real"], self.vocode(batch), self.recipe.loss
         mel = (log_mel(fake, self.recipe.shared.mel) - log_mel(real, self.recipe.shared.mel)).abs().mean()
         spectrum = spectral_distance(fake, real)
         losses = {"total": loss.mel * mel + loss.spectrum * spectrum, "mel": mel, "spectrum": spectrum}
@@ -83,8 +90,8 @@ class VocoderTask:
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """Distance of re-synthesised validation clips to the true ones."""
-        real = torch.from_numpy(self.valid.waves[:16].astype("float32") / 32767)
-        mel = torch.from_numpy(self.valid.mels[:16].astype("float32"))
+        clips, device = range(min(16, len(self.valid))), device_of(self.network)
+        real, mel = (torch.stack(list(map(read, clips))).to(device) for read in (self.valid.wave, self.valid.mel))
         fake = self.network(mel)
         again = log_mel(fake, self.recipe.shared.mel)
         return {"mel": (again - mel).abs().mean().item(), "spectrum": spectral_distance(fake, real).item()}

@@ -1,0 +1,68 @@
+"""Noise, and where the guided flow leads from it, for every clip of a data set: for reflow and distillation.
+
+frieren pairs runs/mini/model data/vggsound data/pairs
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from frieren.apps.generate import Solver
+from frieren.apps.progress import Bars
+
+
+def pairs(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name or a folder; its field makes the pairs.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Data set of `frieren prepare`, with features.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the pairs.")],
+    split: Annotated[
+        list[str] | None, typer.Option(help="Splits of DATA; may be repeated.", show_default="train, valid")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Solver steps behind each pair.")] = 25,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance.", show_default="the model's own")] = None,
+    solver: Annotated[Solver, typer.Option(help="How to walk the flow.")] = "euler",
+    reencode: Annotated[
+        bool, typer.Option("--reencode", help="Keep the latent after a way through the spectrogram as well.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other pairs.")] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Clips that are sampled together.")] = 8,
+    per_shard: Annotated[int, typer.Option(min=1, help="Clips in one file.")] = 256,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Local processes; 0: none but this one.", show_default="one per core")
+    ] = None,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to work on, such as auto.")] = None,
+) -> None:
+    """Sample a pair for every clip of DATA; what was stopped goes on where it was."""
+    from frieren.catalogue import find
+    from frieren.training.pairs import Pairing, make_pairs
+    from frieren.weights import part_folders, read_model_config
+
+    folder = find(model)
+    config = read_model_config(folder)
+    parts = part_folders(folder, config)
+    how = {"steps": steps, "solver": solver, "reencode": reencode, "seed": seed, "batch": batch}
+    gamma = config.guidance if guidance is None else guidance
+    pairing = Pairing(data, parts["field"], parts["autoencoder"], config.clock, guidance=gamma, **how)
+    splits = tuple(split or ("train", "valid"))
+    with Bars(str(out)) as bars:
+        failures = make_pairs(
+            pairing,
+            out,
+            splits,
+            per_shard=per_shard,
+            workers=workers,
+            ray=ray,
+            on_done=lambda done, total: bars("shards", done, total),
+        )
+    for path, reason in failures.items():
+        typer.echo(f"frieren: {path}: not made: {reason}", err=True)
+    if failures:
+        typer.echo(f"frieren: {len(failures)} shards are missing; the same command makes them", err=True)
+        raise typer.Exit(1)
+    from frieren.training.shards import Shards
+
+    count = sum(len(Shards(out, name)) for name in splits)
+    typer.echo(f"{out}  {count} pairs; use them with: --set shared.pairs={out}")

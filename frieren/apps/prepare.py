@@ -1,0 +1,118 @@
+"""Make a data set for training: clips into shards of features, mels, waves or images.
+
+frieren prepare clips data/mine
+frieren prepare vggsound.csv data/vggsound --videos clips --split-list Train.txt --split-list Test.txt
+frieren prepare foleyworld:train:1500 data/world --fields mel,wave,images
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from frieren.apps.jobs import is_source
+from frieren.apps.progress import Bars
+
+if TYPE_CHECKING:
+    from frieren.training.prepare import Summary, Wanted
+    from frieren.training.sources import Source
+
+SHOWN = 5  # rejected clips that are printed
+
+
+def prepare(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder of videos, a CSV (with a header of id, start, label, split; or VGGSound's own), "
+            "or foleyworld:SPLIT:COUNT.",
+        ),
+    ],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder for the data set.")],
+    videos: Annotated[
+        Path | None, typer.Option(help="Folder with the videos of a CSV: ID_START.mp4 or ID.mp4.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name, folder or Hub repository that gives rates and encoder.")] = "mini",
+    split_list: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Text file of ids, whose name is their split; may be repeated."),
+    ] = None,
+    fields: Annotated[str, typer.Option(help="Some of features,mel,wave,images.")] = "features,mel",
+    size: Annotated[
+        int | None, typer.Option(min=16, max=1024, help="Of images, in pixels.", show_default="the encoder's")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest part of a clip that is used.")] = 10.0,
+    per_shard: Annotated[int, typer.Option(min=1, help="Clips in one file.")] = 256,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Local processes; 0: none but this one.", show_default="one per core")
+    ] = None,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to work on, such as auto.")] = None,
+) -> None:
+    """Turn SOURCE into a data set; what was stopped goes on where it was."""
+    from frieren.training import prepare as preparing
+    from frieren.training.sources import read_source
+
+    found = read_source(source, videos=videos, lists=split_list or [], is_video=is_source)
+    report_coverage(found, data)
+    try:
+        wanted = wanted_from(model, tuple(fields.split(",")), size, seconds)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    with Bars(str(data)) as bars:
+        summary = preparing.prepare(
+            found,
+            data,
+            wanted,
+            per_shard=per_shard,
+            workers=workers,
+            ray=ray,
+            on_done=lambda done, total: bars("shards", done, total),
+        )
+    report(summary, data)
+
+
+def wanted_from(model: str, fields: tuple[str, ...], size: int | None, seconds: float) -> Wanted:
+    """What is to be kept of every clip, at the rates of a model."""
+    from frieren.catalogue import find
+    from frieren.training.prepare import Wanted
+    from frieren.weights import read_json, read_model_config
+
+    folder = find(model)
+    config, encoder = read_model_config(folder), folder / "encoder"
+    if not encoder.is_dir():  # a model that is made of features
+        return Wanted(fields, None, size or Wanted.size, seconds, config.clock, config.mel)
+    size = size or read_json(encoder / "config.json")["image_size"]
+    return Wanted(fields, encoder, size, seconds, config.clock, config.mel)
+
+
+def report_coverage(source: Source, data: Path) -> None:
+    """How many clips of each list there are."""
+    for cover in source.coverage:
+        share = 100 * cover.found / cover.listed
+        line = f"{cover.split or '(no split)'}: {cover.found} of {cover.listed} clips found ({share:.1f} %)"
+        typer.echo(line + (f", {len(cover.missing)} missing: {data / 'missing.csv'}" if cover.missing else ""))
+    if source.unlisted:
+        typer.echo(f"{source.unlisted} clips are in no list and are left out")
+
+
+def report(summary: Summary, data: Path) -> None:
+    """What has been made and what could not be.
+
+    Raises:
+        typer.Exit: with code 1 if a shard is missing.
+    """
+    for path, reason in summary.failures.items():
+        typer.echo(f"frieren: {path}: not made: {reason}", err=True)
+    if summary.failures:
+        typer.echo(f"frieren: {len(summary.failures)} shards are missing; the same command makes them", err=True)
+        raise typer.Exit(1)
+    for id, reason in summary.rejected[:SHOWN]:
+        typer.echo(f"rejected {id}: {reason}")
+    rejected = f", {len(summary.rejected)} rejected: {data / 'rejected.csv'}" if summary.rejected else ""
+    clips, shards = (
+        f"{n} {what}{'s' if n != 1 else ''}" for n, what in ((summary.items, "clip"), (summary.shards, "shard"))
+    )
+    typer.echo(f"{data}  {clips} in {shards}{rejected}")

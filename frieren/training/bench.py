@@ -1,0 +1,297 @@
+"""How fast the vector field learns here, against how fast this machine multiplies matrices.
+
+frieren bench train
+
+The step is the engine's own (`Learner.step`), on random data. Between the steps the same process multiplies matrices by
+every means it has, so that a share of the best of them holds even where other processes come and go.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from frieren.flow import flow_loss, interpolate
+from frieren.nets.field import FieldConfig, VectorField
+from frieren.training import machines
+from frieren.training.learner import Learner, Player
+from frieren.training.recipe import Machines, Optim, Recipe
+
+# The published sizes (paper section 4.4); the head counts of small and large are not published.
+SIZES = {"small": FieldConfig(width=384), "base": FieldConfig(), "large": FieldConfig(width=768, depth=6)}
+COLUMNS = 256  # latent columns of a window: 8.192 s
+MATRIX = 2048  # rows and columns of the matrices that are multiplied
+ROUNDS = 3  # measurements of every way to multiply between two steps
+SHORTEST = 0.02  # s; multiplications are measured in bursts of at least this length
+EXACT = 1e-5  # relative error of a product that counts as float32 arithmetic
+
+Multiply = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a measurement found. Times are medians; a FLOP is a multiplication or an addition.
+
+    Attributes:
+        step_seconds: every step that was measured, in order.
+        samples_per_second: items learnt from.
+        flops_per_step: of the model: 3 times those of a forward pass. What is computed again for gradient checkpointing
+            and the optimiser's own are not counted.
+        flops_per_second: flops_per_step over the median step.
+        matmul: FLOP/s by way to multiply; every one is in the step's number format.
+        share: flops_per_second over the best of them.
+        busy: processor time over time, of the steps and of the multiplications: below `threads` where others use the
+            cores too. Of no meaning on a GPU.
+        memory: largest amount so far, bytes: of the GPU, or of the process.
+    """
+
+    model_size: str
+    parameters: int
+    batch: int
+    columns: int
+    precision: str
+    compile: bool
+    gradient_checkpointing: bool
+    device: str
+    threads: int
+    torch: str
+    step_seconds: tuple[float, ...]
+    samples_per_second: float
+    flops_per_step: int
+    flops_per_second: float
+    matmul: dict[str, float]
+    share: float
+    busy: tuple[float, float]
+    memory: int
+
+
+def forward_flops(config: FieldConfig, batch: int, columns: int, frames: int) -> int:
+    """FLOPs of one evaluation of the field, condition included: those of matrix products and convolutions.
+
+    A product of [m, k] and [k, n] has 2 m k n; padding of convolutions counts as if it were data.
+    """
+    width, tokens = config.width, columns + 1
+    condition = config.features * config.context + config.context * width + width**2 + width * (width // 2)
+    embed_time = config.time_features * width + width**2
+    embed_latent = config.latent * config.input_kernel * width + width * (width // 2)
+    attention = 4 * width**2 + 2 * tokens * width  # query, key, value, out; scores and their use
+    feed_forward = 3 * config.ffn_mult * config.ffn_kernel * width**2  # in: twice the hidden channels, out: once
+    block = 2 * width**2 + 2 * attention + feed_forward
+    ends = embed_latent + width * config.latent
+    return 2 * batch * (frames * condition + embed_time + columns * ends + tokens * config.depth * block)
+
+
+class Practice:
+    """The flow loss on one random batch, as a player."""
+
+    def __init__(self, config: FieldConfig, batch: int, columns: int) -> None:
+        torch.manual_seed(0)
+        self.network = VectorField(config)
+        self.players = {"field": Player(self.network, self.losses)}
+        self.frames = columns // config.repeat
+        shape = (batch, config.latent, columns)
+        self.batch = {
+            "features": F.normalize(torch.randn(batch, self.frames, config.features), dim=-1),
+            "x0": torch.randn(shape),
+            "x1": torch.randn(shape),
+            "t": torch.rand(batch),
+        }
+
+    def losses(self, batch: Any, step: int) -> dict[str, Tensor]:
+        condition = self.network.condition(batch["features"])
+        velocity = self.network(interpolate(batch["x0"], batch["x1"], batch["t"]), batch["t"], condition)
+        return {"total": flow_loss(velocity, batch["x0"], batch["x1"], batch["t"])}
+
+
+def measure(
+    model_size: str = "base",
+    *,
+    batch: int = 8,
+    precision: str = "float32",
+    compile: bool = False,
+    gradient_checkpointing: bool = False,
+    steps: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Takes steps and multiplies matrices in turn.
+
+    Args:
+        model_size: a key of SIZES.
+        batch: items per step.
+        precision, compile: see `recipe.Machines`.
+        gradient_checkpointing: see `FieldConfig`.
+        steps: that are measured, after 1 (CPU) or 3 (GPU) that are not; by default 5 or 30.
+        on_progress: called with (steps done, steps in all).
+    """
+    config = dataclasses.replace(SIZES[model_size], gradient_checkpointing=gradient_checkpointing)
+    on_gpu = machines.device().type == "cuda"
+    steps, warmup = steps or (30 if on_gpu else 5), 3 if on_gpu else 1
+    recipe = Recipe(
+        "field", network=config, optim=Optim(batch=batch), machines=Machines(precision=precision, compile=compile)
+    )
+    with float32_that_is_float32():
+        task = Practice(config, batch, COLUMNS)
+        (player,) = task.players.items()
+        learner = Learner(*player, recipe, 1)
+        learner.network.train()
+        data = [machines.move(task.batch, machines.device())]
+        matmul = Matmul(getattr(torch, precision))
+        step_watch, matmul_watch = Stopwatch(), Stopwatch()
+        rates: dict[str, list[float]] = {name: [] for name in matmul.ways}
+        for step in range(warmup + steps):
+            with step_watch.timing(counted=step >= warmup):
+                learner.step(data, step)
+            with matmul_watch.timing(counted=step >= warmup):
+                for name, rate in matmul.rates():
+                    rates[name].append(rate)
+            on_progress(step + 1, warmup + steps)
+    best = {name: statistics.median(values) for name, values in rates.items()}
+    seconds = statistics.median(step_watch.seconds)
+    flops = 3 * forward_flops(config, batch, COLUMNS, task.frames)
+    return Report(
+        model_size=model_size,
+        parameters=sum(p.numel() for p in task.network.parameters()),
+        batch=batch,
+        columns=COLUMNS,
+        precision=precision,
+        compile=compile,
+        gradient_checkpointing=gradient_checkpointing,
+        device=device_name(),
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        step_seconds=tuple(step_watch.seconds),
+        samples_per_second=batch / seconds,
+        flops_per_step=flops,
+        flops_per_second=flops / seconds,
+        matmul=best,
+        share=flops / seconds / max(best.values()),
+        busy=(step_watch.busy(), matmul_watch.busy()),
+        memory=peak_memory(),
+    )
+
+
+class Matmul:
+    """Products of two square matrices, by all the ways there are to make them in one number format."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.a, self.b = (torch.randn(MATRIX, MATRIX).to(machines.device(), dtype) for _ in range(2))
+        bias = torch.zeros(MATRIX, device=machines.device(), dtype=dtype)
+        calls: dict[str, Multiply] = {"mm": torch.mm, "linear": lambda a, b: F.linear(a, b, bias)}
+        self.ways: dict[str, Multiply] = {}
+        for name, call in calls.items():
+            if machines.device().type == "cuda":
+                self.ways[f"cuBLAS {name}"] = call
+            elif dtype != torch.float32:
+                self.ways[f"oneDNN {name}"] = call
+            else:
+                self.ways[f"BLAS {name}"] = call
+                if self.is_float32(by_onednn(call), call):
+                    self.ways[f"oneDNN {name}"] = by_onednn(call)
+        self.bursts = {name: self.burst(call) for name, call in self.ways.items()}
+
+    def is_float32(self, way: Multiply, reference: Multiply) -> bool:
+        """Whether a way computes in float32. oneDNN may take bfloat16 instead where the processor is built for it."""
+        rows = self.a[:64]
+        expected = reference(rows, self.b)
+        return ((way(rows, self.b) - expected).norm() <= EXACT * expected.norm()).item()
+
+    def seconds(self, way: Multiply, count: int) -> float:
+        watch = Stopwatch()
+        with watch.timing():
+            for _ in range(count):
+                way(self.a, self.b)
+        return watch.seconds[0]
+
+    def burst(self, way: Multiply) -> int:
+        """How many products in a row can be timed well; warms up on the way."""
+        count = 1
+        while self.seconds(way, count) < SHORTEST:
+            count *= 2
+        return count
+
+    def rates(self) -> Iterator[tuple[str, float]]:
+        """(name, FLOP/s), ROUNDS times for every way in turn."""
+        for _ in range(ROUNDS):
+            for name, way in self.ways.items():
+                count = self.bursts[name]
+                yield name, 2 * MATRIX**3 * count / self.seconds(way, count)
+
+
+class Stopwatch:
+    """Seconds of what happens within `timing`, to its end on the device, and the processor's share in them."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.processor = 0.0
+
+    @contextmanager
+    def timing(self, counted: bool = True) -> Iterator[None]:
+        wait_for_device()
+        began, worked = time.perf_counter(), time.process_time()
+        yield
+        wait_for_device()
+        if counted:
+            self.seconds.append(time.perf_counter() - began)
+            self.processor += time.process_time() - worked
+
+    def busy(self) -> float:
+        return self.processor / sum(self.seconds)
+
+
+def wait_for_device() -> None:
+    if machines.device().type == "cuda":
+        torch.cuda.synchronize()
+
+
+def by_onednn(call: Multiply) -> Multiply:
+    """The same by oneDNN, which torch takes for float32 on a CPU only if it is told that less would do."""
+
+    def way(a: Tensor, b: Tensor) -> Tensor:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            return call(a, b)
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    return way
+
+
+@contextmanager
+def float32_that_is_float32() -> Iterator[None]:
+    """Within it GPUs compute float32 in float32, not in TF32, both the step and what it is compared with."""
+    if machines.device().type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def device_name() -> str:
+    """The GPU's name, or the processor's."""
+    if machines.device().type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def peak_memory() -> int:
+    """Bytes at most so far: of the GPU, or of this process."""
+    if machines.device().type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

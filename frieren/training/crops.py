@@ -1,0 +1,146 @@
+"""Windows for the vector field, cut from a data set: a random part of one clip, or of two that are joined in time.
+
+windows = Windows(Shards("data/vggsound", "train"), field.config, clock, seed=0, join=0.5)
+windows.batch(number, 32, ("mel",))
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from frieren.clock import Clock
+from frieren.errors import FrierenError
+from frieren.nets.field import FieldConfig, column_frames
+from frieren.training import machines
+from frieren.training.order import Draws, Order
+from frieren.training.shards import Shards
+
+SHORTEST = 2.0  # seconds of each of two joined clips, as published
+
+
+class TooShortError(FrierenError):
+    """No clip of a data set is as long as a window."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a clip, in latent columns."""
+
+    item: int
+    start: int
+    columns: int
+
+
+class Windows:
+    """What the field learns from: features laid out over the latent columns of a window, and what belongs to them.
+
+    Attributes:
+        items: those of the data set that are at least a window long.
+        columns: latent columns of each item of the data set.
+    """
+
+    def __init__(self, data: Shards, field: FieldConfig, clock: Clock, *, seed: int = 0, join: float = 0.0) -> None:
+        """
+        Args:
+            data: with `features`, and `mel` or, for pairs, `latent`.
+            seed: of the order.
+            join: probability that a window is made of two clips (published 0.5; section 5).
+
+        Raises:
+            TooShortError: there is no item of a window's length.
+        """
+        self.data, self.field, self.clock, self.join = data, field, clock, join
+        self.stride = {name: clock.stride if name == "mel" else 1 for name in data.fields}  # rows per latent column
+        longest = "latent" if "latent" in data.fields else "mel"
+        self.columns = (data.lengths(longest) // self.stride[longest]).tolist()
+        self.items = [item for item, columns in enumerate(self.columns) if columns >= clock.window]
+        if not self.items:
+            raise TooShortError(
+                f"{data.folder}: no clip has the {clock.window} latent columns of a window; use longer clips, or a "
+                "model with a shorter clock.window"
+            )
+        self.frames = data.lengths("features").tolist()
+        whole = iter(self.columns)
+        sizes = [sum(next(whole) >= clock.window for _ in range(size)) for size in data.sizes]
+        self.order = Order(sizes, seed)
+        self.draws = Draws(self.order)
+
+    def batch(self, number: int, count: int, fields: tuple[str, ...]) -> tuple[list[str], dict[str, Tensor]]:
+        """Micro-batch `number` of this process.
+
+        Args:
+            count: windows in it.
+            fields: what is wanted beside the features.
+
+        Returns:
+            Names of the clips, and features [B, L, D], one row for each latent column, and fields [B, C, L]
+            ([B, M, L * stride]).
+        """
+        positions = self.order.positions(number, count * machines.size(), machines.rank(), machines.size())
+        drawn = [self.draws(position, lambda index: self.named(self.draw(index), fields)) for position in positions]
+        names, rows = zip(*drawn, strict=True)
+        return list(names), {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def named(self, pieces: list[Piece], fields: tuple[str, ...]) -> tuple[str, dict[str, Tensor]]:
+        """A window and the names of its clips."""
+        return " + ".join(self.data.ids[piece.item] for piece in pieces), self.window(pieces, fields)
+
+    def draw(self, index: int) -> list[Piece]:
+        """A random window of clip number `index` of `items`, joined with another clip now and then."""
+        item, window = self.items[index], self.clock.window
+        shortest = math.ceil(SHORTEST * self.clock.latent_rate)
+        if torch.rand(()) >= self.join or len(self.items) < 2 or window < 2 * shortest:
+            return [Piece(item, self.chance(self.columns[item] - window + 1), window)]
+        other = self.items[(index + 1 + self.chance(len(self.items) - 1)) % len(self.items)]
+        first = shortest + self.chance(window - 2 * shortest + 1)
+        # As published, both parts come from the first window of their clips.
+        parts = ((item, first), (other, window - first))
+        return [Piece(clip, self.chance(window - columns + 1), columns) for clip, columns in parts]
+
+    def fixed(self, index: int) -> Piece:
+        """A window of clip number `index` of `items` that is always the same one, at another place in each clip."""
+        item = self.items[index]
+        return Piece(item, 7 * index % (self.columns[item] - self.clock.window + 1), self.clock.window)
+
+    @staticmethod
+    def chance(count: int) -> int:
+        """0 .. count - 1, from torch's generator."""
+        return int(torch.randint(count, ()))
+
+    def window(self, pieces: list[Piece], fields: tuple[str, ...]) -> dict[str, Tensor]:
+        """Features [L, D] and the fields [C, L] ([M, L * stride]) of the pieces, one behind the other."""
+        rows = {name: torch.cat([self.part(piece, name) for piece in pieces]).T.float() for name in fields}
+        return {"features": self.features(pieces), **rows}
+
+    def part(self, piece: Piece, name: str) -> Tensor:
+        """Rows of a field under a piece."""
+        stride = self.stride[name]
+        return self.data.read(piece.item, name, piece.start * stride, piece.columns * stride)
+
+    def features(self, pieces: list[Piece]) -> Tensor:
+        """The feature [L, D] of every latent column: the one on screen, or, as published, by count."""
+        if self.field.regulator == "time":
+            return torch.cat([self.rows(piece.item, self.on_screen(piece)) for piece in pieces])
+        left, rows = self.clock.window // self.field.repeat, []
+        for piece in pieces:
+            first, shown = (int(x / self.clock.latent_rate * self.clock.fps) for x in (piece.start, piece.columns))
+            count = left if piece is pieces[-1] else shown
+            rows.append(self.rows(piece.item, first + torch.arange(count)))
+            left -= count
+        return torch.cat(rows).repeat_interleave(self.field.repeat, dim=0)
+
+    def on_screen(self, piece: Piece) -> Tensor:
+        """The frame behind every latent column of a piece."""
+        times = torch.tensor(self.clock.frame_times(self.frames[piece.item]), dtype=torch.float64)
+        columns = torch.tensor(self.clock.column_times(piece.start + piece.columns)[piece.start :], dtype=torch.float64)
+        return column_frames(times, columns)
+
+    def rows(self, item: int, index: Tensor) -> Tensor:
+        """Features [len(index), D] of a clip, whose last one stays."""
+        index = index.clamp(max=self.frames[item] - 1)
+        first, last = int(index[0]), int(index[-1])
+        return self.data.read(item, "features", first, last - first + 1).float()[index - first]

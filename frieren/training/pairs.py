@@ -1,0 +1,172 @@
+"""Pairs for reflow and distillation: noise, and where the guided flow leads from it, for every clip of a data set.
+
+frieren pairs MODEL DATA OUT
+
+One pair per clip, from its first window, as published (paper section 6). The pairs are a data set of their own, in
+shards: `features` [F, D] of the window, `noise` and `latent` [L, C], and, as the authors train with it, `mean` and
+`log_variance` [L, C] of the latent after a way through the spectrogram and back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from frieren import mel as spectra
+from frieren.clock import Clock
+from frieren.latent import draw_noise, sample
+from frieren.training.packing import ShardWriter, merge, shard_path
+from frieren.training.prepare import declare, fingerprint
+from frieren.training.scatter import Job, scatter
+from frieren.training.shards import ShardError, Shards
+from frieren.weights import load_part
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """How pairs are made.
+
+    Attributes:
+        data: the data set with the clips' features.
+        field, autoencoder: folders of the parts; the autoencoder is needed only to re-encode.
+        steps, guidance, solver: of the sampling (published 25, 4.5, Euler).
+        reencode: keep the posterior of the decoded latent as well.
+        seed: another seed, other pairs.
+        batch: clips that are sampled together.
+    """
+
+    data: Path
+    field: Path
+    autoencoder: Path
+    clock: Clock
+    steps: int = 25
+    guidance: float = 4.5
+    solver: str = "euler"
+    reencode: bool = False
+    seed: int = 0
+    batch: int = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """The clips of one shard of pairs."""
+
+    split: str
+    items: range
+
+
+def make_pairs(
+    pairing: Pairing,
+    out: Path,
+    splits: tuple[str, ...],
+    *,
+    per_shard: int = 256,
+    workers: int | None = None,
+    ray: str | None = None,
+    on_done: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[Path, str]:
+    """Makes the pairs, or what is missing of them.
+
+    A pair depends on its clip's name and the seed alone, not on workers or on interruptions.
+
+    Args:
+        splits: of the data set.
+        workers, ray, on_done: see `scatter`; shards are counted.
+
+    Returns:
+        Why each shard that failed did; empty if all is done.
+
+    Raises:
+        DatasetError: the folder holds pairs that were made otherwise.
+        ShardError: the data set cannot be opened.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    table = {name: value for name, value in asdict(pairing).items() if name not in ("batch", "data")}
+    parts = {part: fingerprint(Path(table[part])) for part in ("field", "autoencoder")}
+    declare(out / "dataset.json", {**table, **parts, "splits": list(splits), "per_shard": per_shard})
+    jobs = []
+    for split in splits:
+        count = len(Shards(pairing.data, split))
+        for start in range(0, count, per_shard):
+            items = range(start, min(start + per_shard, count))
+            jobs.append(Job(shard_path(out, len(jobs)), Part(split, items)))
+    failures = scatter(partial(make_shard, pairing), jobs, workers=workers, ray=ray, on_done=on_done)
+    if not failures:
+        merge(out)
+    return failures
+
+
+def make_shard(pairing: Pairing, job: Job) -> None:
+    """Samples the pairs of one shard; runs in a worker, on a GPU if there are any."""
+    number = int(job.target.stem)
+    gpus = torch.cuda.device_count()
+    device = torch.device("cuda", number % gpus) if gpus else torch.device("cpu")
+    field, data = part(pairing.field, device), Shards(pairing.data, job.what.split)
+    writer = ShardWriter(job.target.parent, number)
+    channels, window = field.config.latent, pairing.clock.window
+    clips = readable(pairing, field, data, job.what, writer)
+    while rows := list(islice(clips, pairing.batch)):
+        names, labels, features = zip(*rows, strict=True)
+        noise = torch.stack([draw_noise(channels, window, seed_of(pairing, name)) for name in names])
+        made = pair(pairing, field, torch.stack(features).to(device), noise.to(device))
+        for index, name in enumerate(names):
+            columns = {key: value[index].T.cpu() for key, value in made.items()}
+            columns |= {"features": features[index], "noise": noise[index].T}
+            writer.add(name, columns, label=labels[index], split=job.what.split)
+    writer.write()
+
+
+def readable(
+    pairing: Pairing, field: nn.Module, data: Shards, what: Part, writer: ShardWriter
+) -> Iterator[tuple[str, str, Tensor]]:
+    """Name, label and first window's features of every clip that has them; the others are rejected by name."""
+    count = frames_in_window(field, pairing.clock)
+    lengths = data.lengths("features")
+    for item in what.items:
+        name = data.ids[item]
+        try:
+            if lengths[item] < count:
+                writer.reject(name, f"{int(lengths[item])} features, a window has {count}")
+            else:
+                yield name, data.labels[item], data.read(item, "features", 0, count).float()
+        except ShardError as error:
+            writer.reject(name, str(error))
+
+
+def frames_in_window(field: nn.Module, clock: Clock) -> int:
+    """Features behind the columns of one window."""
+    if field.config.regulator == "repeat":
+        return clock.window // field.config.repeat
+    return clock.frames(clock.window / clock.latent_rate)
+
+
+def seed_of(pairing: Pairing, name: str) -> int:
+    """A clip's own seed."""
+    return int.from_bytes(hashlib.sha256(f"{pairing.seed} {name}".encode()).digest()[:6], "big")
+
+
+@torch.inference_mode()
+def pair(pairing: Pairing, field: nn.Module, features: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    """features [B, F, D], noise [B, C, L] -> latent [B, C, L], and its posterior after re-encoding if wanted."""
+    times = torch.tensor(pairing.clock.frame_times(features.shape[1]), dtype=torch.float64)
+    how = {"steps": pairing.steps, "guidance": pairing.guidance, "solver": pairing.solver}
+    *_, (_, latent) = sample(field, features, times, noise, pairing.clock, published=True, **how)
+    if not pairing.reencode:
+        return {"latent": latent}
+    autoencoder = part(pairing.autoencoder, latent.device)
+    mel = spectra.decode(autoencoder, latent, pairing.clock.window, 0)
+    mean, log_variance = spectra.encode(autoencoder, mel)
+    return {"latent": latent, "mean": mean, "log_variance": log_variance}
+
+
+@cache
+def part(folder: Path, device: torch.device) -> nn.Module:
+    """A part, loaded once by each worker."""
+    return load_part(folder).to(device)

@@ -1,0 +1,232 @@
+"""Work that falls into independent jobs, each of which makes one file: over local processes or a Ray cluster.
+
+A job is done when its file is there, so that a run that was stopped, however it was, does only what is missing.
+
+failures = scatter(render, [Job(Path("00000.safetensors"), range(100)), ...], workers=8)
+
+A script that calls it needs `if __name__ == "__main__":` around the call, since local processes import the script.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from frieren.errors import FrierenError
+
+RETRIES = 2  # further attempts at a job whose worker dies
+
+
+class ClusterError(FrierenError):
+    """A Ray cluster is asked for and cannot be used: package missing, nobody at the address."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Attributes:
+        target: the file that it makes; it must appear whole or not at all.
+        what: what the work needs to know; it is sent to another process.
+    """
+
+    target: Path
+    what: Any
+
+
+Work = Callable[[Job], None]
+Outcome = tuple[Job, str | None]  # why it failed, if it did
+
+
+def scatter(
+    work: Work,
+    jobs: Sequence[Job],
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    threads: int = 1,
+    on_done: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[Path, str]:
+    """Does `work(job)` for every job whose target is not there yet.
+
+    A job whose worker dies is tried again, twice; one that raises is not. Either way the others go on.
+
+    Args:
+        work: a function that can be pickled; it keeps between jobs what it loads (`functools.cache`).
+        workers: local processes; None: one per core, 0: none but this one, where errors of the program are raised.
+        ray: address of a Ray cluster ("auto", "local", "ray://host:10001") that sees the targets' folder under the
+            same path; instead of local processes.
+        threads: torch's threads per worker. Sums depend on it in their last digits, hence not on the workers.
+        on_done: called with (jobs done, jobs in all), those done before included.
+
+    Returns:
+        Why each job that failed did, by target; empty if all is done.
+
+    Raises:
+        ClusterError: there is no Ray, or no cluster at this address.
+        ValueError: workers is negative.
+    """
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers must be 0 or more, got {workers}")
+    missing = [job for job in jobs if not job.target.exists()]
+    done, failures = len(jobs) - len(missing), {}
+    on_done(done, len(jobs))
+    if ray is not None:
+        outcomes = on_cluster(work, missing, ray, threads)
+    elif workers == 0:
+        outcomes = here(work, missing, threads)
+    else:
+        outcomes = locally(work, missing, workers or os.cpu_count() or 1, threads)
+    with closing(outcomes):  # Ctrl-C stops the workers, too
+        for job, failure in outcomes:
+            if failure is None:
+                done += 1
+                on_done(done, len(jobs))
+            else:
+                failures[job.target] = failure
+    return failures
+
+
+def attempt(work: Work, job: Job, threads: int) -> str | None:
+    """Does one job in this process; why it failed, if it did."""
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        if not job.target.exists():  # the cluster may ask again for what was done just before a node was lost
+            work(job)
+    except FrierenError as error:
+        return str(error)
+    except Exception:  # whatever it is must not take the other jobs along; it is told in full
+        return traceback.format_exc().strip()
+    return None
+
+
+def here(work: Work, jobs: Sequence[Job], threads: int) -> Generator[Outcome]:
+    """The jobs one after the other in this process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for job in jobs:
+            try:
+                work(job)
+                yield job, None
+            except FrierenError as error:
+                yield job, str(error)
+    finally:
+        torch.set_num_threads(before)
+
+
+class Worker:
+    """A process that does the jobs it is given, one at a time."""
+
+    def __init__(self, work: Work, threads: int) -> None:
+        # Spawned: a forked child of a threaded torch process can hang.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, work, threads), daemon=True)
+        self.process.start()
+        theirs.close()  # so that the pipe ends when the process does
+        self.job: Job | None = None
+
+    def give(self, job: Job) -> None:
+        self.job = job
+        try:
+            self.pipe.send(job)
+        except OSError:  # it has died; `outcome` will tell
+            self.process.join()
+
+    def outcome(self) -> str | None:
+        """Why the job failed, if it did.
+
+        Raises:
+            EOFError, OSError: the process has died.
+        """
+        return self.pipe.recv()
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def serve(pipe: Connection, work: Work, threads: int) -> None:
+    """The life of a worker; it ends with its parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    threading.Thread(target=follow, daemon=True).start()
+    while True:
+        pipe.send(attempt(work, pipe.recv(), threads))
+
+
+def follow() -> None:
+    """Ends this process when its parent is gone, in the middle of a job if need be."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def locally(work: Work, jobs: Sequence[Job], workers: int, threads: int) -> Generator[Outcome]:
+    """The jobs over processes of this machine."""
+    waiting, deaths = deque(jobs), Counter[Path]()
+    crew: dict[Connection, Worker] = {}
+    try:
+        while waiting or crew:
+            while waiting and len(crew) < workers:
+                worker = Worker(work, threads)
+                crew[worker.pipe] = worker
+                worker.give(waiting.popleft())
+            for pipe in wait(list(crew)):
+                worker = crew[pipe]
+                job = worker.job
+                try:
+                    yield job, worker.outcome()
+                    if waiting:
+                        worker.give(waiting.popleft())
+                        continue
+                except (EOFError, OSError):
+                    deaths[job.target] += 1
+                    if deaths[job.target] <= RETRIES:
+                        waiting.append(job)
+                    else:
+                        worker.process.join()
+                        yield job, f"its worker died {RETRIES + 1} times (exit code {worker.process.exitcode})"
+                crew.pop(pipe).stop()
+    finally:
+        for worker in crew.values():
+            worker.stop()
+
+
+def on_cluster(work: Work, jobs: Sequence[Job], address: str, threads: int) -> Generator[Outcome]:
+    """The jobs over a Ray cluster, which starts lost ones again."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError("--ray needs Ray; install it here and on the nodes: pip install 'frieren[ray]'") from error
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"{address}: no Ray cluster to be reached ({error}); start one: ray start --head"
+            ) from error
+    remote = ray.remote(num_cpus=threads, max_retries=RETRIES)(attempt)
+    pending = {remote.remote(work, job, threads): job for job in jobs}
+    while pending:
+        (first, *_), _ = ray.wait(list(pending), num_returns=1)
+        job = pending.pop(first)
+        try:
+            outcome = ray.get(first)
+        except ray.exceptions.RayError as error:
+            outcome = f"Ray gave it up after {RETRIES + 1} attempts ({type(error).__name__})"
+        yield job, outcome

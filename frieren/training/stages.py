@@ -1,0 +1,117 @@
+"""What each stage of the vector field is trained with: its start, its data set, its pairs (paper section 6).
+
+field         features and mels, from nothing or from `init`
+reflow        pairs that the field made, from the field
+distillation  the same pairs, from the reflowed field
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import nn
+
+from frieren.nets.field import VectorField
+from frieren.training import machines
+from frieren.training.field import FieldTask
+from frieren.training.loop import Report
+from frieren.training.pairs import Pairing, make_pairs
+from frieren.training.prepare import DatasetError, Wanted, fingerprint, prepare
+from frieren.training.recipe import Recipe, RecipeError
+from frieren.training.shards import Shards
+from frieren.training.sources import Source, world_source
+from frieren.weights import check, load_part
+from frieren.world import SECONDS
+
+BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage starts from
+STAGES = ("field", *BEFORE)
+SPLITS = ("train", "valid")
+
+
+def resolved(recipe: Recipe, out: Path) -> Recipe:
+    """The recipe with what follows from the stage before: where a later stage starts, and its sizes.
+
+    Raises:
+        RecipeError: if there is nothing to start from.
+    """
+    if recipe.part not in BEFORE:
+        return recipe
+    init = recipe.init or str(out / BEFORE[recipe.part])
+    return replace(recipe, init=init, network=finished(Path(init)).config)
+
+
+def finished(folder: Path) -> nn.Module:
+    """A part that this run builds on.
+
+    Raises:
+        RecipeError: if it has not been trained yet.
+    """
+    if not (folder / "model.safetensors").exists():
+        raise RecipeError(f"{folder}: not trained yet; train the {folder.name} first, or the whole recipe folder")
+    return load_part(folder)
+
+
+def begin(network: nn.Module, init: str) -> None:
+    """Loads the parameters that a recipe starts from.
+
+    Raises:
+        RecipeError: if there is no such file.
+        WeightsError: if its parameters are not the network's.
+    """
+    path = Path(init) / "model.safetensors" if Path(init).is_dir() else Path(init)
+    if not path.exists():
+        raise RecipeError(f"init: {init} is neither the folder of a part nor a safetensors file")
+    state = load_file(path)
+    check(path, network.state_dict(), state)
+    network.load_state_dict(state)
+
+
+def field_task(recipe: Recipe, out: Path, parts: dict[str, Path], report: Report) -> FieldTask:
+    """The task of a stage, with its data made now if need be.
+
+    Args:
+        parts: folders of the encoder and the autoencoder, which do not learn here.
+        report: told how many shards are made.
+    """
+    data = Path(recipe.shared.data) if recipe.shared.data else world_features(recipe, out, parts["encoder"], report)
+    if recipe.part in BEFORE:
+        data = pairs_of(recipe, out, data, parts["autoencoder"], report)
+    sets = [Shards(data, split) for split in SPLITS]
+    return FieldTask(recipe, VectorField(recipe.network), *sets, finished(parts["autoencoder"]))
+
+
+def world_features(recipe: Recipe, out: Path, encoder: Path, report: Report) -> Path:
+    """Features and mels of FoleyWorld's clips, as a data set below `out` with the encoder's fingerprint in its name."""
+    shared = recipe.shared
+    finished(encoder)
+    folder = out / "data" / f"features-{fingerprint(encoder)[:8]}"
+    if machines.rank() == 0:
+        names = (f"foleyworld:train:{shared.clips}", f"foleyworld:valid:{shared.valid}")
+        items = tuple(item for name in names for item in world_source(name).items)
+        wanted = Wanted(("features", "mel"), encoder, seconds=SECONDS, clock=shared.clock, mel=shared.mel)
+        source = Source(", ".join(names), items)
+        summary = prepare(source, folder, wanted, on_done=lambda done, total: report(done, total, {}))
+        whole(folder, summary.failures)
+    return folder
+
+
+def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: Report) -> Path:
+    """The pairs of a stage: those that the recipe names, or those of the run's own field, made below `out`."""
+    shared, loss = recipe.shared, recipe.loss
+    if shared.pairs:
+        return Path(shared.pairs)
+    field, folder = out / "field", out / "pairs"
+    finished(field)
+    if machines.rank() == 0:
+        how = {"steps": loss.steps, "guidance": loss.guidance, "reencode": loss.reencode, "seed": recipe.seed}
+        pairing = Pairing(data, field, autoencoder, shared.clock, **how)
+        whole(folder, make_pairs(pairing, folder, SPLITS, on_done=lambda done, total: report(done, total, {})))
+    return folder
+
+
+def whole(folder: Path, failures: dict[Path, str]) -> None:
+    """Raises DatasetError if shards could not be made."""
+    for path, reason in failures.items():
+        raise DatasetError(f"{folder}: {len(failures)} shards are missing; {path.name}: {reason}")

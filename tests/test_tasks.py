@@ -1,0 +1,454 @@
+"""What each part learns: every loss against an independent computation in numpy, from the networks' own outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from frieren import world
+from frieren.clock import Clock
+from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig, at_frames
+from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
+from frieren.nets.discriminators import PatchConfig, PatchJudge
+from frieren.nets.field import FieldConfig
+from frieren.nets.tagger import Tagger, TaggerConfig
+from frieren.spectrogram import MelConfig, log_mel
+from frieren.training import alignment, contrast, data, tagger
+from frieren.training.adversary import adaptive_weight, judge_loss, r1_penalty
+from frieren.training.data import Clips, Data, Label
+from frieren.training.loop import rate
+from frieren.training.recipe import PARTS, RecipeError, read_recipe
+from frieren.training.run import TASKS
+from frieren.weights import load_part
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+CLOCK = Clock(fps=25.0)
+SMALL = {
+    "autoencoder": ["network.width=8", "loss.columns=32", "loss.solo=0"],
+    "vocoder": ["loss.columns=8", "loss.solo=0"],
+    "encoder": ["loss.frames=16"],
+    "cavp": ["loss.frames=32", "optim.batch=3", "loss.crops=2"],
+    "alignment": ["network.frames=48", "optim.batch=6"],
+    "tagger": ["loss.columns=128"],
+}
+
+
+def numbers(*tensors):
+    return [tensor.detach().double().numpy() for tensor in tensors]
+
+
+def log_softmax(logits, axis):
+    return logits - np.log(np.exp(logits).sum(axis, keepdims=True))
+
+
+def clips(split, count):
+    """Clips with the labels of FoleyWorld's first ones, and noise for pictures and sounds."""
+    rng = np.random.default_rng(0)
+    waves = (rng.normal(size=(count, 128_000)) * 2000).astype(np.int16)
+    images = rng.integers(0, 256, (count, 200, 3, 16, 16), np.uint8)
+    mels = log_mel(torch.from_numpy(waves / 32768).float(), MelConfig()).numpy().astype(np.float16)
+    return Clips("noise", split, images, waves, mels)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return Data(clips("train", 48), clips("valid", 4), [])
+
+
+def task_of(part, noise, changes=(), folder="tiny"):
+    """A part's task at toy size, with always the same parameters."""
+    torch.manual_seed(0)
+    recipe = read_recipe(RECIPES / folder / f"{part}.toml", [*SMALL[part], *changes])
+    return TASKS[part](recipe, noise)
+
+
+# --- all tasks
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/*.toml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_can_be_read(path):
+    if path.stem != "model":
+        assert read_recipe(path).part in PARTS
+
+
+def test_every_part_has_a_task():
+    """The stages of the vector field share one, which also needs finished parts."""
+    assert TASKS.keys() <= PARTS.keys()
+    assert {PARTS[part][0] for part in PARTS.keys() - TASKS.keys()} == {FieldConfig}
+
+
+@pytest.mark.parametrize("part", TASKS)
+def test_an_overfitted_batch_has_a_falling_loss(part, noise):
+    task = task_of(part, noise)
+    for name, player in task.players.items():
+        optimiser = torch.optim.Adam(player.network.parameters(), 1e-3)
+        torch.manual_seed(1)
+        batch, totals = task.batch(0), []
+        for _ in range(8):
+            torch.manual_seed(2)
+            losses = player.losses(batch, 0)
+            totals.append(losses["total"].item())
+            optimiser.zero_grad()
+            losses["total"].backward()
+            optimiser.step()
+        assert np.isfinite(totals).all() and totals[-1] < totals[0], name
+
+
+@pytest.mark.parametrize("part", TASKS)
+def test_a_batch_is_a_function_of_the_seed(part, noise):
+    task, batches = task_of(part, noise), []
+    for _ in range(2):
+        torch.manual_seed(3)
+        batch = task.batch(0)
+        batches.append(batch.values() if isinstance(batch, dict) else (batch,) if torch.is_tensor(batch) else batch)
+    assert all(torch.equal(a, b) for a, b in zip(*batches, strict=True))
+
+
+@pytest.mark.parametrize("part", TASKS)
+def test_a_finished_part_loads(part, noise, tmp_path):
+    task = task_of(part, noise)
+    task.finish(tmp_path)
+    loaded = load_part(tmp_path)
+    assert type(loaded) is type(task.network)
+    for key, value in task.network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+    # No config but the autoencoder's scale and the tagger's classes are known only in the end.
+    assert dataclasses.replace(loaded.config, **unknown(part, loaded)) == task.recipe.network
+
+
+def unknown(part, network):
+    return {"autoencoder": {"scale": 0.18215}, "tagger": {"classes": ()}}.get(part, {})
+
+
+@pytest.mark.parametrize("part", TASKS)
+def test_validation_reports_numbers_and_leaves_no_trace(part, noise):
+    task = task_of(part, noise)
+    state = torch.get_rng_state()
+    scores = task.validate()
+    assert scores and all(np.isfinite(score) for score in scores.values())
+    assert torch.equal(state, torch.get_rng_state()) and task.network.training
+    assert task.validate() == scores
+
+
+# --- adversaries
+
+
+def test_judge_loss_is_least_squares():
+    real, fake = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    r, f = numbers(real, fake)
+    assert judge_loss(real, fake).item() == pytest.approx(((r - 1) ** 2).mean() + (f**2).mean())
+
+
+def test_r1_penalty_of_a_known_gradient():
+    """logits = w x^2, so the gradient is 2 w x."""
+    x, w = torch.randn(3, 5, requires_grad=True), torch.randn(5, requires_grad=True)
+    penalty = r1_penalty((w * x.square()).sum(1), x)
+    X, W = numbers(x, w)
+    assert penalty.item() == pytest.approx(((2 * W * X) ** 2).mean(), rel=1e-5)
+    penalty.backward()  # the judge learns from it: d/dw of mean(4 w^2 x^2)
+    np.testing.assert_allclose(w.grad.numpy(), (8 * W * X**2).sum(0) / X.size, rtol=1e-5)
+
+
+def test_adaptive_weight_is_the_ratio_of_gradient_norms():
+    w = torch.randn(7, requires_grad=True)
+    a, b = torch.randn(7), torch.randn(7)
+    weight = adaptive_weight((a * w).sum(), (b * w).sum(), w)
+    expected = np.linalg.norm(a.numpy()) / (np.linalg.norm(b.numpy()) + 1e-4)
+    assert weight.item() == pytest.approx(expected, rel=1e-5) and not weight.requires_grad
+    assert adaptive_weight((a * w).sum(), (0 * w).sum(), w) == 1e4
+
+
+def test_patch_judge_is_the_published_one():
+    judge = PatchJudge(PatchConfig())
+    convolutions = [16 * a * b for a, b in ((1, 64), (64, 128), (128, 256), (256, 512), (512, 1))]
+    assert sum(p.numel() for p in judge.parameters()) == sum(convolutions) + 64 + 1 + 2 * (128 + 256 + 512)
+    assert judge(torch.randn(2, 80, 624)).shape == (2, 1, 8, 76)  # three halvings, then two kernels of 4 with 1 padded
+    assert judge(torch.randn(2, 24, 24)).shape == (2, 1, 1, 1)
+    with pytest.raises(ValueError, match="at least 24"):
+        judge(torch.randn(2, 80, 23))
+
+
+# --- autoencoder
+
+
+def test_autoencoder_losses(noise):
+    """Sums over an item, as published, divided by the item's elements."""
+    task = task_of("autoencoder", noise, ["loss.kl=0.01", "loss.adversarial=0.7"])
+    batch = task.batch(0)
+    torch.manual_seed(5)
+    real, fake, kl = task.reconstruct(batch)
+    logits = task.judge(fake)
+    last = task.network.decoder.conv_out.weight
+    l1_sum = (fake - real).abs().sum() / len(real)
+    (ours,), (theirs,) = (torch.autograd.grad(loss, last, retain_graph=True) for loss in (l1_sum, -logits.mean()))
+    ours, theirs, R, X, J = numbers(ours, theirs, real, fake, logits)
+    weight = min(1e4, np.sqrt((ours**2).sum()) / (np.sqrt((theirs**2).sum()) + 1e-4))
+    mean, log_variance = numbers(*task.network.encode(batch))
+    divergence = (0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)).mean()
+    elements = R[0].size
+    total = np.abs(X - R).mean() + 0.01 * divergence + 0.7 * weight * -J.mean() / elements
+    torch.manual_seed(5)
+    losses = task.losses(batch, 0)
+    assert losses["total"].item() == pytest.approx(total, rel=1e-4)
+    assert losses["weight"].item() == pytest.approx(weight, rel=1e-4)
+    assert kl.item() == pytest.approx(divergence, rel=1e-5)
+
+
+def test_autoencoder_judge_losses(noise):
+    task = task_of("autoencoder", noise, ["loss.r1=2.0"])
+    batch = task.batch(0)
+    torch.manual_seed(5)
+    with torch.no_grad():
+        real, fake, _ = task.reconstruct(batch)
+    real.requires_grad_(True)
+    logits = task.judge(real)
+    (gradient,) = torch.autograd.grad(logits.sum(), real)
+    r, f, g = numbers(logits, task.judge(fake), gradient)
+    torch.manual_seed(5)
+    total = task.judge_losses(batch, 0)["total"].item()
+    assert total == pytest.approx(((r - 1) ** 2).mean() + (f**2).mean() + 2 * (g**2).mean(), rel=1e-4)
+
+
+def test_the_judge_waits_and_is_left_alone_by_the_autoencoder(noise):
+    task = task_of("autoencoder", noise, ["loss.solo=5"])
+    batch = task.batch(0)
+    assert task.judge_losses(batch, 4) is None and "adversarial" not in task.losses(batch, 4)
+    task.losses(batch, 5)["total"].backward()
+    assert all(parameter.grad is None for parameter in task.judge.parameters())
+    assert task.judge_losses(batch, 5)["total"].requires_grad
+    assert "judge" not in task_of("autoencoder", noise, ["loss.solo=1000"]).players
+
+
+# --- vocoders
+
+
+@pytest.mark.parametrize("kind", ["Vocos", "BigVGAN"])
+def test_vocoder_losses(noise, kind):
+    sizes = {"Vocos": [], "BigVGAN": ["kind=BigVGAN", "network={width=64,resblock_kernels=[3],dilations=[1]}"]}
+    task = task_of("vocoder", noise, [*sizes[kind], "loss.spectrum=0", "loss.mel=3", "loss.feature=5"])
+    assert type(task.network).__name__ == kind
+    batch = task.batch(0)
+    fake = task.vocode(batch)
+    mels = [log_mel(wave, MelConfig()) for wave in (fake, batch["real"])]
+    judged = [[numbers(*layers) for layers in task.judges(wave)] for wave in (fake, batch["real"])]
+    ours, theirs = numbers(*mels)
+    total, judges = 3 * np.abs(ours - theirs).mean(), 0.0
+    for fakes, reals in zip(*judged, strict=True):
+        total += ((1 - fakes[-1]) ** 2).mean()
+        total += sum(5 * np.abs(a - b).mean() for a, b in zip(fakes[:-1], reals[:-1], strict=True))
+        judges += ((1 - reals[-1]) ** 2).mean() + (fakes[-1] ** 2).mean()
+    assert task.losses(batch, 0)["total"].item() == pytest.approx(total, rel=1e-4)
+    assert task.judge_losses(batch, 0)["total"].item() == pytest.approx(judges, rel=1e-4)
+
+
+def test_only_vocoders_have_kinds(noise):
+    assert isinstance(task_of("vocoder", noise, ["kind=BigVGAN", "network={width=64}"]).network, BigVGAN)
+    with pytest.raises(RecipeError, match="expected one of Vocos, BigVGAN"):
+        read_recipe(RECIPES / "tiny" / "vocoder.toml", ["kind=HiFiGAN"])
+    with pytest.raises(RecipeError, match="one network only"):
+        read_recipe(RECIPES / "tiny" / "tagger.toml", ["kind=BigVGAN"])
+
+
+def test_the_published_vocoder_fades():
+    """A factor of 0.999996 per step from 1e-4, without warm-up; mel loss 45 on natural logarithms."""
+    recipe = read_recipe(RECIPES / "published" / "vocoder.toml")
+    assert rate(recipe.optim, 0) == 1e-4 and rate(recipe.optim, 100_000) == pytest.approx(1e-4 * 0.999996**100_000)
+    assert recipe.loss.mel == pytest.approx(45 * np.log(10), rel=1e-3)
+    assert recipe.network == BigVGANConfig()
+
+
+# --- contrast
+
+
+def test_info_nce():
+    """A loop over queries, in both directions."""
+    seen, heard = (nn.functional.normalize(torch.randn(2, 4, 3), dim=-1) for _ in range(2))
+    S, H = numbers(seen, heard)
+    losses = []
+    for group in range(2):
+        for own in range(4):
+            for query, others in ((S[group, own], H[group]), (H[group, own], S[group])):
+                similar = np.exp(7 * others @ query)
+                losses.append(-np.log(similar[own] / similar.sum()))
+    assert contrast.info_nce(seen, heard, torch.tensor(7.0)).item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_contrast_is_between_clips_and_between_parts_of_a_clip(noise):
+    task = task_of("cavp", noise, ["loss.temporal=0.5"])
+    images, mels = task.batch(0)
+    assert images.shape == (3, 2, 32, 3, 16, 16) and mels.shape == (3, 2, 80, 80)
+    losses = task.losses((images, mels), 0)
+    seen = task.network.video.project_frames(images.flatten(0, 1))
+    heard = task.network.audio.project_columns(mels.flatten(0, 1))
+    pooled = []
+    for vectors in numbers(seen, heard):
+        largest = vectors.max(axis=1)
+        pooled.append((largest / np.linalg.norm(largest, axis=-1, keepdims=True)).reshape(3, 2, -1))
+    scale = np.exp(task.network.logit_scale.item())
+
+    def nce(a, b):
+        logits = scale * a @ b.T
+        both = log_softmax(logits, 0) + log_softmax(logits, 1)
+        return -np.diag(both).mean() / 2
+
+    semantic = np.mean([nce(pooled[0][:, crop], pooled[1][:, crop]) for crop in range(2)])
+    temporal = np.mean([nce(pooled[0][clip], pooled[1][clip]) for clip in range(3)])
+    assert losses["semantic"].item() == pytest.approx(semantic, rel=1e-3)
+    assert losses["temporal"].item() == pytest.approx(temporal, rel=1e-3)
+    assert losses["total"].item() == pytest.approx(semantic + 0.5 * temporal, rel=1e-3)
+
+
+def test_crops_are_apart():
+    starts = np.array([contrast.scattered(3, 40, 8) for _ in range(300)])
+    assert np.diff(starts).min() == 8 and starts.min() == 0 and starts.max() == 40
+
+
+def test_cavp_leaves_an_encoder(noise, tmp_path):
+    task = task_of("cavp", noise)
+    task.finish(tmp_path)
+    tower, images = load_part(tmp_path / "encoder"), torch.rand(1, 4, 3, 16, 16)
+    assert torch.equal(tower(images), task.network.video.eval()(images))
+
+
+def test_contrast_says_what_does_not_fit(noise):
+    with pytest.raises(RecipeError, match="need 216 frames"):
+        task_of("cavp", noise, ["loss.frames=200", "loss.crops=3"])
+    with pytest.raises(RecipeError, match="make them equal"):
+        task_of("cavp", noise, ["loss.mel={bins=64}"])
+
+
+# --- alignment
+
+
+def test_alignment_losses(noise):
+    task = task_of("alignment", noise, ["loss.lag=0.3"])
+    batch = task.batch(0)
+    batch["foreign"] = torch.tensor([1, 0, 2, 5, 0, 3])  # the third clip has no partner
+    logits, similar = task.logits(batch)
+    true, shifted, foreign = numbers(*logits.values())
+    timed, others = batch["timed"].numpy() > 0, np.array([True, True, False, True, True, True])
+    profile = numbers(similar)[0].mean(axis=(1, 2))
+    lag = -log_softmax(profile, -1)[timed, 6].mean()
+
+    def entropy(values, together):
+        probability = 1 / (1 + np.exp(-values))
+        return -np.log(probability if together else 1 - probability).mean()
+
+    total = entropy(true, True) / 2 + entropy(shifted[timed], False) / 4 + entropy(foreign[others], False) / 4
+    assert task.losses(batch, 0)["total"].item() == pytest.approx(total + 0.3 * lag, rel=1e-4)
+    assert not alignment.pair_loss(torch.ones(2), True, torch.zeros(2))
+
+
+def test_similarities_are_products_at_lags():
+    network = AlignmentClassifier(AlignmentConfig(widths=(8,), embed=6, heads=2, lags=2, hidden=8))
+    seen, heard = torch.randn(1, 5, 6), torch.randn(1, 5, 6)
+    similar, (S, H) = numbers(network.similarities(seen, heard))[0][0], numbers(seen[0], heard[0])
+    for frame in range(5):
+        for head, part in enumerate((slice(0, 3), slice(3, 6))):
+            for lag in range(-2, 3):
+                a, b = S[frame, part], H[frame + lag, part] if 0 <= frame + lag < 5 else np.zeros(3)
+                assert similar[frame, head, lag + 2] == pytest.approx(a @ b / 3**0.5, abs=1e-5)
+
+
+def test_sound_is_heard_at_the_times_of_the_frames():
+    """A ramp over the columns' centres has, at a frame, the frame's time."""
+    config = AlignmentConfig()
+    centres = (torch.arange(100) + 0.5) / config.mel_rate
+    times = torch.arange(39) / config.fps
+    told = at_frames(centres.view(1, 1, -1), 39, config)[0, 0]
+    torch.testing.assert_close(told[1:], times[1:])
+    assert told[0] == centres[0]  # nothing is heard before the first column
+
+
+def test_foreign_sounds_are_surely_foreign():
+    labels = [label for _ in range(3) for label in noise_labels()]
+    chosen = list(range(len(labels)))
+    chosen[-1] = 0  # the same clip twice
+    labels[-1] = labels[0]
+    seen = set()
+    for _ in range(50):
+        for here, there in enumerate(alignment.foreign_partners(chosen, labels, 0.5)):
+            ours, theirs = labels[here], labels[there]
+            assert chosen[here] != chosen[there]
+            same = alignment.main_kind(ours) == alignment.main_kind(theirs)
+            assert (ours.timed and theirs.timed) if same else not set(ours.kinds) & set(theirs.kinds)
+            seen.add(same)
+    assert seen == {True, False}
+    assert alignment.foreign_partners([7, 7], [labels[0], labels[0]], 0.5) == [0, 1]  # nothing foreign: themselves
+
+
+def noise_labels():
+    return [Label(("ball",), True), Label(("rain",), False), Label((), False), Label(("rain", "ball"), True)]
+
+
+def test_batches_hold_couples_of_one_kind(noise):
+    labels = noise.train.labels()
+    chosen = alignment.couples(labels, alignment.by_kind(labels), 12)
+    kinds = [alignment.main_kind(labels[index]) for index in chosen]
+    assert len(chosen) == 12 and kinds[::2] == kinds[1::2]
+
+
+def test_shifts_are_long_enough():
+    starts = {alignment.shifted_start(20, 40, 13) for _ in range(200)}
+    assert starts == {*range(8), *range(33, 41)}
+
+
+def test_windows_show_and_sound_the_same_seconds(noise):
+    task = task_of("alignment", noise)
+    assert torch.equal(task.mel(noise.train, 3, 50), noise.train.mel(3, 125, 120))
+    with pytest.raises(RecipeError, match="lower network.frames to 174"):
+        task_of("alignment", noise, ["network.frames=180"])
+    with pytest.raises(RecipeError, match="network.fps is 4"):
+        task_of("alignment", noise, ["network.fps=4.0"])
+
+
+# --- tagger
+
+
+def test_tagger_loss(noise):
+    task = task_of("tagger", noise)
+    mels, wanted = task.batch(0)
+    logits, targets = numbers(task.network(mels), wanted)
+    assert mels.shape == (4, 80, 128) and mels.min() >= -5
+    expected = -(targets * log_softmax(logits, -1)).sum(-1).mean()
+    assert task.losses((mels, wanted), 0)["total"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_kinds_that_sound_share_the_probability():
+    classes = ("ball", "rain", "silence")
+    for kinds, wanted in (((), [0, 0, 1]), (("rain",), [0, 1, 0]), (("rain", "ball"), [0.5, 0.5, 0])):
+        assert tagger.shares(Label(kinds, False), classes).tolist() == wanted
+
+
+def test_tagger_takes_any_length_and_names_the_shortest():
+    network = Tagger(TaggerConfig(classes=("a", "b", "c"), widths=(4, 4, 4))).eval()
+    assert network(torch.randn(2, 80, 101)).shape == (2, 3) and network.embed(torch.randn(2, 80, 8)).shape == (2, 128)
+    with pytest.raises(ValueError, match="at least 8"):
+        network(torch.randn(2, 80, 7))
+
+
+# --- data
+
+
+def test_labels_come_from_the_script():
+    for index in range(0, 200, 7):
+        clip = world.clip("valid", index, CLOCK, picture=False, sound=False)
+        label = data.label(clip)
+        visible = [event for event in clip.events if event.visible]
+        assert label.kinds == clip.kinds
+        if not clip.activities:
+            assert label.timed == (len(visible) >= 2)
+    changing = (world.clip("valid", index, CLOCK, picture=False, sound=False) for index in (28, 32, 36))
+    assert any(data.label(clip).timed for clip in changing)
+
+
+def test_parts_of_a_clip(noise):
+    clip = noise.train
+    assert torch.equal(clip.picture(1, 10, 5), clip.picture(1)[10:15]) and clip.picture(1).shape == (200, 3, 16, 16)
+    assert torch.equal(clip.mel(1, 10, 5), clip.mel(1)[:, 10:15]) and torch.equal(clip.wave(1, 9), clip.wave(1)[9:])
+    assert 0 <= clip.picture(1).min() and clip.picture(1).max() == 1 and clip.wave(1).abs().max() <= 1
