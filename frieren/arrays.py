@@ -25,7 +25,10 @@ def read_features(path: Path, width: int) -> Tensor:
     """
     features = read_array(path)
     if features.ndim != 2 or features.shape[1] != width or not len(features):
-        raise ArrayError(f"{path}: expected features [F, {width}], got {list(features.shape)}; another encoder's?")
+        raise ArrayError(
+            f"{path}: expected features [F, {width}], got {list(features.shape)}; from another encoder, or to be "
+            "squeezed or transposed?"
+        )
     return features
 
 
@@ -60,11 +63,14 @@ def read_array(path: Path) -> Tensor:
             array = loaded
     except KeyError as error:
         raise ArrayError(f"{path}: has no array named {FEATURES_KEY!r}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ArrayError(f"{path}: cannot be read as .npy or .npz ({error})") from error
+    except OSError as error:
+        raise ArrayError(f"{path}: cannot be read ({error.strerror or error}); check the name") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:  # numpy's own words advise to unpickle
+        raise ArrayError(f"{path}: cannot be read as .npy or .npz: another kind of file, or one of objects") from error
     if array.dtype.kind not in "fiu":
         raise ArrayError(f"{path}: expected numbers, got {array.dtype}")
-    values = torch.from_numpy(array.astype(np.float32))
+    with np.errstate(over="ignore"):
+        values = torch.from_numpy(array.astype(np.float32))
     if not torch.isfinite(values).all():
         raise ArrayError(f"{path}: holds values that are not finite")
     return values

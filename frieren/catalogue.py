@@ -118,6 +118,7 @@ def load(
     """
     if vocoder not in VOCODERS:
         raise ValueError(f"unknown vocoder {vocoder!r}; choose one of {', '.join(VOCODERS)}")
+    refine = [refine] if isinstance(refine, str) else refine
     if unknown := set(refine or ()) - set(REFINEMENTS):
         raise ValueError(f"unknown refinement {unknown.pop()!r}; choose among {', '.join(REFINEMENTS)}")
     if name == "tiny":

@@ -23,6 +23,9 @@ class Clock:
     fps: float = 4.0  # video frames per second that the visual encoder sees
     window: int = 256  # latent columns in one window of the vector field
     overlap: int = 64  # latent columns that neighbouring windows share at least
+    # How frames are read. As published: picked as FFmpeg's fps filter does, the one on screen half a period after each
+    # instant, and resized by PIL's bilinear filter. Otherwise the nearest one, resized by area.
+    published_frames: bool = False
 
     def __post_init__(self) -> None:
         for name in ("sample_rate", "hop", "stride", "fps", "window"):

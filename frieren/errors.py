@@ -2,6 +2,7 @@
 
 FrierenError
 ├── VideoError      a video cannot be read, or holds nothing to read
+├── ArrayError      a file of features or of a spectrogram cannot be used
 ├── OutputError     a result cannot be written
 ├── SamplingError   the field gives no finite velocity
 └── WeightsError    a model cannot be found, or its files are not what they should be

@@ -38,14 +38,28 @@ def _oriented(pixels: np.ndarray, linear: np.ndarray) -> np.ndarray:
     return pixels[:: -1 if linear[1, 1] < 0 else 1, :: -1 if linear[0, 0] < 0 else 1]
 
 
-def image(frame: VideoFrame, size: int) -> np.ndarray:
-    """uint8 RGB [size, size, 3]: the whole picture, squashed with anti-aliasing, upright, in standard dynamic range."""
+def image(frame: VideoFrame, size: int, *, published: bool = False) -> np.ndarray:
+    """uint8 RGB [size, size, 3]: the whole picture, squashed with anti-aliasing, upright, in standard dynamic range.
+
+    Squashed by area, which costs least, or, as in the released preprocessing, after the conversion by PIL's bilinear
+    filter.
+    """
     high = frame.color_trc in (PQ, HLG)
-    scaled = frame.reformat(width=size, height=size, format="rgb48le" if high else "rgb24", interpolation="AREA")
-    pixels = scaled.to_ndarray()
+    small = {} if published else {"width": size, "height": size, "interpolation": "AREA"}
+    pixels = frame.reformat(format="rgb48le" if high else "rgb24", **small).to_ndarray()
     if high:
         pixels = _standard(pixels / 65535, frame.color_trc)
-    return _oriented(pixels, matrix(frame))
+    pixels = _oriented(pixels, matrix(frame))
+    return bilinear(pixels, size) if published else pixels
+
+
+def bilinear(pixels: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [H, W, 3] -> [size, size, 3] by the bilinear filter with anti-aliasing that PIL has, in torch."""
+    import torch
+    import torch.nn.functional as F
+
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+    return F.interpolate(image, (size, size), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
 
 
 def _standard(signal: np.ndarray, transfer: int) -> np.ndarray:

@@ -35,7 +35,12 @@ from frieren.weights import ModelConfig
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 PRECISIONS = ("float32", "bfloat16", "float16")
-KINDS = ("video", "features", "mel")  # of sources
+# Kinds of sources, and the parts that each of them needs.
+NEEDED = {
+    "video": ("encoder", "field", "autoencoder", "vocoder"),
+    "features": ("field", "autoencoder", "vocoder"),
+    "mel": ("vocoder",),
+}
 
 
 class Model:
@@ -108,22 +113,30 @@ class Model:
         """Whether the windows of a long sound are solved side by side, as the authors do."""
         return self.config.windows == "published"
 
+    @property
+    def by_count(self) -> bool:
+        """Whether features are laid out as published: each over so many columns, whatever the time."""
+        return self.published and self.field.config.regulator == "repeat"
+
+    def samples(self, features: int) -> int:
+        """Samples that belong to so many features: laid out by count, 32 of them make 8.192 s; else 8 s."""
+        if self.by_count:
+            return features * self.field.config.repeat * self.clock.samples_per_latent
+        return self.clock.samples(features / self.clock.fps)
+
     def columns(self, features: int, seconds: float | None) -> int:
         """Latent columns for so many features, or seconds; whole windows if they are solved as published."""
-        by_count = self.published and self.field.config.regulator == "repeat"
-        if seconds is not None:
-            columns = self.clock.columns(seconds)
-        else:
-            columns = features * self.field.config.repeat if by_count else self.clock.columns(features / self.clock.fps)
+        samples = self.samples(features) if seconds is None else self.clock.samples(seconds)
+        columns = self.clock.columns(samples / self.clock.sample_rate)
         if not self.published:
             return columns
         windows = -(-columns // self.clock.window)
-        if by_count and windows > 1:
+        if self.by_count and windows > 1:
             late = self.clock.window * (1 / self.clock.latent_rate - 1 / (self.field.config.repeat * self.clock.fps))
             warnings.warn(
                 f"{windows} windows as published: each begins {late:.2f} s later against its features than the one "
-                "before; refine='windows' (--refine windows) keeps time",
-                stacklevel=3,
+                "before; refine=['windows'] (--refine windows) keeps time",
+                stacklevel=4,
             )
         return windows * self.clock.window
 
@@ -250,19 +263,25 @@ class Model:
             VideoError, ArrayError: if the file cannot be read.
             WeightsError: if the model lacks a part that this needs.
         """
-        if kind not in KINDS:
-            raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(KINDS)}")
+        if kind not in NEEDED:
+            raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(NEEDED)}")
         progress = on_progress or (lambda stage, done, total: None)
+        for name in NEEDED[kind]:
+            self.part(name)
         spent, path = Stopwatch(), Path(source)
-        digest, chosen = hash_of(path), self.chosen(kind, steps=steps, guidance=guidance, solver=solver)
-        times = seconds = None
+        chosen = self.chosen(kind, steps=steps, guidance=guidance, solver=solver)
+        times = seconds = samples = None
         with spent("encode"):
             if kind == "video":
+                digest = hash_of(path)
                 given, times, seconds = self.watch(path, progress)
+                samples = self.clock.samples(seconds)
             elif kind == "features":
                 given = arrays.read_features(path, self.field.config.features)
+                samples = self.samples(len(given))
             else:
                 mel = arrays.read_mel(path, self.config.mel.bins)
+        digest = hash_of(path) if kind != "video" else digest
         for seed in seeds:
             if kind != "mel":
                 with spent("sample"):
@@ -270,11 +289,8 @@ class Model:
                     made = self.sample(given, times=times, seconds=seconds, seed=seed, on_step=on_step, **chosen)
                 with spent("decode"):
                     mel = self.decode(made, on_window=partial(progress, "decode"))
-                if kind == "features" and self.field.config.regulator == "repeat":
-                    mel = mel[..., : len(given) * self.field.config.repeat * self.clock.stride]
             with spent("vocode"):
-                sound = self.vocode(mel, on_chunk=partial(progress, "vocode"))
-                sound = sound if seconds is None else sound[: self.clock.samples(seconds)]
+                sound = self.vocode(mel, on_chunk=partial(progress, "vocode"))[:samples]
             origin = {"name": path.name, "sha256": digest, "kind": kind}
             record = self.record(origin, sound, {"seed": seed, **chosen}, spent)
             yield Sound(sound, self.clock.sample_rate, path if kind == "video" else None, record)
@@ -293,7 +309,8 @@ class Model:
 
         def blocks() -> Iterator[Tensor]:
             nonlocal length
-            for frames in video.stream_frames(source, self.clock.fps, self.image_size):
+            fps, published = self.clock.fps, self.clock.published_frames
+            for frames in video.stream_frames(source, fps, self.image_size, published=published):
                 times.append(frames.times)
                 length = frames.seconds
                 yield frames.images[None]
@@ -313,7 +330,7 @@ class Model:
             "input": origin,
             "options": {
                 **options,
-                "sampling": self.sampling(),
+                **({} if origin["kind"] == "mel" else {"sampling": self.sampling()}),
                 "vocoder": "griffin-lim" if isinstance(self.vocoder, wave.GriffinLim) else "model",
                 "device": self.device.type,
                 "precision": self.precision,
@@ -331,8 +348,6 @@ class Model:
 
     def sampling(self) -> dict[str, str]:
         """How windows, features and time are treated: as published, or refined."""
-        if "field" not in self.parts:
-            return {}
         field = self.field.config
         return {
             "windows": self.config.windows,

@@ -185,7 +185,9 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[V
             yield frame, clock
 
 
-def stream_frames(path: str | os.PathLike, fps: float, size: int, block: int = 256) -> Iterator[Frames]:
+def stream_frames(
+    path: str | os.PathLike, fps: float, size: int, block: int = 256, *, published: bool = False
+) -> Iterator[Frames]:
     """The video on the grid 0, 1/fps, 2/fps, ... from its first frame on, in blocks, with bounded memory.
 
     At each instant of the grid stands the frame whose display time is nearest (of two as near, the earlier).
@@ -195,6 +197,7 @@ def stream_frames(path: str | os.PathLike, fps: float, size: int, block: int = 2
         fps: instants per second.
         size: height and width of the images; the whole picture is squashed, as the published encoders expect.
         block: most frames in one block.
+        published: pick and resize frames as the released preprocessing does; see `Clock.published_frames`.
 
     Yields:
         Frames with images [F, 3, size, size], F <= block, their grid times, and the whole video's length.
@@ -218,14 +221,14 @@ def stream_frames(path: str | os.PathLike, fps: float, size: int, block: int = 2
             "if the sound is not in time put the video into a new .mp4 first (ffmpeg -i … out.mp4)",
             stacklevel=2,
         )
-    return _blocks(path, info.seconds, fps, size, block)
+    total = Clock(fps=fps).frames(info.seconds)
+    return _blocks(_picked(path, total, fps, size, published), total, info.seconds, fps, block)
 
 
-def _blocks(path: str | os.PathLike, seconds: float, fps: float, size: int, block: int) -> Iterator[Frames]:
+def _blocks(picked: Iterator[np.ndarray], total: int, seconds: float, fps: float, block: int) -> Iterator[Frames]:
     """The second pass of `stream_frames`."""
-    total = Clock(fps=fps).frames(seconds)
     images: list[np.ndarray] = []
-    for index, image in enumerate(_picked(path, total, fps, size)):
+    for index, image in enumerate(picked):
         images.append(image)
         if len(images) == block or index == total - 1:
             stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float() / 255
@@ -234,14 +237,15 @@ def _blocks(path: str | os.PathLike, seconds: float, fps: float, size: int, bloc
             yield Frames(stack, times, seconds)
 
 
-def _picked(path: str | os.PathLike, total: int, fps: float, size: int) -> Iterator[np.ndarray]:
+def _picked(path: str | os.PathLike, total: int, fps: float, size: int, published: bool) -> Iterator[np.ndarray]:
     """The image for each of the `total` instants of the grid; a frame that no instant wants is never converted."""
     with open_media(path) as container:
         index, held, held_time = 0, None, 0.0
         for frame, time in _decoded(container, _picture(path, container)):
             image = None
-            while held is not None and index < total and index / fps <= (held_time + time) / 2 + 1e-9:
-                image = _image(path, held, size) if image is None else image
+            last = time - 0.5 / fps if published else (held_time + time) / 2  # instant that still gets the held frame
+            while held is not None and index < total and index / fps <= last + 1e-9:
+                image = _image(path, held, size, published) if image is None else image
                 yield image
                 index += 1
             if index == total:
@@ -249,17 +253,17 @@ def _picked(path: str | os.PathLike, total: int, fps: float, size: int) -> Itera
             held, held_time = frame, time
         if held is None:
             raise VideoError(f"{path}: no frame of it can be decoded; copy or convert it again")
-        image = _image(path, held, size)
+        image = _image(path, held, size, published)
         for _ in range(index, total):
             yield image
 
 
-def _image(path: str | os.PathLike, frame: VideoFrame, size: int) -> np.ndarray:
+def _image(path: str | os.PathLike, frame: VideoFrame, size: int, published: bool) -> np.ndarray:
     """`picture.image`, whose failures name the file."""
     import av
 
     try:
-        return picture.image(frame, size)
+        return picture.image(frame, size, published=published)
     except (av.error.FFmpegError, ValueError) as error:
         raise VideoError(
             f"{path}: a frame cannot be converted ({reason(error)}); convert it to .mp4 (H.264)"
@@ -271,10 +275,9 @@ def read(path: str | os.PathLike, clock: Clock, size: int = 224) -> Frames:
 
     224 pixels is the published size. `Model.encode` makes any size fit; `Model.image_size` gives what `generate` sees.
     """
-    blocks = list(stream_frames(path, clock.fps, size))
-    return Frames(
-        torch.cat([block.images for block in blocks]), torch.cat([block.times for block in blocks]), blocks[0].seconds
-    )
+    blocks = list(stream_frames(path, clock.fps, size, published=clock.published_frames))
+    images, times = (torch.cat([getattr(block, name) for block in blocks]) for name in ("images", "times"))
+    return Frames(images, times, blocks[0].seconds)
 
 
 def write(

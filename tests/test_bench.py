@@ -78,6 +78,7 @@ def test_the_command_reports_everything(small: None, tmp_path: Path, capsys: pyt
         assert report["flops_per_step"] == 3 * bench.forward_flops(TOY, 2, 256, 32)
         assert report["flops_per_second"] == pytest.approx(report["flops_per_step"] / seconds)
         assert report["share"] == pytest.approx(report["flops_per_second"] / max(report["matmul"].values()))
+        assert 0 < report["share_at_least"] <= report["share"]
         assert report["parameters"] == sum(p.numel() for p in VectorField(TOY).parameters())
         assert report["memory"] > 0 and report["threads"] == torch.get_num_threads()
     shown = capsys.readouterr().out

@@ -535,7 +535,7 @@ def test_the_choices_are_those_of_the_package() -> None:
     assert get_args(verb.Precision) == pipeline.PRECISIONS
     assert get_args(verb.Vocoder) == catalogue.VOCODERS
     assert get_args(verb.Refinement) == catalogue.REFINEMENTS
-    assert get_args(verb.Kind) == pipeline.KINDS == tuple(jobs.SUFFIXES)
+    assert get_args(verb.Kind) == tuple(pipeline.NEEDED) == tuple(jobs.SUFFIXES)
     assert get_args(render.Split) == tuple(world.SPLITS)
     assert jobs.SOUNDS == sounds.SUFFIXES
     assert jobs.OUTPUTS == (*video.CONTAINERS, *sounds.SUFFIXES)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import frieren
 from frieren.apps.cli import app
-from frieren.errors import ArrayError, WeightsError
+from frieren.errors import ArrayError, OutputError, WeightsError
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.cavp import CAVPConfig, CAVPPairConfig, SpectrogramConfig, VideoTower
@@ -163,7 +163,14 @@ def test_the_command_says_what_it_leaves_out(files, tmp_path):
     arguments = ["weights", "convert", "--flow", files.flow, "--vae", files.vae, "--heads", 4, tmp_path / "out"]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
-    for words in ("betas (1)", "logvar (1)", "first_stage_model.* (", "loss.* (1)", "--model"):
+    for words in (
+        "4 heads",
+        "betas (1)",
+        "logvar (1)",
+        "first_stage_model.* (",
+        "loss.* (1)",
+        "has autoencoder, field",
+    ):
         assert words in result.output
     assert read_model_config(tmp_path / "out").parts == ("autoencoder", "field")
 
@@ -231,6 +238,24 @@ def test_what_is_wrong_is_named_as_in_the_file(states, tmp_path, changes, messag
     with pytest.raises(WeightsError, match=message):
         convert(Files(flow=path), tmp_path / "out", heads=4)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_that_do_not_belong_together(files, states, tmp_path):
+    other = foreign("autoencoder", MelAutoencoder(AutoencoderConfig(width=32, multipliers=(1, 2), blocks=1, latent=8)))
+    path = save({"state_dict": other}, tmp_path / "vae.ckpt")
+    with pytest.raises(WeightsError, match="20 channels in the field, 8 in the autoencoder"):
+        convert(Files(files.flow, path), tmp_path / "out", heads=4)
+    wide = foreign("field", VectorField(FieldConfig(features=768, width=32, depth=1)))
+    path = save({"state_dict": wide}, tmp_path / "mavil.ckpt")
+    with pytest.raises(WeightsError, match="768 wide for the field, 16 from the encoder"):
+        convert(Files(flow=path, cavp=files.cavp), tmp_path / "out")
+    for name, value in (("scale_factor", torch.ones(2)), (KEY, torch.full((64, 64), float("nan")))):
+        path = save({"state_dict": states["flow"] | {name: value}}, tmp_path / "odd.ckpt")
+        with pytest.raises(WeightsError, match="one positive number|no finite numbers"):
+            convert(Files(flow=path), tmp_path / "out", heads=4)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        convert(Files(vae=files.vae), tmp_path / "file" / "out")
 
 
 def test_wrong_files_and_options_are_refused(files, folder, tmp_path):
@@ -314,6 +339,8 @@ def test_features_in_place_of_a_video(folder, tmp_path, suffix):
     assert len(sound.wave) == 131_072  # as the authors': 32 features make 8.192 s
     latent = model.sample(torch.from_numpy(features), steps=2, seed=3)
     assert torch.equal(sound.wave, model.vocode(model.decode(latent)))
+    refined = frieren.load(folder, refine="regulator").generate(path, kind="features", steps=2)
+    assert len(refined.wave) == 128_000  # 8 s
     out = tmp_path / "out.wav"
     arguments = ["generate", "--features", path, "--model", folder, "--steps", 2, "--seed", 3, "-o", out]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])

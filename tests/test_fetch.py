@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import inspect
 import re
 import shlex
 import threading
@@ -122,6 +123,30 @@ def test_offline_it_says_what_to_do_by_hand_and_that_works(published, tmp_path, 
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert frieren.load("frieren-reflow").config.steps == 5
+
+
+def test_a_bad_file_is_named_and_fetched_again(servers, tmp_path):
+    bad = tmp_path / "cache" / "downloads" / "frieren.ckpt"
+    bad.parent.mkdir(parents=True)
+    bad.write_text("<html>quota</html>")
+    with pytest.raises(fetching.FetchError, match="frieren.ckpt.*HTML"):
+        fetching.fetch("frieren")
+    assert fetching.fetch("frieren").name == "frieren"
+
+
+def test_a_drive_folder_is_listed_by_gdown(monkeypatch):
+    from importlib import import_module
+
+    gdown_folder = import_module("gdown.download_folder")
+
+    listed = [gdown_folder.GoogleDriveFileToDownload(id="1aB", path="epoch=99.ckpt", local_path="x/epoch=99.ckpt")]
+    parameters, asked = inspect.signature(gdown_folder.download_folder).parameters, {}
+    monkeypatch.setattr("gdown.download_folder", lambda url, **options: asked.update(options, url=url) or listed)
+    release = RELEASES["frieren"]
+    (remote,) = fetching.flow_files("frieren", release)
+    assert asked["url"] == release.flow and asked["skip_download"] is True
+    assert "id=1aB" in remote.url and remote.target == "frieren.ckpt"
+    assert asked.keys() <= parameters.keys(), "gdown takes what it is asked"
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import frieren
+from frieren.catalogue import SHIPPED
 from frieren.evaluation.onsets import OnsetDetector, Score, score, true_onsets
 from frieren.evaluation.timing import impact_clips
 from frieren.spectrogram import log_mel
-from frieren.catalogue import SHIPPED
 
 FOLDER = SHIPPED / "mini"
 

@@ -1,5 +1,7 @@
 """frieren.video: frames by timestamps, packets untouched, sound in its place; odd input works, bad input says why."""
 
+import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -11,7 +13,7 @@ import clips
 import numpy as np
 import pytest
 
-from frieren import sounds, video
+from frieren import picture, sounds, video
 from frieren.clock import Clock
 from frieren.errors import OutputError, VideoError
 
@@ -108,6 +110,48 @@ def test_blocks_are_the_whole_in_pieces(tmp_path):
     assert np.array_equal(np.concatenate([block.images for block in blocks]), whole.images)
     assert np.array_equal(np.concatenate([block.times for block in blocks]), whole.times)
     assert {block.seconds for block in blocks} == {whole.seconds}
+
+
+@pytest.mark.parametrize("rate", [12, 24, 25, 29.97, 30, 50])
+@pytest.mark.parametrize("fps", [2.0, 4.0])
+def test_published_frames_are_those_of_the_fps_filter(tmp_path, rate, fps):
+    path = clips.video(tmp_path / "a.mkv", [index / rate for index in range(round(3 * rate))], codec="ffv1")
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        graph = av.filter.Graph()
+        filters = [graph.add_buffer(template=stream), graph.add("fps", str(fps)), graph.add("buffersink")]
+        for one, other in itertools.pairwise(filters):
+            one.link_to(other)
+        graph.configure()
+        wanted = []
+
+        def pull() -> None:
+            with contextlib.suppress(BlockingIOError, EOFError):
+                while True:
+                    wanted.append(round(graph.pull().to_ndarray(format="rgb24").mean() / clips.STEP))
+
+        for frame in container.decode(stream):
+            graph.push(frame)
+            pull()
+        graph.push(None)
+        pull()
+    frames = video.read(path, Clock(fps=fps, published_frames=True), 16)
+    count = min(len(wanted), len(frames.images))  # at the very end the filter rounds, and we cover the rest
+    assert clips.who(frames.images)[:count] == wanted[:count] and abs(len(wanted) - len(frames.images)) <= 1
+    assert frames.times.tolist() == [index / fps for index in range(len(frames.images))]
+
+
+def test_the_published_resize_is_pils(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for shape, size in (((90, 160, 3), 64), ((333, 200, 3), 224), ((48, 64, 3), 224)):
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+        expected = np.asarray(image.fromarray(pixels).resize((size, size), image.BILINEAR)).astype(int)
+        difference = np.abs(picture.bilinear(pixels, size) - expected)
+        assert difference.max() <= 2 and difference.mean() < 0.3  # PIL rounds between its two passes
+    path = clips.video(tmp_path / "a.mkv", [0, 0.5], codec="ffv1", pix_fmt="bgr0", images=[pixels, pixels])
+    seen = video.read(path, Clock(published_frames=True), 224).images[0].permute(1, 2, 0).numpy()
+    assert np.abs(255 * seen - expected).max() <= 2.01
 
 
 def test_one_frame_two_streams_and_what_probe_says(tmp_path):
@@ -263,7 +307,7 @@ def test_packets_that_the_container_refuses_are_the_sources_fault(tmp_path, monk
 
 
 def test_a_frame_that_cannot_be_converted_is_one_line(tmp_path, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ValueError("no such conversion")
 
     monkeypatch.setattr(video.picture, "image", broken)

@@ -101,6 +101,7 @@ def show(reports: list[Report]) -> None:
             "matrix product, FLOP/s": f"{report.matmul[best]:.3g}",
             "  by": best,
             "share of it": f"{100 * report.share:.0f} %",
+            "share of the fastest single one": f"{100 * report.share_at_least:.0f} %",
             "cores busy in both": " and ".join(f"{cores:.1f}" for cores in report.busy) + f" of {report.threads}",
             "memory": f"{report.memory / 2**30:.1f} GiB",
         }.items():

@@ -37,6 +37,7 @@ Vocoder = Literal["model", "griffin-lim"]
 Format = Literal["mp4", "wav", "flac"]
 Refinement = Literal["windows", "regulator", "time"]
 Kind = Literal["video", "features", "mel"]
+SAMPLING = ("steps", "guidance", "solver", "refine")  # options that a mel has no use for
 DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
 OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
 
@@ -182,6 +183,8 @@ def generate(
     if not videos:
         raise typer.BadParameter("give at least one VIDEO, or --replay RECORD")
     kind, lufs = kind_of(features, mel), loudness_value(loudness)
+    if mel and (surplus := [name for name in SAMPLING if context.params[name] not in (None, [])]):
+        raise typer.BadParameter(f"--mel only vocodes; leave out {', '.join(surplus)}")
     chosen = (model, steps, guidance, solver, seed, vocoder, device, precision, lufs, keep_original)
     options = Options(*chosen, refine, kind)
     if options.too_coarse():
@@ -323,7 +326,7 @@ def replay_record(path: Path, out: str | None) -> None:
     with naming():
         if is_folder(target):
             target = str(Path(target) / recorded.name)
-        (job,) = plan([video], target, None, [options.seed])
+    (job,) = name_outputs([video], target, None, options, [options.seed])
     model = options.load()
     with one_line(video):
         ((_, sound),) = make(model, job, options, [options.seed])

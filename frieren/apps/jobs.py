@@ -56,7 +56,7 @@ def find_sources(patterns: Sequence[str], kind: str = "video") -> tuple[list[Pat
     failures: list[Failure] = []
     for pattern in patterns:
         try:
-            for video in found_by(pattern, SUFFIXES[kind]):
+            for video in found_by(pattern, kind):
                 videos.setdefault(os.path.realpath(video), video)
         except VideoError as error:
             failures.append(Failure(error))
@@ -66,23 +66,24 @@ def find_sources(patterns: Sequence[str], kind: str = "video") -> tuple[list[Pat
     return list(videos.values()), failures
 
 
-def found_by(pattern: str, suffixes: frozenset[str]) -> list[Path]:
+def found_by(pattern: str, kind: str) -> list[Path]:
     """The files that one argument means; at least one.
 
     Raises:
         VideoError: there is none.
         OSError, ValueError: the system does not take the name, or does not let one look.
     """
-    path = Path(pattern)
+    path, suffixes = Path(pattern), SUFFIXES[kind]
+    wanted = "video" if kind == "video" else f"file of {kind} ({', '.join(sorted(suffixes))})"
     if path.is_dir():
         # Hidden files are nobody's videos: the shadows that some systems leave beside every file, and temporaries.
         found = [file for file in sorted(path.iterdir()) if not file.name.startswith(".") and is_source(file, suffixes)]
-        missing = "no video in this folder; give a file, or a folder with videos"
+        missing = f"no {wanted} in this folder; give a file, or another folder"
     elif path.exists() or not glob.has_magic(pattern):
         found, missing = [path] if path.exists() else [], "no such file; check the name and the folder"
     else:
         found = [file for file in map(Path, sorted(glob.glob(pattern, recursive=True))) if is_source(file, suffixes)]
-        missing = "no video matches this pattern; check the folder and the suffix"
+        missing = f"no {wanted} matches this pattern; check the folder and the suffix"
     if not found:
         raise VideoError(f"{pattern}: {missing}")
     return found

@@ -70,7 +70,13 @@ def convert(
     """Make a model folder of published files; any part may be left out. Nothing in them is ever run."""
     from frieren.official.convert import Files
     from frieren.official.convert import convert as convert_files
+    from frieren.weights import PARTS
 
     files = Files(flow, vae, vocoder, cavp, init)
     folder = convert_files(files, out, heads=heads, fps=fps, steps=steps, say=typer.echo)
-    typer.echo(f"{folder}  use it with: frieren generate VIDEO --model {folder}")
+    parts = [part for part in PARTS if (folder / part).exists()]
+    name = folder if len(folder.parts) > 1 else f"./{folder}"  # a bare name may be a known model's
+    whole = parts == list(PARTS)
+    typer.echo(
+        f"{folder}  " + (f"use it with: frieren generate VIDEO --model {name}" if whole else f"has {', '.join(parts)}")
+    )

@@ -19,16 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from frieren.clock import Clock
-from frieren.errors import WeightsError
+from frieren.errors import OutputError, WeightsError
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN
 from frieren.nets.cavp import VideoTower
 from frieren.nets.field import VectorField
 from frieren.official import sizes, tables
 from frieren.official.checkpoint import read_checkpoint
+from frieren.spectrogram import MelConfig
 from frieren.weights import PARTS, ModelConfig, save_model_config, save_part, write_json
 
 NAMED = 10  # keys that an error lists before it counts the rest
+CLOCK = Clock(published_frames=True)  # the published rates
 VOCODER, VOCODER_SIZES = "best_netG.pt", "args.yml"  # in the vocoder's folder
 # Layers of the vector field that see the video: a text-to-audio denoiser does not have them.
 NEW = ("embed_features.", "project_condition.", "project_input.")
@@ -77,31 +79,36 @@ def convert(
     Raises:
         WeightsError: if `out` exists, no file is given, or a file is not what it should be.
     """
+    sizes.columns_per_feature(fps)
     if files.flow and files.init:
         raise WeightsError("a flow checkpoint and one to start from exclude each other: leave out --flow or --init")
     if out.exists():
         raise WeightsError(f"{out}: exists already; choose another folder, or remove it")
     made = out.with_name(f"{out.name}.{os.getpid()}.part")
     sources: dict[str, Path] = {}
+    configs: dict[str, Any] = {}
     try:
         for part, path, network in networks(files, heads, fps, say):
             save_part(made / part, network, network.config)
-            sources[part] = path
+            sources[part], configs[part] = path, network.config
             say(f"{part}: {sum(x.numel() for x in network.parameters()) / 1e6:.1f} M parameters from {path}")
         if not sources:
             raise WeightsError("no file given: name at least one of --flow, --vae, --vocoder, --cavp, --init")
+        demand_fit(configs)
         description = f"converted from {', '.join(dict.fromkeys(path.name for path in sources.values()))}"
         config = ModelConfig(
             out.name,
             description,
             steps=steps,
-            clock=replace(Clock(), fps=fps),
+            clock=CLOCK if fps == CLOCK.fps else replace(CLOCK, fps=fps),
             windows="published",
             parts=tuple(part for part in PARTS if part in sources),
         )
         save_model_config(made, config)
         write_json(made / "source.json", {part: provenance(path) for part, path in sources.items()})
         os.replace(made, out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another folder") from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return out
@@ -109,21 +116,24 @@ def convert(
 
 def networks(files: Files, heads: int, fps: float, say: Say) -> Iterator[tuple[str, Path, nn.Module]]:
     """Part, file and network, one after the other, so that only one network is in memory."""
-    inside: State = {}
+    inside: dict[str, Tensor] = {}
+    scale = None  # of the latent: the flow was trained with it
     if path := files.flow:
         with about(path):
             inside = read_checkpoint(path)
+            scale = inside.pop("scale_factor", None)
+            say(f"field: {heads} heads, as asked for; its shapes do not tell")
             config: Any = sizes.field_config(inside, heads=heads, fps=fps)
             yield "field", path, fill("field", VectorField, config, inside, say)
     if path := files.init:
         with about(path):
             state = read_checkpoint(path)
-            yield "field", path, start(sizes.init_config(state, heads=heads), state, say)
+            yield "field", path, start(sizes.init_config(state, heads=heads, fps=fps), state, say)
     if path := files.vae:
         inside = read_checkpoint(path)
     if path := files.vae or (files.flow if any(key.startswith("first_stage_model.") for key in inside) else None):
         with about(path):
-            config = sizes.autoencoder_config(inside)
+            config = sizes.autoencoder_config(inside, scale)
             yield "autoencoder", path, fill("autoencoder", MelAutoencoder, config, inside, say)
     if files.vocoder:
         path = files.vocoder / VOCODER
@@ -156,9 +166,45 @@ def fill(part: str, kind: type[nn.Module], config: Any, state: State, say: Say) 
         network = kind(config)
     compare(tables.table(part, config), network.state_dict(), ours)
     report(part, tables.table(part, config), state, say)
+    for key, value in network.state_dict().items():
+        if value.is_floating_point() and not (ours[key].is_floating_point() and torch.isfinite(ours[key]).all()):
+            raise WeightsError(f"{tables.table(part, config).foreign(key)!r} holds values that are no finite numbers")
     plain = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
     network.load_state_dict(plain, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def demand_fit(configs: Mapping[str, Any]) -> None:
+    """Raises WeightsError unless the parts fit together and to the published rates; parts may be missing."""
+
+    def size(part: str, name: str, otherwise: int | None = None) -> int | None:
+        return getattr(configs[part], name) if part in configs else otherwise
+
+    mel = MelConfig()
+    for what, one, other in (
+        (
+            "features are {} wide for the field, {} from the encoder",
+            size("field", "features"),
+            size("encoder", "embed"),
+        ),
+        (
+            "latents have {} channels in the field, {} in the autoencoder",
+            size("field", "latent"),
+            size("autoencoder", "latent"),
+        ),
+        ("spectrograms have {} bins here, {} in the autoencoder", mel.bins, size("autoencoder", "bins")),
+        ("spectrograms have {} bins here, {} in the vocoder", mel.bins, size("vocoder", "bins")),
+        ("a spectrogram's column has {} samples here, {} in the vocoder", mel.hop, size("vocoder", "hop")),
+        (
+            "a latent column covers {} of the spectrogram's here, {} in the autoencoder",
+            CLOCK.stride,
+            size("autoencoder", "stride"),
+        ),
+    ):
+        if one is not None and other is not None and one != other:
+            raise WeightsError(f"the files do not belong together: {what.format(one, other)}")
+    if size("field", "positions", CLOCK.window + 1) <= CLOCK.window:
+        raise WeightsError(f"the field knows {size('field', 'positions')} positions, a window needs {CLOCK.window + 1}")
 
 
 def start(config: Any, state: State, say: Say) -> nn.Module:

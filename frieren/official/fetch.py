@@ -6,18 +6,20 @@ frieren weights fetch frieren-reflow
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from frieren.errors import WeightsError
+from frieren.errors import OutputError, WeightsError
 from frieren.official.convert import VOCODER as VOCODER_FILE
 from frieren.official.convert import VOCODER_SIZES, Files, Say, convert
 from frieren.official.download import DownloadError, download, remote_size
 from frieren.official.releases import CAVP_FILE, CAVP_REPOSITORY, RELEASES, VOCODER, Release
 
 DRIVE_FILE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
+VOCODER_FOLDER = "vocoder"  # below the downloads
 PATIENCE = (10.0, 60.0)  # seconds to connect and between bytes when a Drive folder is listed
 Progress = Callable[[str, int, int | None], None]  # file, bytes done, bytes in all
 
@@ -62,20 +64,23 @@ def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = la
     if is_fetched(name):
         return out
     release, store = RELEASES[name], cache() / "downloads"
+    remotes: list[Remote] = []
     try:
-        flow, *vocoder = remotes = [*flow_files(name, release), *vocoder_files()]
+        flow, *_ = remotes = [*flow_files(name, release), *vocoder_files()]
         announce(name, remotes, store, say)
         for remote in remotes:
             target = store / remote.target
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
                 download(remote.url, target, on_progress=partial(on_progress, target.name))
-        cavp = fetch_cavp(store)
-    except (DownloadError, OSError) as error:
+        files = Files(flow=store / flow.target, vocoder=store / VOCODER_FOLDER, cavp=fetch_cavp(store))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        convert(files, out, steps=release.steps, say=say)
+    except (WeightsError, OutputError, OSError) as error:
+        for path in (store / remote.target for remote in remotes):
+            if str(error).startswith(str(path)):  # not what it should be: the next time it is downloaded again
+                path.unlink(missing_ok=True)
         raise FetchError(f"{name}: {error}\n{by_hand(name)}") from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    files = Files(flow=store / flow.target, vocoder=(store / vocoder[0].target).parent, cavp=cavp)
-    convert(files, out, steps=release.steps, say=say)
     (store / flow.target).unlink()  # the other files serve the other published models as well
     return out
 
@@ -83,7 +88,8 @@ def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = la
 def announce(name: str, remotes: list[Remote], store: Path, say: Say) -> None:
     """Says how much is about to be downloaded; asking for the sizes shows at once whether there is a connection."""
     missing = [remote for remote in remotes if not (store / remote.target).exists()]
-    sizes = [remote_size(remote.url) for remote in missing] + [remote_size(cavp_url())]
+    urls = [remote.url for remote in missing] + ([] if cavp_path(store).exists() else [cavp_url()])
+    sizes = list(map(remote_size, urls))
     known = sum(size for size in sizes if size) / 1e9
     unknown = f" and {sizes.count(None)} files of unknown size" if None in sizes else ""
     say(f"{name}: downloading {len(sizes)} files, {known:.2f} GB{unknown}, into {store}")
@@ -111,7 +117,7 @@ def vocoder_files() -> Iterator[Remote]:
     for file in (VOCODER_FILE, VOCODER_SIZES):
         if file not in found:
             raise DownloadError(f"{VOCODER}: {file} is not there any more")
-        yield Remote(found[file], f"vocoder/{file}")
+        yield Remote(found[file], f"{VOCODER_FOLDER}/{file}")
 
 
 def list_drive(folder: str) -> list[tuple[str, str]]:
@@ -137,6 +143,11 @@ def cavp_url() -> str:
     return hf_hub_url(CAVP_REPOSITORY, CAVP_FILE)
 
 
+def cavp_path(store: Path) -> Path:
+    """Where CAVP's checkpoint goes."""
+    return store / "cavp" / CAVP_FILE
+
+
 def fetch_cavp(store: Path) -> Path:
     """CAVP's checkpoint from the Hub.
 
@@ -146,6 +157,8 @@ def fetch_cavp(store: Path) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    if cavp_path(store).exists():
+        return cavp_path(store)
     try:
         return Path(hf_hub_download(CAVP_REPOSITORY, CAVP_FILE, local_dir=store / "cavp"))
     except (OSError, ValueError, HfHubHTTPError) as error:
@@ -163,6 +176,6 @@ def by_hand(name: str) -> str:
         f"  CAVP                       {cavp_url()}\n"
         "and convert it:\n"
         f"  frieren weights convert --flow FILE.ckpt --vocoder FOLDER --cavp {Path(CAVP_FILE).name} "
-        f"--steps {release.steps} {out}\n"
+        f"--steps {release.steps} {shlex.quote(str(out))}\n"
         f"Then `--model {name}` finds it."
     )

@@ -63,19 +63,27 @@ def field_config(state: Mapping[str, Tensor], *, heads: int = 8, fps: float = 4.
     """
     shapes = Shapes(state, "the published flow checkpoint")
     context, features = shapes("cond_stage_model.embedder.0.weight", 2)
-    if COLUMNS_PER_SECOND % fps:
+    return _denoiser_config(shapes, heads, features=features, context=context, repeat=columns_per_feature(fps))
+
+
+def columns_per_feature(fps: float) -> int:
+    """Latent columns that the published regulator lays each feature over.
+
+    Raises:
+        WeightsError: if that is not a whole number.
+    """
+    if not fps > 0 or COLUMNS_PER_SECOND % fps:
         raise WeightsError(f"fps must divide {COLUMNS_PER_SECOND}, the latent columns per second, got {fps:g}")
-    repeat = round(COLUMNS_PER_SECOND / fps)
-    return _denoiser_config(shapes, heads, features=features, context=context, repeat=repeat)
+    return round(COLUMNS_PER_SECOND / fps)
 
 
-def init_config(state: Mapping[str, Tensor], *, heads: int = 8) -> FieldConfig:
+def init_config(state: Mapping[str, Tensor], *, heads: int = 8, fps: float = 4.0) -> FieldConfig:
     """Sizes of the vector field that starts from a Make-An-Audio 2 denoiser: CAVP's features, the published context.
 
     Raises:
         WeightsError: if it is another checkpoint, or a size is impossible.
     """
-    return _denoiser_config(Shapes(state, "the Make-An-Audio 2 checkpoint"), heads)
+    return _denoiser_config(Shapes(state, "the Make-An-Audio 2 checkpoint"), heads, repeat=columns_per_feature(fps))
 
 
 def _denoiser_config(shapes: Shapes, heads: int, **known: int) -> FieldConfig:
@@ -99,10 +107,11 @@ def _denoiser_config(shapes: Shapes, heads: int, **known: int) -> FieldConfig:
         raise WeightsError(f"{error}; give the number of heads that it was trained with (--heads)") from error
 
 
-def autoencoder_config(state: Mapping[str, Tensor]) -> AutoencoderConfig:
+def autoencoder_config(state: Mapping[str, Tensor], scale: Tensor | None = None) -> AutoencoderConfig:
     """Sizes of a published mel autoencoder, alone or inside a flow checkpoint.
 
-    The scale of the latent is the published one unless the checkpoint brings its own.
+    Args:
+        scale: of the latent, if a flow checkpoint brings its own in place of the published one.
 
     Raises:
         WeightsError: if it is another checkpoint.
@@ -111,7 +120,8 @@ def autoencoder_config(state: Mapping[str, Tensor]) -> AutoencoderConfig:
     width, bins, edge_kernel = shapes("encoder.conv_in.weight", 3)
     levels = range(shapes.count("encoder.down.#"))
     widths = [shapes(f"encoder.down.{level}.block.0.conv2.weight", 3)[0] for level in levels]
-    scale = state.get("scale_factor")
+    if scale is not None and (scale.numel() != 1 or not scale.item() > 0):
+        raise WeightsError(f"'scale_factor' must be one positive number, got {scale.tolist()}")
     return AutoencoderConfig(
         bins=bins,
         width=width,

@@ -51,7 +51,8 @@ class Report:
             and the optimiser's own are not counted.
         flops_per_second: flops_per_step over the median step.
         matmul: FLOP/s by way to multiply; every one is in the step's number format.
-        share: flops_per_second over the best of them.
+        share: flops_per_second over the best of them; both are medians of what was measured in turn.
+        share_at_least: flops_per_second over the fastest product of all, which the others on this machine let alone.
         busy: processor time over time, of the steps and of the multiplications: below `threads` where others use the
             cores too. Of no meaning on a GPU.
         memory: largest amount so far, bytes: of the GPU, or of the process.
@@ -73,6 +74,7 @@ class Report:
     flops_per_second: float
     matmul: dict[str, float]
     share: float
+    share_at_least: float
     busy: tuple[float, float]
     memory: int
 
@@ -177,6 +179,7 @@ def measure(
         flops_per_second=flops / seconds,
         matmul=best,
         share=flops / seconds / max(best.values()),
+        share_at_least=flops / seconds / max(max(values) for values in rates.values()),
         busy=(step_watch.busy(), matmul_watch.busy()),
         memory=peak_memory(),
     )

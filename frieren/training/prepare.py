@@ -259,7 +259,7 @@ def video_clip(path: Path, wanted: Wanted) -> Clip:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
         info = video.probe(path)
-        blocks = partial(video.stream_frames, path, wanted.clock.fps)
+        blocks = partial(video.stream_frames, path, wanted.clock.fps, published=wanted.clock.published_frames)
         sound = sounds.decode(path, info.start + info.seconds)
     if sound is None:
         raise VideoError(f"{path}: {'its sound cannot be decoded' if info.has_audio else 'it has no sound'}")
