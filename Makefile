@@ -1,6 +1,7 @@
 # Every target is one command that a person could type.
 VENV ?= .venv
 BIN := $(VENV)/bin
+TINY ?= runs/tiny
 READY := $(VENV)/.ready
 
 # Threads that wait do not spin: on shared processors that is the difference between 0.1 s and 2 s.
@@ -29,8 +30,8 @@ check: $(READY)  ## lint and format
 mini: $(READY)  ## train the model that ships, in parts that resume; AUDIO=DIR adds recordings
 	$(BIN)/frieren train mini $(if $(AUDIO),--audio "$(AUDIO)")
 
-tiny: $(READY)  ## train the smallest model, every part in seconds
-	$(BIN)/frieren train tiny
+tiny: $(READY)  ## train the smallest model: every network, pairs, reflow and distillation, in seconds
+	$(BIN)/frieren train tiny --out $(TINY)
 
 bench: $(READY)  ## three takes of the bundled clip; the last line has the real-time factor
 	$(BIN)/frieren generate frieren/assets/demo.mp4 --samples 3 -o out/bench/

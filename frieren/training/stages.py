@@ -20,7 +20,7 @@ from frieren.training.loop import Report
 from frieren.training.pairs import Pairing, make_pairs
 from frieren.training.prepare import DatasetError, Wanted, fingerprint, prepare
 from frieren.training.recipe import Recipe, RecipeError
-from frieren.training.shards import Shards
+from frieren.training.shards import INDEX, Shards
 from frieren.training.sources import Source, world_source
 from frieren.weights import check, load_part
 from frieren.world import SECONDS
@@ -98,11 +98,16 @@ def world_features(recipe: Recipe, out: Path, encoder: Path, report: Report) -> 
 
 
 def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: Report) -> Path:
-    """The pairs of a stage: those that the recipe names, or those of the run's own field, made below `out`."""
-    shared, loss = recipe.shared, recipe.loss
+    """The pairs of a stage: those that the recipe names, or those below `out`, made by the field before the reflow.
+
+    Distillation takes those of the reflow (paper, section 3).
+    """
+    shared, loss, folder = recipe.shared, recipe.loss, out / "pairs"
     if shared.pairs:
         return Path(shared.pairs)
-    field, folder = out / "field", out / "pairs"
+    if recipe.part == "distillation" and (folder / INDEX).exists():
+        return folder
+    field = Path(recipe.init) if recipe.part == "reflow" else out / BEFORE["reflow"]
     finished(field)
     if machines.rank() == 0:
         how = {"steps": loss.steps, "guidance": loss.guidance, "reencode": loss.reencode, "seed": recipe.seed}
