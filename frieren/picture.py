@@ -6,13 +6,16 @@ dynamic range.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.video.reformatter import VideoReformatter
 
+THREAD = threading.local()  # converters are not shared between threads
 PQ, HLG = 16, 18  # transfer characteristics of high dynamic range (ITU-T H.273)
 BT2020_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 
@@ -38,6 +41,15 @@ def _oriented(pixels: np.ndarray, linear: np.ndarray) -> np.ndarray:
     return pixels[:: -1 if linear[1, 1] < 0 else 1, :: -1 if linear[0, 0] < 0 else 1]
 
 
+def reformatter() -> VideoReformatter:
+    """This thread's converter of frames: one per frame, as `frame.reformat` has, sets up its filters each time."""
+    from av.video.reformatter import VideoReformatter
+
+    if not hasattr(THREAD, "reformatter"):
+        THREAD.reformatter = VideoReformatter()
+    return THREAD.reformatter
+
+
 def image(frame: VideoFrame, size: int, *, published: bool = False) -> np.ndarray:
     """uint8 RGB [size, size, 3]: the whole picture, squashed with anti-aliasing, upright, in standard dynamic range.
 
@@ -46,7 +58,7 @@ def image(frame: VideoFrame, size: int, *, published: bool = False) -> np.ndarra
     """
     high = frame.color_trc in (PQ, HLG)
     small = {} if published else {"width": size, "height": size, "interpolation": "AREA"}
-    pixels = frame.reformat(format="rgb48le" if high else "rgb24", **small).to_ndarray()
+    pixels = reformatter().reformat(frame, format="rgb48le" if high else "rgb24", **small).to_ndarray()
     if high:
         pixels = _standard(pixels / 65535, frame.color_trc)
     pixels = _oriented(pixels, matrix(frame))

@@ -119,19 +119,29 @@ def read(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
     Raises:
         VideoError: the file cannot be read, or holds no sound.
     """
+    samples, rate = read_channels(path)
+    return resample(samples.mean(axis=0), rate, sample_rate)
+
+
+def read_channels(path: str | os.PathLike) -> tuple[np.ndarray, int]:
+    """A sound file, or the sound of a video, as it is: float32 [C, S], and samples per second.
+
+    Raises:
+        VideoError: the file cannot be read, or holds no sound.
+    """
     import soundfile
 
     try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        wave = wave.T
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples = samples.T
     except (OSError, RuntimeError):  # not a sound file: perhaps a video, whose reader also knows the reason if not
         found = decode(path)
         if found is None:
             raise VideoError(f"{path}: there is no sound in this file; give a file with sound") from None
-        wave, rate, _ = found
-    if wave.size == 0:
+        samples, rate, _ = found
+    if samples.size == 0:
         raise VideoError(f"{path}: the sound in this file has no samples; give a file with sound")
-    return resample(wave.mean(axis=0), rate, sample_rate)
+    return samples, rate
 
 
 def resample(wave: np.ndarray, rate: int, target: int) -> np.ndarray:

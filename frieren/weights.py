@@ -33,11 +33,15 @@ from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, VideoTower
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.latent_alignment import LatentAlignment, LatentAlignmentConfig
+from frieren.nets.panns import Cnn14, PannsConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
+from frieren.nets.vggish import Vggish, VggishConfig
 from frieren.nets.vocos import Vocos, VocosConfig
 from frieren.spectrogram import MelConfig
 
 PARTS = ("encoder", "autoencoder", "field", "vocoder")
+PART_FILES = ("config.json", "model.safetensors")
 NETWORKS: dict[str, tuple[type, type]] = {
     network.__name__: (config, network)
     for config, network in (
@@ -49,6 +53,9 @@ NETWORKS: dict[str, tuple[type, type]] = {
         (CAVPPairConfig, CAVP),
         (AlignmentConfig, AlignmentClassifier),
         (TaggerConfig, Tagger),
+        (PannsConfig, Cnn14),
+        (VggishConfig, Vggish),
+        (LatentAlignmentConfig, LatentAlignment),
     )
 }
 Windows = Literal["seamless", "published"]
@@ -200,10 +207,20 @@ def part_folders(folder: Path, config: ModelConfig) -> dict[str, Path]:
 
 def fingerprint(folder: Path) -> str:
     """SHA-256 over all configs and parameters of a model folder, in order of name."""
-    digest = hashlib.sha256()
     files = {"config.json": folder / "config.json"}
     for part, place in part_folders(folder, read_model_config(folder)).items():
-        files |= {f"{part}/{name}": place / name for name in ("config.json", "model.safetensors")}
+        files |= {f"{part}/{name}": place / name for name in PART_FILES}
+    return digest_of(files)
+
+
+def part_fingerprint(folder: Path) -> str:
+    """SHA-256 over config and parameters of one part's folder."""
+    return digest_of({name: folder / name for name in PART_FILES})
+
+
+def digest_of(files: dict[str, Path]) -> str:
+    """SHA-256 over names and contents of files, in order of name."""
+    digest = hashlib.sha256()
     for name in sorted(files, key=lambda name: (name.count("/"), Path(name).name, name)):
         digest.update(name.encode())
         with files[name].open("rb") as file:

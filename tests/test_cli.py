@@ -625,22 +625,24 @@ def test_evaluate_timing_with_tiny(tmp_path: Path, capsys: pytest.CaptureFixture
     for package in ("librosa", "matplotlib", "scipy"):
         pytest.importorskip(package)
     out = tmp_path / "new" / "out"
-    options = ["--model", "tiny", "--clips", 2, "--steps", 1, "--pictures", 1, "--out", out]
+    options = ["--model", "tiny", "--clips", 2, "--steady", 2, "--steps", 1, "--pictures", 1, "--out", out]
     assert run("evaluate", "timing", *options) == 0
-    assert "| generated / ceiling |" in capsys.readouterr().out
-    assert len(names(out)) == 3 and {"timing.json", "timing.md"} < set(names(out))
+    printed = capsys.readouterr().out
+    assert "| generated / ceiling |" in printed and "| onset_f1_50ms |" in printed and "| envelope, rain |" in printed
+    assert len(names(out)) == 5
+    assert {"timing.json", "timing.md", "steady.json", "steady.md"} < set(names(out))
 
 
 def test_evaluate_says_what_it_lacks(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from frieren.apps import evaluate
-    from frieren.evaluation import timing
+    from frieren.evaluation import clipsets
 
     def few(*_: object) -> None:
         raise ValueError("test has 1 clip, 2 wanted; ask for fewer")
 
-    monkeypatch.setattr(timing, "impact_clips", few)
+    monkeypatch.setattr(clipsets, "impact_clips", few)
     assert run("evaluate", "timing", "--model", "tiny", "--clips", 2) == 2
     monkeypatch.setattr(evaluate, "find_spec", lambda name: None)
     capsys.readouterr()

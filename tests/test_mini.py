@@ -8,8 +8,8 @@ import torch
 
 import frieren
 from frieren.catalogue import SHIPPED
+from frieren.evaluation.clipsets import impact_clips
 from frieren.evaluation.onsets import OnsetDetector, Score, score, true_onsets
-from frieren.evaluation.timing import impact_clips
 from frieren.spectrogram import log_mel
 
 FOLDER = SHIPPED / "mini"

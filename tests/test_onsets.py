@@ -74,6 +74,12 @@ def test_steady_noise_has_no_onset(seed):
     assert len(OnsetDetector().detect(noise, RATE)) == 0
 
 
+def test_a_louder_strike_is_a_stronger_onset():
+    found = OnsetDetector().find(strike(TIMES, np.array([1.0, 0.1, 1.0, 0.1, 1.0, 0.1])), RATE)
+    assert found.times.tolist() == OnsetDetector().detect(strike(TIMES, np.array([1, 0.1] * 3)), RATE).tolist()
+    assert found.strengths[::2].min() > found.strengths[1::2].max() > OnsetDetector().delta
+
+
 def test_a_beating_decay_is_one_onset():
     t = np.arange(4 * RATE - 8000) / RATE
     beat = np.exp(-t / 1.2) * (

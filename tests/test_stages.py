@@ -19,7 +19,7 @@ from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.solver import solve
 from frieren.training.crops import Piece, TooShortError, Windows
-from frieren.training.field import FieldTask, draw_times
+from frieren.training.field import STEPS, FieldTask, draw_times
 from frieren.training.packing import ShardWriter, merge, shard_path
 from frieren.training.pairs import Pairing, make_pairs
 from frieren.training.prepare import DatasetError
@@ -341,6 +341,28 @@ def test_pairs_are_learnt_from_as_they_were_made(data, tmp_path, reencode):
     assert scores.keys() == {"loss", "foreign", "one_step"} and all(map(math.isfinite, scores.values()))
 
 
+def test_a_preview_repeats_the_pairs_of_the_same_field(data, tmp_path, monkeypatch):
+    """With as many steps, the field that made the pairs leads from their noise to their latents again."""
+    task = stage("reflow", data, tmp_path)
+    monkeypatch.setitem(STEPS, "reflow", 3)
+    shown = task.preview()
+    names = Shards(tmp_path / "pairs", "valid").ids[:2]
+    assert sorted(shown) == sorted(f"{name}/{what}" for name in names for what in ("true", "generated"))
+    for name in names:
+        assert shown[f"{name}/true"].shape == (16, 256)
+        torch.testing.assert_close(shown[f"{name}/generated"], shown[f"{name}/true"], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(shown[f"{names[0]}/true"], shown[f"{names[1]}/true"], atol=1e-2)
+
+
+def test_a_preview_of_the_field_shows_the_clips_own_mel(data, tmp_path):
+    task = stage("field", data, tmp_path)
+    shown, clips = task.preview(), Shards(data, "valid")
+    for index, name in enumerate(clips.ids[:2]):
+        begin = task.valid.fixed(index).start * CLOCK.stride
+        assert torch.equal(shown[f"{name}/true"], clips.read(index, "mel", begin, 256).T)
+        assert shown[f"{name}/generated"].shape == (16, 256)
+
+
 def test_dropped_conditions_are_zero_features(data, tmp_path):
     task = stage("field", data, tmp_path, drop=0.5)
     torch.manual_seed(0)
@@ -383,7 +405,7 @@ def test_recipes_of_the_stages(tmp_path):
     published = {
         part: read_recipe(RECIPES / "published" / f"{part}.toml") for part in ("field", "reflow", "distillation")
     }
-    assert published["field"].network == FieldConfig(gradient_checkpointing=True)
+    assert published["field"].network == FieldConfig()
     assert published["field"].loss == FieldLoss(drop=0.2, time="thousandths", join=0.5)
     for part in ("reflow", "distillation"):
         loss = published[part].loss

@@ -5,29 +5,29 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from frieren import world
-from frieren.clock import Clock
 from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig, at_frames
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.discriminators import PatchConfig, PatchJudge
 from frieren.nets.field import FieldConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.training import alignment, contrast, data, tagger
+from frieren.training import alignment, contrast, encoder, tagger
 from frieren.training.adversary import adaptive_weight, judge_loss, r1_penalty
-from frieren.training.data import Clips, Data, Label
+from frieren.training.board import open_board
+from frieren.training.crops import TooShortError
+from frieren.training.data import Data, Label
 from frieren.training.loop import rate
 from frieren.training.recipe import PARTS, RecipeError, read_recipe
 from frieren.training.run import TASKS
 from frieren.weights import load_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-CLOCK = Clock(fps=25.0)
 SMALL = {
     "autoencoder": ["network.width=8", "loss.columns=32", "loss.solo=0"],
     "vocoder": ["loss.columns=8", "loss.solo=0"],
@@ -46,18 +46,10 @@ def log_softmax(logits, axis):
     return logits - np.log(np.exp(logits).sum(axis, keepdims=True))
 
 
-def clips(split, count):
-    """Clips with the labels of FoleyWorld's first ones, and noise for pictures and sounds."""
-    rng = np.random.default_rng(0)
-    waves = (rng.normal(size=(count, 128_000)) * 2000).astype(np.int16)
-    images = rng.integers(0, 256, (count, 200, 3, 16, 16), np.uint8)
-    mels = log_mel(torch.from_numpy(waves / 32768).float(), MelConfig()).numpy().astype(np.float16)
-    return Clips("noise", split, images, waves, mels)
-
-
 @pytest.fixture(scope="module")
-def noise():
-    return Data(clips("train", 48), clips("valid", 4), [])
+def noise(tmp_path_factory):
+    """Clips with the labels of FoleyWorld's first ones, and noise for pictures and sounds."""
+    return Data(*datasets.noisy_world(tmp_path_factory.mktemp("noise"), 48, 4), [])
 
 
 def task_of(part, noise, changes=(), folder="tiny"):
@@ -316,7 +308,7 @@ def test_cavp_leaves_an_encoder(noise, tmp_path):
 
 
 def test_contrast_says_what_does_not_fit(noise):
-    with pytest.raises(RecipeError, match="need 216 frames"):
+    with pytest.raises(TooShortError, match="no clip has 216 frames, the longest has 200; lower loss.frames"):
         task_of("cavp", noise, ["loss.frames=200", "loss.crops=3"])
     with pytest.raises(RecipeError, match="make them equal"):
         task_of("cavp", noise, ["loss.mel={bins=64}"])
@@ -401,7 +393,7 @@ def test_shifts_are_long_enough():
 def test_windows_show_and_sound_the_same_seconds(noise):
     task = task_of("alignment", noise)
     assert torch.equal(task.mel(noise.train, 3, 50), noise.train.mel(3, 125, 120))
-    with pytest.raises(RecipeError, match="lower network.frames to 174"):
+    with pytest.raises(TooShortError, match="no clip has 206 frames, the longest has 200; lower network.frames"):
         task_of("alignment", noise, ["network.frames=180"])
     with pytest.raises(RecipeError, match="network.fps is 4"):
         task_of("alignment", noise, ["network.fps=4.0"])
@@ -432,23 +424,49 @@ def test_tagger_takes_any_length_and_names_the_shortest():
         network(torch.randn(2, 80, 7))
 
 
-# --- data
+def test_classes_are_those_of_the_labels(tmp_path):
+    """FoleyWorld's kinds while the labels know no others; what cannot be told apart is an error."""
+    world_classes = tagger.classes_of(noise_labels())
+    assert "rain" in world_classes and len(world_classes) == 11 and world_classes[-1] == "silence"
+    assert tagger.classes_of([Label(("dog",), True), Label(("bell",), True)]) == ("bell", "dog")
+    for labels, message in (
+        (("dog", ""), "label is ''"),
+        (("dog", "bell"), "label is 'cat', expected one of bell, dog"),
+    ):
+        items = [datasets.Item("train", 8.0, label) for label in labels] + [datasets.Item("valid", 8.0, "cat")]
+        folder = datasets.write(tmp_path / f"two{labels[1]}", items)
+        clips = (datasets.open_clips(folder, split, datasets.CLOCK) for split in ("train", "valid"))
+        with pytest.raises(RecipeError, match=message):
+            task_of("tagger", Data(*clips, []))
 
 
-def test_labels_come_from_the_script():
-    for index in range(0, 200, 7):
-        clip = world.clip("valid", index, CLOCK, picture=False, sound=False)
-        label = data.label(clip)
-        visible = [event for event in clip.events if event.visible]
-        assert label.kinds == clip.kinds
-        if not clip.activities:
-            assert label.timed == (len(visible) >= 2)
-    changing = (world.clip("valid", index, CLOCK, picture=False, sound=False) for index in (28, 32, 36))
-    assert any(data.label(clip).timed for clip in changing)
+# --- previews
 
 
-def test_parts_of_a_clip(noise):
-    clip = noise.train
-    assert torch.equal(clip.picture(1, 10, 5), clip.picture(1)[10:15]) and clip.picture(1).shape == (200, 3, 16, 16)
-    assert torch.equal(clip.mel(1, 10, 5), clip.mel(1)[:, 10:15]) and torch.equal(clip.wave(1, 9), clip.wave(1)[9:])
-    assert 0 <= clip.picture(1).min() and clip.picture(1).max() == 1 and clip.wave(1).abs().max() <= 1
+@pytest.mark.parametrize(("part", "other"), [("autoencoder", "reconstructed"), ("vocoder", "vocoded")])
+def test_a_board_shows_clips_and_what_comes_back(part, other, noise, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    task = task_of(part, noise)
+    shown = task.preview()
+    assert list(shown) == [f"clip{index}/{what}" for index in range(2) for what in ("true", other)]
+    true = task.valid.wave(1) if part == "vocoder" else task.valid.mel(1)
+    assert torch.equal(shown["clip1/true"], true) and shown[f"clip1/{other}"].shape == true.shape
+    board = open_board(dataclasses.replace(task.recipe, board="tensorboard"), tmp_path)
+    board.previews(shown, 5)
+    board.close()
+    events = EventAccumulator(str(tmp_path / "board"))
+    events.Reload()
+    kind = "audio" if part == "vocoder" else "images"
+    assert sorted(events.Tags()[kind]) == sorted(shown)
+
+
+# --- easy clips
+
+
+def test_easy_clips_are_those_of_the_lowest_levels(noise, tmp_path):
+    assert encoder.easy_clips(noise.train) == [index for index in range(48) if index % 4 < 2]
+    folder = datasets.write(tmp_path, [datasets.Item("train", 8.0)])
+    with pytest.raises(RecipeError, match="loss.easy: no clip of"):
+        encoder.easy_clips(datasets.open_clips(folder, "train", datasets.CLOCK))

@@ -1,158 +1,130 @@
-"""The timing protocol on clips whose answer is known, and its ceiling on FoleyWorld itself."""
+"""Scores of pairs of sounds whose timing is known: perfect, late, foreign, silent, and what chance gives."""
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 pytest.importorskip("librosa")
 
-from frieren.evaluation.timing import measure, partner, random_hits, random_times, take_turns
-from frieren.world.script import Event
+from frieren.evaluation.envelope import Envelope
+from frieren.evaluation.onsets import OnsetDetector, Onsets, match
+from frieren.evaluation.timing import WINDOWS, Heard, Truth, compare, scores
 
 RATE = 16_000
+SECONDS = 6.0
 
 
-@dataclass(frozen=True)
-class Struck:
-    """What the protocol reads of a clip."""
-
-    wave: np.ndarray
-    events: tuple[Event, ...]
-    seconds: float = 6.0
-
-
-def clap(times, gains, seconds, rng):
-    """A burst of noise with a fast and a slow decay at each of `times`, [S]."""
-    wave = 1e-4 * rng.standard_normal(int(seconds * RATE))
-    for time, gain in zip(times, gains, strict=True):
-        start = round(time * RATE)
-        t = np.arange(len(wave) - start) / RATE
-        wave[start:] += 0.3 * gain * rng.standard_normal(len(t)) * (0.7 * np.exp(-t / 0.006) + 0.3 * np.exp(-t / 0.05))
-    return wave
-
-
-def struck(seed, kind="ball"):
+def struck(seed):
+    """A clip of 8 strikes and their times: (wave [S], seconds [8])."""
     rng = np.random.default_rng(seed)
-    times = random_times(8, 5.8, 0.2, rng) + 0.1
-    events = tuple(Event(kind, "wood", time, 0.5, 0.5, 0.5, True, 440.0) for time in times)
-    return Struck(clap(times, rng.uniform(0.4, 1.0, 8), 6.0, rng), events)
+    times = np.arange(8) * 0.7 + rng.uniform(0.1, 0.5, 8)
+    wave = 1e-4 * rng.standard_normal(round(SECONDS * RATE))
+    for time, gain in zip(times, rng.uniform(0.4, 1.0, 8), strict=True):
+        t = np.arange(len(wave) - round(time * RATE)) / RATE
+        wave[-len(t) :] += (
+            0.3 * gain * rng.standard_normal(len(t)) * (0.7 * np.exp(-t / 0.006) + 0.3 * np.exp(-t / 0.05))
+        )
+    return wave, times
 
 
-@pytest.fixture(scope="module")
-def clips():
-    return [struck(seed, "ball" if seed < 6 else "hammer") for seed in range(12)]
+CLIPS = [struck(seed) for seed in range(6)]
+WAVES = [wave for wave, _ in CLIPS]
 
 
-def test_the_true_sound_reaches_its_ceiling(clips):
-    report = measure(lambda clip: clip.wave, clips, RATE)
-    assert report.ceiling.f1 > 0.97 and report.ratio == 1.0
-    assert report.generated == report.ceiling and report.ceiling.true == 96
-    assert set(report.generated_by_kind) == {"ball", "hammer"}
-    assert abs(report.ceiling_error[0]) < 0.015
-    assert all(met for name, (_, _, met) in report.checks().items() if name != "foreign - random")
-    assert abs(report.foreign.f1 - report.random_f1) < 0.12  # 96 instants: chance alone spreads it this far
+def test_the_true_sound_is_perfect_and_chance_is_far():
+    timing = scores(WAVES, WAVES, RATE)
+    assert len(timing.measured) == 2 * 4 + 1
+    for one in timing.measured.values():
+        assert one.value == pytest.approx(1) and one.ceiling == pytest.approx(1)
+        assert one.chance_mean < one.chance_upper < 0.7 and one.left_out == 0
+    assert np.concatenate(timing.offsets) == pytest.approx(0)
 
 
-def test_silence_scores_nothing(clips):
-    report = measure(lambda clip: np.zeros_like(clip.wave), clips, RATE)
-    assert (report.generated.f1, report.generated.found, report.random_f1, report.ratio) == (0, 0, 0, 0)
-    assert not report.checks()["generated / ceiling"][2]
+def test_against_events_the_detector_is_the_ceiling():
+    known = [Truth(times, None, Heard(OnsetDetector().find(wave, RATE), np.zeros(0), SECONDS)) for wave, times in CLIPS]
+    timing = scores([np.zeros_like(wave) for wave in WAVES], known, RATE)
+    f1, envelope = timing.measured["onset_f1_50ms"], timing.measured["envelope"]
+    assert f1.value == f1.chance_mean == 0 and f1.ceiling > 0.97
+    assert np.isnan(envelope.value) and envelope.left_out == 6 and "envelope" not in timing.markdown()
+    assert timing.summary()["envelope"]["value"] is None and np.isnan(timing.measured["onset_precision_50ms"].value)
 
 
-def test_sounds_of_other_clips_score_as_the_control_does(clips):
-    order = {id(clip): position for position, clip in enumerate(clips)}
-    report = measure(lambda clip: clips[partner(order[id(clip)], len(clips))].wave, clips, RATE)
-    assert report.generated.f1 < 0.4 and report.foreign.f1 > 0.95  # here the foreign events are the right ones
+def test_without_a_true_sound_there_is_no_ceiling():
+    timing = scores(WAVES, [Truth(times, None, None) for _, times in CLIPS], RATE)
+    assert timing.measured["onset_f1_50ms"].value > 0.97 and np.isnan(timing.measured["onset_f1_50ms"].ceiling)
+    assert "| – |" in timing.markdown()
 
 
-def test_a_late_sound_shows_in_the_signed_error(clips):
-    report = measure(lambda clip: np.roll(clip.wave, int(0.04 * RATE)), clips, RATE)
-    assert report.generated.f1 > 0.95
-    assert report.generated_error[0] - report.ceiling_error[0] == pytest.approx(0.04, abs=0.003)
+def test_a_late_sound_is_met_in_the_wider_window_and_shows_in_the_offset():
+    late = [np.roll(wave, round(0.075 * RATE)) for wave in WAVES]
+    timing = scores(late, WAVES, RATE, shifts=10)
+    assert timing.measured["onset_f1_50ms"].value < 0.1 and timing.measured["onset_f1_100ms"].value > 0.95
+    assert timing.summary()["offset_ms"]["median"] == pytest.approx(75, abs=3)
+    assert timing.summary()["ceiling_offset_ms"]["median"] == 0
 
 
-def test_one_clip_has_no_control(clips):
-    with pytest.raises(ValueError, match="two clips"):
-        measure(lambda clip: clip.wave, clips[:1], RATE)
+def test_rolling_by_half_a_second_costs_every_score():
+    true, rolled = scores(WAVES, WAVES, RATE), scores([np.roll(wave, RATE // 2) for wave in WAVES], WAVES, RATE)
+    for name, one in rolled.measured.items():
+        assert one.value < 0.6 * true.measured[name].value
+        assert abs(one.value - one.chance_mean) < 0.35
 
 
-def test_no_clip_is_its_own_partner():
-    for count in (2, 3, 64):
-        partners = [partner(index, count) for index in range(count)]
-        assert sorted(partners) == list(range(count)) and all(i != j for i, j in enumerate(partners))
+def test_the_score_does_not_depend_on_the_order_of_the_clips():
+    mixed = WAVES[1:] + WAVES[:1]
+    once, again = scores(mixed, WAVES, RATE, shifts=0), scores(mixed[::-1], WAVES[::-1], RATE, shifts=0)
+    for name, one in once.measured.items():
+        assert one.value == pytest.approx(again.measured[name].value)
+        assert np.isnan(one.chance_mean)
 
 
-def test_one_random_instant_meets_one_event_as_often_as_the_window_is_wide():
-    assert random_hits([2.0], 1, 4.0, apart=0.05, draws=4000) == pytest.approx(0.12 / 4.0, abs=0.008)
-    assert random_hits([0.0], 1, 4.0, apart=0.05, draws=4000) == pytest.approx(0.06 / 4.0, abs=0.006)  # half a window
+def test_chance_is_what_scoring_shifted_onsets_one_by_one_gives():
+    rng = np.random.default_rng(3)
+    onsets = Onsets(np.sort(rng.uniform(0, SECONDS, 9)), rng.uniform(2, 9, 9))
+    true = np.sort(rng.uniform(0, SECONDS, 7))
+    pair = (Heard(onsets, np.zeros(0), SECONDS), Truth(true, None, None))
+    timing = compare([pair], detector=OnsetDetector(), meter=Envelope(), shifts=50, seed=5)
+    turns = np.random.default_rng(5).uniform(0.0, 1.0, 50)
+    for window in WINDOWS:
+        hits = [len(match(true, np.sort((onsets.times + turn * SECONDS) % SECONDS), window)) for turn in turns]
+        assert timing.measured[f"onset_f1_{1e3 * window:g}ms"].chance == pytest.approx(np.array(hits) / 8)
 
 
-def test_well_separated_events_are_hit_as_the_closed_form_says():
-    # K instants, of which each lies in a given window with p = 0.12 / T: a window is met with 1 - (1 - p)^K.
-    true, count, seconds = np.arange(1.0, 9.0), 12, 10.0
-    expected = len(true) * (1 - (1 - 0.12 / seconds) ** count)
-    assert random_hits(true, count, seconds, apart=0.0, draws=2000) == pytest.approx(expected, abs=0.05)
+def test_a_circular_shift_meets_one_event_as_often_as_the_window_is_wide():
+    pair = (Heard(Onsets(np.array([1.0]), np.array([5.0])), np.zeros(0), 4.0), Truth(np.array([2.0]), None, None))
+    timing = compare([pair], detector=OnsetDetector(), meter=Envelope(), shifts=20_000)
+    assert timing.measured["onset_recall_50ms"].chance_mean == pytest.approx(0.1 / 4, abs=0.005)
+    assert timing.measured["onset_ap_100ms"].chance_mean == pytest.approx(0.2 / 4, abs=0.008)
 
 
-def test_random_times_keep_their_distance_and_cover_the_clip():
-    rng = np.random.default_rng(0)
-    drawn = np.array([random_times(20, 4.0, 0.08, rng) for _ in range(500)])
-    assert drawn.min() >= 0 and drawn.max() <= 4.0 and np.diff(drawn).min() >= 0.08 - 1e-12
-    assert drawn.mean() == pytest.approx(2.0, abs=0.02)
-    assert len(random_times(0, 4.0, 0.08, rng)) == 0
-    assert random_times(100, 4.0, 0.08, rng).max() <= 4.0  # more than fit: evenly spread
+def test_intervals_keep_the_samples_of_a_video_together():
+    mixed, videos = [WAVES[0], WAVES[2], WAVES[1], WAVES[3], *WAVES[4:]], ["a", "a", "b", "b", "c", "c"]
+    timing = scores(mixed, WAVES, RATE, videos=videos, shifts=10)
+    one = timing.measured["onset_f1_50ms"]
+    interval = one.interval(timing.videos)
+    assert interval.low <= one.value <= interval.high
+    assert one.interval(["a"] * 6) is None
+    rows = list(timing.rows())
+    assert [row["video"] for row in rows] == videos and rows[0]["onset_f1_50ms"] == 1 > rows[1]["onset_f1_50ms"]
+    assert timing.of([0, 4]).measured["onset_f1_50ms"].value == pytest.approx(1)
 
 
-def test_kinds_take_turns():
-    shelves = {"ball": [0, 1, 2, 3, 4], "hammer": [2, 7], "bell": [5]}
-    assert take_turns(shelves, 5) == [0, 1, 5, 2, 7]  # grouped: ball 0 1, bell 5, hammer 2 7
-    assert len(take_turns(shelves, 99)) == 7  # clip 2 has two kinds and is taken once
+def test_sounds_are_cut_to_the_shorter_of_two():
+    timing = scores([wave[: 5 * RATE] for wave in WAVES], WAVES, RATE, shifts=10)
+    assert timing.measured["onset_recall_50ms"].value > 0.95 and timing.measured["envelope"].value > 0.99
 
 
-def test_report_as_json_and_markdown(clips, tmp_path):
-    report = measure(lambda clip: clip.wave, clips[:4], RATE)
-    report.save(tmp_path / "timing.json")
-    body = json.loads((tmp_path / "timing.json").read_text())
-    assert body["ceiling"]["f1"] == report.ceiling.f1 and body["detector"]["delta"] == report.detector.delta
-    assert body["checks"]["ceiling F1"]["met"] is True
-    assert f"| {report.random_f1:.3f} |" in report.markdown() and "| ball | 32 |" in report.markdown()
+def test_a_summary_is_json():
+    timing = scores(WAVES[:2], WAVES[:2], RATE, shifts=10)
+    body = json.loads(json.dumps(timing.summary() | timing.settings()))
+    assert body["shifts"] == 10 and body["meter"]["rate"] == 20 and body["onset_ap_50ms"]["clips"] == 2
 
 
-def test_a_picture_is_written(clips, tmp_path):
-    pytest.importorskip("matplotlib")
-    from frieren.evaluation.pictures import motion_energy, plot_clip
-
-    images = np.zeros((24, 3, 8, 8), dtype=np.float32)
-    images[12:] = 1.0
-    assert motion_energy(images).tolist() == [0.0] * 12 + [1.0] + [0.0] * 11
-    assert np.allclose(motion_energy((255 * images).astype(np.uint8)), motion_energy(images))
-    waves = {"true": clips[0].wave, "generated": np.zeros_like(clips[0].wave)}
-    plot_clip(tmp_path / "clip.png", images, waves, RATE, clips[0].events, title="clip 0")
-    plot_clip(tmp_path / "waves.png", None, waves, RATE, clips[0].events)
-    assert (tmp_path / "clip.png").stat().st_size > (tmp_path / "waves.png").stat().st_size > 10_000
-
-
-def test_levels_are_the_models_mel_below_its_loudest_cell():
-    from frieren.evaluation.pictures import BOTTOM, levels
-
-    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
-    assert levels(tone, RATE).shape == (80, RATE // 128) and levels(tone, RATE).max() == 0
-    band = levels(tone, RATE).mean(axis=1).argmax()
-    assert 20 <= band <= 32  # 1 kHz is at 15 of 45.2 mels on Slaney's scale
-    assert (levels(np.zeros(100), RATE) == BOTTOM).all()
-
-
-def test_the_ceiling_on_foleyworld():
-    world = pytest.importorskip("frieren.world")
-    if not hasattr(world, "clip"):
-        pytest.skip("the world has no clips yet")
-    from frieren.clock import Clock
-    from frieren.evaluation.timing import impact_clips, only_visible_impacts
-
-    clips = impact_clips("valid", 12, Clock(), picture=False)
-    assert all(only_visible_impacts(clip) for clip in clips)
-    report = measure(lambda clip: clip.wave, clips, Clock().sample_rate)
-    assert report.ceiling.f1 >= 0.9
-    assert abs(report.ceiling_error[0]) < 0.015
+def test_lists_that_do_not_fit_together_are_refused():
+    with pytest.raises(ValueError, match="no pair"):
+        scores([], [], RATE)
+    with pytest.raises(ValueError, match="zip"):
+        scores(WAVES[:2], WAVES[:1], RATE)
+    with pytest.raises(ValueError, match="1 videos for 2 pairs"):
+        scores(WAVES[:2], WAVES[:2], RATE, videos=["a"])

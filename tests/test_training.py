@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import soundfile
@@ -15,7 +17,7 @@ import frieren
 from frieren.training.autoencoder import AutoencoderTask, kl_divergence
 from frieren.training.data import WaveCrops, recordings
 from frieren.training.encoder import onset_strength
-from frieren.training.recipe import RecipeError, read_recipe
+from frieren.training.recipe import PARTS, RecipeError, read_recipe
 from frieren.training.run import train_all
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -28,9 +30,10 @@ def silent(heading):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Every part of the tiny recipe, trained for a few steps, and its run folder."""
+    """Every part of the tiny recipe, trained for a few steps and watched, and its run folder."""
     out = tmp_path_factory.mktemp("tiny")
-    return train_all(RECIPES / "tiny", out, QUICK, None, silent), out
+    watched = ["board=tensorboard", "preview_every=5"] if find_spec("tensorboard") else []
+    return train_all(RECIPES / "tiny", out, [*QUICK, *watched], None, silent), out
 
 
 def test_a_recipe_folder_becomes_a_model(trained, tmp_path):
@@ -39,6 +42,26 @@ def test_a_recipe_folder_becomes_a_model(trained, tmp_path):
     assert model.config.name == "tiny" and model.clock.window == 160
     wave = model.vocode(model.decode(model.sample(model.encode(torch.rand(30, 3, 32, 32)), steps=2)))
     assert torch.isfinite(wave).all() and len(wave) == 38 * 512
+
+
+def test_a_run_is_shown_on_the_board(trained):
+    """Scores of every part; pictures of the field's stages and the autoencoder, sounds of the vocoder."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, out = trained
+    kinds = {"autoencoder": "reconstructed", "vocoder": "vocoded"}
+    kinds |= dict.fromkeys(("field", "reflow", "distillation"), "generated")
+    for part in PARTS:
+        events = EventAccumulator(str(out / part / "board"))
+        events.Reload()
+        tags = events.Tags()
+        assert any(name.startswith("valid/") for name in tags["scalars"]), part
+        clips = [f"valid-{index:06d}" for index in range(2)] if part in kinds else []
+        shown = sorted(f"{clip}/{what}" for clip in clips for what in ("true", kinds[part]))
+        assert sorted(tags["audio" if part == "vocoder" else "images"]) == shown, part
+        if part == "field":
+            assert [event.step for event in events.Images(shown[0])] == [5, 10, 15, 20]
 
 
 def test_finished_parts_are_left_alone(trained):
@@ -71,7 +94,10 @@ def test_starting_over_that_is_stopped_goes_on(trained, tmp_path):
 
 @pytest.mark.parametrize("part", ["encoder", "vocoder"])
 def test_resuming_repeats_the_run_to_the_digit(trained, tmp_path, part):
-    """Stopped after half of the steps (by a report that raises) and resumed: the same losses and parameters."""
+    """Stopped after half of the steps (by a report that raises) and resumed: the same losses and parameters.
+
+    The whole run was watched and this one is not, which makes no difference either.
+    """
     _, done = trained
     (tmp_path / "data").symlink_to(done / "data")
 
@@ -148,12 +174,17 @@ def test_recordings_take_their_split_from_the_manifest(tmp_path):
         recordings(tmp_path, 16_000, "valid")
 
 
-def test_crops_mix_world_and_recordings_and_repeat_short_ones():
-    world = np.full((2, 4000), 3000, np.int16)
-    crops = WaveCrops(world, [np.full(300, 20000, np.int16)]).draw(6, 1000)
-    assert crops.shape == (6, 1000) and crops.abs().max() <= 1
-    alone = WaveCrops(world, []).draw(6, 1000)
-    assert (alone.max(dim=1).values < 3001 / 32767).all()
+def test_crops_mix_clips_and_recordings_and_repeat_short_ones(tmp_path):
+    folder = datasets.write(tmp_path, [datasets.Item("train", 1.0), datasets.Item("train", 2.0)])
+    clips = datasets.open_clips(folder, "train", datasets.CLOCK)
+    crops = WaveCrops(clips, [np.full(300, 20000, np.int16)], 1000)
+    drawn = crops.draw(6)
+    assert drawn.shape == (6, 1000)
+    assert [bool((crop == crop[0]).all()) for crop in drawn] == [False, True] * 3, "half of them are recordings"
+    assert all(0.25 <= crop[0] / (20000 / 32767) <= 1 for crop in drawn[1::2]), "as loud as it was, or up to 12 dB less"
+    for crop in (crops.clip() for _ in range(10)):
+        parts = [wave.unfold(0, 1000, 1)[:, :8] for wave in map(clips.wave, range(2))]
+        assert sum(bool((part == crop[:8]).all(1).any()) for part in parts) == 1, "a part of one of the clips"
 
 
 def test_autoencoder_decodes_random_parts_if_the_recipe_says_so():

@@ -52,7 +52,7 @@ def train(
 ) -> None:
     """Train the vector field on random data, and compare with this machine's fastest matrix product.
 
-    A published step is 2 TFLOP: about half a minute on two CPU cores.
+    A published step is 2 TFLOP: 10 to 30 seconds on two CPU cores.
     """
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

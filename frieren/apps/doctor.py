@@ -29,7 +29,7 @@ def doctor() -> None:
     healthy = True
     for look in (versions, extras, device, media, weights, disk):
         for fine, what, found in look():
-            typer.echo(f"{'ok  ' if fine else 'FAIL'}  {what:<18}{found}")
+            typer.echo(f"{'ok  ' if fine else 'FAIL'}  {what:<25}{found}")
             healthy &= fine
     typer.echo("all is well" if healthy else "something has to be repaired: see the lines that begin with FAIL")
     if not healthy:

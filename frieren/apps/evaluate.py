@@ -1,16 +1,23 @@
-"""Measure a model.
+"""Measure sounds and models.
 
+frieren evaluate GENERATED REFERENCE --preset world
+frieren evaluate GENERATED REFERENCE --preset paper --out scores/
 frieren evaluate timing --model mini --out docs/timing
+frieren evaluate --listening study mini=out/mini --videos clips/ --references clips/
+frieren evaluate --mos answers_*.json --key study.key.json
 """
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
+from frieren.apps import listening
 from frieren.apps.generate import prepare_folder
 from frieren.apps.progress import Bars
 from frieren.apps.world import Split
@@ -22,12 +29,99 @@ if TYPE_CHECKING:
     from frieren import Model
     from frieren.world import Clip
 
-app = typer.Typer(help="Measure a model.", no_args_is_help=True)
+Preset = Literal["world", "paper", "av-bench"]
+Over = Literal["softmax", "sigmoid"]
+FLAGS = ("--listening", "--mos")  # as the first word: `--scores` is an option of the command `scores`
+
+
+class Measures(TyperGroup):
+    """Two folders instead of a command are scored; two commands may be written as flags: --mos is mos."""
+
+    def parse_args(self, context: typer.Context, args: list[str]) -> list[str]:
+        if args and args[0] in FLAGS:
+            args = [args[0][2:], *args[1:]]
+        elif args and args[0] not in (*self.commands, *context.help_option_names):
+            args = ["scores", *args]
+        return super().parse_args(context, args)
+
+
+app = typer.Typer(cls=Measures, no_args_is_help=True)
+app.command("listening")(listening.listening)
+app.command("mos")(listening.mos)
 
 
 @app.callback()
 def top() -> None:
-    """Measure a model."""
+    """Measure sounds: `frieren evaluate GENERATED REFERENCE` means `frieren evaluate scores GENERATED REFERENCE`.
+
+    A folder that is called like a command is given as ./NAME.
+    """
+
+
+@app.command()
+def scores(
+    generated: Annotated[Path, typer.Argument(metavar="GENERATED", help="Folder of generated sounds or videos.")],
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Folder of the true ones, by the same names.")],
+    preset: Annotated[Preset, typer.Option(help="Networks and settings; world needs no download.")] = "world",
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--scores", help="Only this one; may be repeated: fd, fad, is, kl, kid, desync, ..."),
+    ] = None,
+    videos: Annotated[Path | None, typer.Option(help="Folder of the videos, if REFERENCE holds sounds.")] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="generated|none|SECONDS", help="Length of the true sounds; otherwise the preset's."),
+    ] = None,
+    kl: Annotated[Over | None, typer.Option(help="What KL is over; otherwise the preset's.")] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out what is missing or unreadable, and say so.")
+    ] = False,
+    cache: Annotated[bool, typer.Option(help="Keep features, so that a second run is quick.")] = True,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.json and scores.md.")] = None,
+) -> None:
+    """FD, FAD, IS, KL, KID and alignment of generated sounds, with 95 % intervals. Needs the extra `eval`.
+
+    Files are named <id>.wav, <id>_<k>.wav, Y<id>_<k>.wav or as `frieren generate` names them.
+    """
+    needs_extra()
+    from rich.console import Console
+
+    from frieren.evaluation.cache import FeatureCache
+    from frieren.evaluation.protocol import PRESETS
+    from frieren.evaluation.run import evaluate
+
+    changed = {name: value for name, value in (("crop", crop_value(crop)), ("kl_over", kl)) if value is not None}
+    if out:
+        prepare_folder(out)
+    with Bars(str(generated)) as bars:
+        report = evaluate(
+            generated,
+            reference,
+            dataclasses.replace(PRESETS[preset], **changed),
+            scores=only or (),
+            videos=videos,
+            allow_missing=allow_missing,
+            cache=FeatureCache(cache),
+            changed=changed,
+            on_progress=bars,
+        )
+    Console().print(report.table())
+    typer.echo("\n".join(report.remarks()))
+    if out:
+        report.save(out)
+
+
+def crop_value(text: str | None) -> Any:
+    """ "8.192" -> 8.192; "generated" and "none" as they are."""
+    if text in (None, "generated", "none"):
+        return text
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise typer.BadParameter(f"--crop: {text!r} is not generated, none or a number of seconds") from None
+    if not 0 < seconds < 3600:
+        raise typer.BadParameter(f"--crop: {text} is outside 0..3600 seconds")
+    return seconds
 
 
 @app.command()
@@ -35,43 +129,47 @@ def timing(
     model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
     split: Annotated[Split, typer.Option(help="FoleyWorld split.")] = "test",
     clips: Annotated[int, typer.Option(min=2, help="Clips whose only sounds are visible impacts.")] = 64,
+    steady: Annotated[int, typer.Option(min=0, help="Clips whose only sounds are visible rain, engines, wind.")] = 24,
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps; otherwise the model's own.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance; otherwise the model's own.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Clip i is generated with seed + i.")] = 0,
     pictures: Annotated[int, typer.Option(min=0, help="How many clips to draw, spread over the kinds.")] = 7,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and pictures.")] = None,
 ) -> None:
-    """Does the sound strike when the picture does? Needs the extra `eval`."""
+    """Does the sound strike, and swell, when the picture does? Needs the extra `eval`."""
     needs_extra()
     import frieren
-    from frieren.evaluation.timing import impact_clips, measure
+    from frieren.evaluation import clipsets, impacts
+    from frieren.evaluation import steady as swells
 
     if out:
         prepare_folder(out)
     loaded = frieren.load(model)
     try:
-        chosen = impact_clips(split, clips, loaded.clock, loaded.image_size)
+        struck = clipsets.impact_clips(split, clips, loaded.clock, loaded.image_size)
+        going_on = clipsets.steady_clips(split, steady, loaded.clock, loaded.image_size)
     except ValueError as error:
-        raise typer.BadParameter(f"--clips: {error}") from error
-    drawn = {round(index * (len(chosen) - 1) / max(1, pictures - 1)) for index in range(pictures)} if out else set()
-    with Bars(f"{clips} clips") as bars:
+        raise typer.BadParameter(f"--clips or --steady: {error}") from error
+    drawn = {round(index * (clips - 1) / max(1, pictures - 1)) for index in range(pictures)} if out else set()
+    numbers = iter(range(clips + steady))
+    with Bars(f"{clips + steady} clips") as bars:
 
-        def on_clip(position: int, clip: Clip, wave: np.ndarray) -> None:
-            bars("sample", position + 1, clips)
-            if position in drawn:
+        def generate(clip: Clip) -> np.ndarray:
+            number = next(numbers)
+            wave = sound_of(loaded, clip, seed + number, steps, guidance)
+            bars("sample", number + 1, clips + steady)
+            if number in drawn:
                 draw(out, loaded, clip, wave)
+            return wave
 
-        numbers = iter(range(clips))
-        report = measure(
-            lambda clip: sound_of(loaded, clip, seed + next(numbers), steps, guidance),
-            chosen,
-            loaded.clock.sample_rate,
-            on_clip=on_clip,
-        )
-    typer.echo(report.markdown())
-    if out:
-        report.save(out / "timing.json")
-        (out / "timing.md").write_text(report.markdown(), encoding="utf-8")
+        reports = {"timing": impacts.measure(generate, struck, loaded.clock.sample_rate)}
+        if steady:
+            reports["steady"] = swells.measure(generate, going_on, loaded.clock.sample_rate)
+    for name, report in reports.items():
+        typer.echo(report.markdown())
+        if out:
+            (out / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
+            (out / f"{name}.md").write_text(report.markdown(), encoding="utf-8")
 
 
 class MissingExtraError(FrierenError):

@@ -31,9 +31,11 @@ def pairs(
     batch: Annotated[int, typer.Option(min=1, help="Clips that are sampled together.")] = 8,
     per_shard: Annotated[int, typer.Option(min=1, help="Clips in one file.")] = 256,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Local processes; 0: none but this one.", show_default="one per core")
+        int | None,
+        typer.Option(min=0, help="Local processes; 0: none but this one.", show_default="one per GPU, or core"),
     ] = None,
     ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to work on, such as auto.")] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="Of the Ray cluster, for each process.")] = 0,
 ) -> None:
     """Sample a pair for every clip of DATA; what was stopped goes on where it was."""
     from frieren.catalogue import find
@@ -55,6 +57,7 @@ def pairs(
             per_shard=per_shard,
             workers=workers,
             ray=ray,
+            gpus=gpus,
             on_done=lambda done, total: bars("shards", done, total),
         )
     for path, reason in failures.items():

@@ -45,7 +45,9 @@ def prepare(
         int | None, typer.Option(min=16, max=1024, help="Of images, in pixels.", show_default="the encoder's")
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="Longest part of a clip that is used.")] = 10.0,
-    per_shard: Annotated[int, typer.Option(min=1, help="Clips in one file.")] = 256,
+    per_shard: Annotated[
+        int | None, typer.Option(min=1, help="Clips in one file.", show_default="256, or what has 200 MB of images")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Local processes; 0: none but this one.", show_default="one per core")
     ] = None,

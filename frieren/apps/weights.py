@@ -1,7 +1,8 @@
-"""Where models come from: the authors' weights fetched, or files of theirs converted.
+"""Where models come from: published weights fetched, or published files converted; of models and of their judges.
 
 frieren weights list
 frieren weights fetch frieren-reflow
+frieren weights fetch panns
 frieren weights convert --flow F.ckpt --vocoder DIR --cavp C.ckpt OUT
 """
 
@@ -14,33 +15,43 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-app = typer.Typer(help="The authors' weights: fetch, convert, list.", no_args_is_help=True)
+app = typer.Typer(help="Published weights: fetch, convert, list.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models() -> None:
-    """The names that --model takes, and whether the published ones are here."""
+    """The names that --model takes, then the judges of an evaluation, and whether the published ones are here."""
     import frieren
+    from frieren.official import judges
     from frieren.official.fetch import is_fetched
     from frieren.official.releases import RELEASES
 
     for name, description in frieren.models().items():
         state = "" if name not in RELEASES else "  (here)" if is_fetched(name) else "  (not fetched)"
         typer.echo(f"{name:<18} {description}{state}")
+    for name, judge in judges.JUDGES.items():
+        typer.echo(f"{name:<18} {judge.description}  ({'here' if judges.is_fetched(name) else 'not fetched'})")
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="frieren, frieren-reflow or frieren-distilled.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A published model or judge; see `weights list`.")],
 ) -> None:
-    """Download a published model and convert it; it stays in the cache, and `--model NAME` finds it."""
+    """Download what is published and convert it; it stays in the cache, and its name finds it."""
+    from frieren.official.judges import JUDGES
+    from frieren.official.releases import RELEASES
+
+    if name not in RELEASES and name not in JUDGES:
+        raise typer.BadParameter(f"{name}: not published; choose one of {', '.join([*RELEASES, *JUDGES])}")
     folder = fetched(name)
-    typer.echo(f"{folder}  use it with: frieren generate VIDEO --model {name}")
+    use = "frieren evaluate finds it" if name in JUDGES else f"use it with: frieren generate VIDEO --model {name}"
+    typer.echo(f"{folder}  {use}")
 
 
 def fetched(name: str) -> Path:
-    """The folder of a published model, with a bar while it is downloaded."""
-    from frieren.official.fetch import fetch
+    """The folder of a published model or judge, with a bar while it is downloaded."""
+    from frieren.official import fetch as models
+    from frieren.official import judges
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -52,27 +63,43 @@ def fetched(name: str) -> Path:
                 tasks[file] = progress.add_task(file, total=total)
             progress.update(tasks[file], completed=done, total=total)
 
-        return fetch(name, say=lambda line: typer.echo(line, err=True), on_progress=on_progress)
+        source = judges if name in judges.JUDGES else models
+        return source.fetch(name, say=lambda line: typer.echo(line, err=True), on_progress=on_progress)
 
 
 @app.command()
 def convert(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new model folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new folder.")],
     flow: Annotated[Path | None, typer.Option(help="Checkpoint of the flow; it holds the autoencoder.")] = None,
     vae: Annotated[Path | None, typer.Option(help="Checkpoint of the mel autoencoder alone.")] = None,
     vocoder: Annotated[Path | None, typer.Option(help="Folder with best_netG.pt and args.yml.")] = None,
     cavp: Annotated[Path | None, typer.Option(help="Diff-Foley's CAVP checkpoint.")] = None,
     init: Annotated[Path | None, typer.Option(help="Make-An-Audio 2's checkpoint, to start a training from.")] = None,
+    panns: Annotated[Path | None, typer.Option(help="Checkpoint of PANNs' Cnn14; alone.")] = None,
+    vggish: Annotated[Path | None, typer.Option(help="Checkpoint of VGGish; alone.")] = None,
+    alignment: Annotated[Path | None, typer.Option(help="Diff-Foley's alignment classifier; alone.")] = None,
     heads: Annotated[int, typer.Option(min=1, help="Heads of the flow's attentions; shapes do not tell.")] = 8,
     fps: Annotated[float, typer.Option(min=0.5, help="Features per second: 4 for CAVP, 2 for MAViL.")] = 4.0,
     steps: Annotated[int, typer.Option(min=1, help="The model's default; 1 for the distilled one.")] = 25,
 ) -> None:
-    """Make a model folder of published files; any part may be left out. Nothing in them is ever run."""
+    """Make a model folder of published files, or a judge's of its one. Nothing in them is ever run.
+
+    Any part of a model may be left out.
+    """
+    from frieren.official import judges
     from frieren.official.convert import Files
     from frieren.official.convert import convert as convert_files
     from frieren.weights import PARTS
 
     files = Files(flow, vae, vocoder, cavp, init)
+    named = {"panns": panns, "vggish": vggish, "alignment": alignment}
+    given = {name: path for name, path in named.items() if path}
+    if given:
+        if len(given) > 1 or any(vars(files).values()):
+            raise typer.BadParameter(f"--{next(iter(given))} stands alone: a judge has a folder of its own")
+        for name, path in given.items():
+            typer.echo(f"{judges.convert(name, path, out, say=typer.echo)}  is the judge {name}")
+        return
     folder = convert_files(files, out, heads=heads, fps=fps, steps=steps, say=typer.echo)
     parts = [part for part in PARTS if (folder / part).exists()]
     name = folder if len(folder.parts) > 1 else f"./{folder}"  # a bare name may be a known model's

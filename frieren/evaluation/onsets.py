@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
 WINDOW = 0.060  # seconds: a detection this close to a true instant is right (about two video frames at 30 a second)
 MERGE = 0.050  # seconds: true events closer than this to the one before sound as one
+ROUNDING = 1e-9  # seconds that a window is wider, so that a distance of exactly the window is within it
+
+
+class Onsets(NamedTuple):
+    """What a detector finds in one wave.
+
+    Attributes:
+        times: [K] seconds, increasing.
+        strengths: [K] dB by which each rises above the local level: the detector's confidence.
+    """
+
+    times: np.ndarray
+    strengths: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,11 @@ class OnsetDetector:
     silence: float = 1e-4
 
     def detect(self, wave: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Onset times [N] of `wave` [S], in seconds, increasing.
+        """Onset times [K] of `wave` [S], in seconds, increasing; raises as `find` does."""
+        return self.find(wave, sample_rate).times
+
+    def find(self, wave: np.ndarray, sample_rate: int) -> Onsets:
+        """The onsets of `wave` [S] with their strengths.
 
         Raises:
             ValueError: if the wave is not one row of finite samples.
@@ -80,11 +97,11 @@ class OnsetDetector:
         if wave.ndim != 1 or not np.isfinite(wave).all():
             raise ValueError(f"wave must be one row of finite samples [S], got shape {wave.shape}; mix to mono first")
         if wave.size == 0 or np.abs(wave).max() < self.silence:
-            return np.zeros(0)
+            return Onsets(np.zeros(0), np.zeros(0))
         novelty = self.novelty(wave, sample_rate)
         hop = self._hop_samples(sample_rate) / sample_rate
-        times = self._peaks(novelty, hop) * hop + self.offset
-        return np.clip(times, 0.0, wave.size / sample_rate)
+        positions, strengths = self._peaks(novelty, hop)
+        return Onsets(np.clip(positions * hop + self.offset, 0.0, wave.size / sample_rate), strengths)
 
     def novelty(self, wave: np.ndarray, sample_rate: int) -> np.ndarray:
         """Mean rise over the bands in dB, [T], one value every `hop` seconds from 0, of `wave` [S]."""
@@ -121,19 +138,19 @@ class OnsetDetector:
         floor = np.quantile(power, self.quantile, axis=1, keepdims=True) * self.lift
         return 10.0 * np.log10(power + np.maximum(floor, power.max() * 10.0 ** (-self.range / 10.0)))
 
-    def _peaks(self, novelty: np.ndarray, hop: float) -> np.ndarray:
-        """Positions [N] of the novelty's peaks, in hops, refined by a parabola through three values."""
+    def _peaks(self, novelty: np.ndarray, hop: float) -> tuple[np.ndarray, np.ndarray]:
+        """Positions [K] of the novelty's peaks, in hops and refined by a parabola, and their heights [K] in dB."""
         from scipy.ndimage import maximum_filter1d, median_filter
 
         reach = max(1, round(self.wait / hop))
-        local = median_filter(novelty, 2 * round(self.surround / hop) + 1, mode="nearest")
+        height = novelty - median_filter(novelty, 2 * round(self.surround / hop) + 1, mode="nearest")
         highest = novelty >= maximum_filter1d(novelty, 2 * reach + 1)
-        strong = novelty - local >= self.delta
+        strong = height >= self.delta
         kept: list[int] = []
         for index in np.flatnonzero(highest & strong):
             if not kept or index - kept[-1] > reach:  # a plateau of equal values is one onset
                 kept.append(int(index))
-        return np.array([_vertex(novelty, index) for index in kept], dtype=np.float64)
+        return np.array([_vertex(novelty, index) for index in kept], dtype=np.float64), height[kept]
 
 
 def _vertex(values: np.ndarray, index: int) -> float:
@@ -189,7 +206,7 @@ def match(true: Sequence[float], found: Sequence[float], window: float = WINDOW)
     if not true.size or not found.size:
         return []
     distance = np.abs(true[:, None] - found[None, :])
-    allowed = distance <= window + 1e-9
+    allowed = distance <= window + ROUNDING
     # One forbidden pair costs more than all allowed ones together, so the count of allowed pairs comes first.
     dear = window * (min(distance.shape) + 1) + 1.0
     rows, columns = linear_sum_assignment(np.where(allowed, distance, dear))
@@ -291,7 +308,7 @@ def describe(one: Fit) -> str:
 def tuning(split: str = "valid", count: int = 112, *, sweep: bool = False) -> str:
     """How the detector does on the true sounds of `count` impact clips, as text; with `sweep` also all of GRID."""
     from frieren.clock import Clock
-    from frieren.evaluation.timing import impact_clips
+    from frieren.evaluation.clipsets import impact_clips
 
     clock = Clock()
     clips = impact_clips(split, count, clock, picture=False)

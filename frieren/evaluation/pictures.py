@@ -1,14 +1,15 @@
-"""The same to look at: motion energy of the picture, true and generated mel below it, true instants marked."""
+"""Scores to look at: motion above mels with true instants marked, two mels side by side, score against a setting."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from frieren.evaluation.onsets import match
 from frieren.spectrogram import FLOOR, MelConfig, log_mel
 
 if TYPE_CHECKING:
@@ -66,18 +67,13 @@ def plot_clip(
     Raises:
         ValueError: if there is neither a wave nor an image.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = len(waves) + (images is not None)
     if not panels:
         raise ValueError("nothing to draw: neither images nor waves were given")
     seconds = max(
         (len(wave) / sample_rate for wave in waves.values()), default=float(times[-1]) if times is not None else 1.0
     )
-    # A figure of its own, not pyplot's: no global state, no display, nothing to close.
-    figure = Figure(figsize=(9.0, 0.6 + 1.7 * panels), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(9.0, 0.6 + 1.7 * panels)
     axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
     for axis, (name, wave) in zip(axes[int(images is not None) :], waves.items(), strict=True):
         _draw_mel(axis, name, wave, sample_rate)
@@ -91,6 +87,120 @@ def plot_clip(
     axes[-1].set_xlabel("seconds")
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
+
+
+def plot_pair(
+    path: str | Path,
+    generated: np.ndarray,
+    reference: np.ndarray,
+    sample_rate: int,
+    *,
+    found: Sequence[float],
+    true: Sequence[float],
+    window: float = 0.050,
+    title: str = "",
+) -> None:
+    """Write the mels of a generated sound and of its reference side by side, onsets marked.
+
+    Args:
+        path: where to write; the suffix decides the format.
+        generated, reference: waves [S].
+        sample_rate: of both.
+        found: [K] seconds of the generated sound's onsets.
+        true: [N] seconds of the reference's onsets, or of what is known to happen.
+        window: seconds; onsets with a partner within it are solid lines, those without dotted.
+        title: above it all.
+    """
+    pairs = match(true, found, window)
+    figure = _figure(12.0, 3.2)
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    met_by = {"generated": {j for _, j in pairs}, "reference": {i for i, _ in pairs}}
+    panels = ((left, "generated", generated, found), (right, "reference", reference, true))
+    for axis, name, wave, onsets in panels:
+        met = met_by[name]
+        _draw_mel(axis, name, wave, sample_rate)
+        for place, time in enumerate(onsets):
+            axis.axvline(time, color="white", linewidth=0.8, alpha=0.8, linestyle="-" if place in met else ":")
+        axis.set_xlabel("seconds")
+        axis.set_title(f"{name}: {len(onsets)} onsets, {len(met)} matched", fontsize="medium")
+    right.set_ylabel("")
+    left.set_xlim(0.0, max(len(generated), len(reference)) / sample_rate)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
+class Point(NamedTuple):
+    """One measured score: at which setting, how much, and its 95 % interval if there is one."""
+
+    at: float
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+def plot_steps(path: str | Path, curves: Mapping[str, Sequence[Point]], *, score: str, **beside: Any) -> None:
+    """Write a picture of a score against solver steps, on a logarithmic axis; arguments as in `plot_guidance`."""
+    _plot_curves(path, curves, "solver steps", score, "log", **beside)
+
+
+def plot_guidance(path: str | Path, curves: Mapping[str, Sequence[Point]], *, score: str, **beside: Any) -> None:
+    """Write a picture of a score against guidance.
+
+    Args:
+        path: where to write; the suffix decides the format.
+        curves: name -> measured points, such as {"mini": ..., "mini, reflow": ...}.
+        score: what the points are, for the axis.
+        beside: `ceiling` and `chance`, drawn as lines if given.
+
+    Raises:
+        ValueError: if there is no point.
+    """
+    _plot_curves(path, curves, "guidance", score, "linear", **beside)
+
+
+def _plot_curves(
+    path: str | Path,
+    curves: Mapping[str, Sequence[Point]],
+    setting: str,
+    score: str,
+    scale: str,
+    *,
+    ceiling: float | None = None,
+    chance: float | None = None,
+) -> None:
+    """Measured points joined by lines, their intervals as bars; every setting that was measured has its own tick."""
+    ticks = sorted({point.at for points in curves.values() for point in points})
+    if not ticks:
+        raise ValueError(f"nothing to draw: no point of {score} against {setting} was given")
+    figure = _figure(6.0, 4.0)
+    axis = figure.subplots()
+    for name, points in curves.items():
+        points = sorted(points)
+        (drawn,) = axis.plot(
+            [point.at for point in points], [point.value for point in points], "o-", markersize=4, label=name
+        )
+        for point in points:
+            if point.interval is not None:
+                axis.vlines(point.at, *point.interval, color=drawn.get_color(), linewidth=1.0)
+    for name, level, style in (("true sound (ceiling)", ceiling, "--"), ("chance", chance, ":")):
+        if level is not None:
+            axis.axhline(level, color="gray", linewidth=1.0, linestyle=style, label=name)
+    axis.set_xscale(scale)
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel(setting)
+    axis.set_ylabel(score)
+    axis.legend()
+    figure.savefig(path, dpi=110)
+
+
+def _figure(width: float, height: float) -> Any:
+    """A figure of its own, not pyplot's: no global state, no display, nothing to close; in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def _draw_mel(axis: Any, name: str, wave: np.ndarray, sample_rate: int) -> None:

@@ -1,285 +1,347 @@
-"""Does the sound strike when the picture does: the protocol on FoleyWorld clips of visible impacts.
+"""How well generated sounds keep time with true ones: onsets, their offset, the envelope, beside ceiling and chance.
 
-Four numbers belong together and are reported together, by one detector and one matching:
+Works on any pairs of sounds, or of a sound and the instants at which something is known to happen:
 
-    ceiling     the detector on the true sound: what could be reached
-    generated   the same on the generated sound, against the clip's own events
-    foreign     the generated sound against the events of another clip of (nearly always) the same kind
-    random      what as many random instants reach against the same foreign events
+    timing = scores(generated, reference, 16_000)
+    print(timing.markdown())
 
-A model that only knows how often such things strike has generated = foreign = random.
+    onset_precision, onset_recall, onset_f1   pooled over clips, one-to-one optimal matching within 50 and 100 ms
+    onset_ap                                  average precision of what the detector finds, ranked by its strength; mean
+    envelope                                  correlation of the levels in dB; mean
+
+Ceiling is the detector on the true sound; 1 where all that is known is the true sound itself, as it is held against
+what the detector hears there. Chance is the generated sound under random circular shifts, another one for every clip:
+its rhythm stays, its place in time goes.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from frieren.evaluation.onsets import WINDOW, OnsetDetector, Score, score, score_by_kind, signed_errors, true_onsets
+from frieren.evaluation.envelope import Envelope
+from frieren.evaluation.intervals import Interval, ratio
+from frieren.evaluation.onsets import OnsetDetector, Onsets, signed_errors
+from frieren.evaluation.ranking import average_precision, hits_by_rank, ranked
 
-if TYPE_CHECKING:
-    from frieren.clock import Clock
-    from frieren.world import Clip
-
-RATIO = 0.70  # generated F1 over ceiling F1, at least
-CEILING = 0.90  # ceiling F1, at least
-WORST_KIND = 0.40  # generated F1 of every kind, at least
-CONTROL = 0.05  # foreign F1 from random F1, at most
-DRAWS = 200  # random lists of instants per clip
+WINDOWS = (0.050, 0.100)  # seconds; CondFoleyGen and Greatest Hits use the wider
+SHIFTS = 1000  # random circular shifts of every clip
+UPPER = 0.95  # quantile of chance that is shown beside its mean
 
 
-def only_visible_impacts(clip: Clip) -> bool:
-    """True if the clip has events, all of them visible, and no activity that sounds."""
-    quiet = all(not np.any(np.asarray(activity.loudness) > 0) for activity in clip.activities)
-    return bool(clip.events) and quiet and all(event.visible for event in clip.events)
+class Heard(NamedTuple):
+    """What is measured of one wave: onsets, level [T] in dB, length in seconds."""
+
+    onsets: Onsets
+    level: np.ndarray
+    seconds: float
 
 
-def impact_clips(
-    split: str, count: int, clock: Clock, size: int = 64, *, scan: int | None = None, picture: bool = True
-) -> list[Clip]:
-    """The first `count` clips of `split` whose only sounds are visible impacts, balanced over kinds.
+class Truth(NamedTuple):
+    """What a generated sound is held against.
 
-    Kinds take turns in alphabetical order, each with its next clip by index, until `count` are found; so a rare kind
-    is not drowned by common ones. A clip of several kinds is offered under each, and taken once. Sorted by the kind
-    under which it was taken, then by index.
-
-    Args:
-        split: "train", "valid" or "test".
-        count: how many clips.
-        clock: sample rate and frame rate of the clips.
-        size: side of the images in pixels, as the model wants them.
-        scan: how many indices to look at; 24 per clip wanted by default.
-        picture: draw the images too (slow; the detector does not need them).
-
-    Raises:
-        ValueError: if the scanned indices do not hold `count` such clips.
+    Attributes:
+        onsets: [N] seconds, increasing; None where onsets are not to be measured.
+        level: [T] dB; None where the envelope is not to be measured.
+        heard: the true sound, for the ceiling; None if there is none.
     """
-    from frieren.world import clip as draw
 
-    shelves: dict[str, list[int]] = {}
-    for index in range(24 * count if scan is None else scan):
-        script = draw(split, index, clock, picture=False, sound=False)
-        if only_visible_impacts(script):
-            for kind in {event.kind for event in script.events}:
-                shelves.setdefault(kind, []).append(index)
-    chosen = take_turns(shelves, count)
-    if len(chosen) < count:
-        raise ValueError(
-            f"{split} has {len(chosen)} such clips in the indices scanned, {count} wanted; ask for fewer, or scan more"
-        )
-    return [draw(split, index, clock, size, picture=picture) for index in chosen]
+    onsets: np.ndarray | None
+    level: np.ndarray | None
+    heard: Heard | None
 
 
-def take_turns(shelves: dict[str, list[int]], count: int) -> list[int]:
-    """Up to `count` distinct indices, one per kind and round, each kind in its own order; grouped by kind."""
-    taken: dict[int, str] = {}
-    queues = {kind: list(indices) for kind, indices in sorted(shelves.items())}
-    while len(taken) < count and any(queues.values()):
-        for kind, queue in queues.items():
-            while queue and queue[0] in taken:
-                queue.pop(0)
-            if queue and len(taken) < count:
-                taken[queue.pop(0)] = kind
-    return sorted(taken, key=lambda index: (taken[index], index))
+class Part(NamedTuple):
+    """One clip's share in a score that is a ratio of two sums over clips.
 
-
-def random_times(count: int, seconds: float, apart: float, rng: np.random.Generator) -> np.ndarray:
-    """`count` instants [count] uniform in 0..seconds, no two closer than `apart`; sorted, in seconds.
-
-    Uniform over all such lists (sorted uniform draws on the shortened axis, spread by the gap). Without a gap random
-    lists would clump as no clip of the world does, several on one event, and score less by that alone.
+    Attributes:
+        values: [1 + shifts] the numerator as it is, then for every shift.
+        weight: the denominator, which no shift changes; 0 leaves the clip out.
     """
-    apart = min(apart, seconds / max(count, 1))
-    free = seconds - max(count - 1, 0) * apart
-    return np.sort(rng.uniform(0.0, free, count)) + apart * np.arange(count)
 
-
-def random_hits(
-    true: Sequence[float],
-    found: int,
-    seconds: float,
-    *,
-    apart: float,
-    window: float = WINDOW,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> float:
-    """Expected hits of `found` random instants against `true` in a clip of `seconds`: the mean over `draws`."""
-    rng = np.random.default_rng(seed)
-    return float(np.mean([score(true, random_times(found, seconds, apart, rng), window).hits for _ in range(draws)]))
-
-
-def partner(index: int, count: int) -> int:
-    """The other clip whose events a clip's sound is held against: the next in the list, the first after the last.
-
-    `impact_clips` lists a kind's clips one after another, so that the partner is of the same kind but for the last one
-    of each: the control keeps rhythm and rate, and changes only the instants.
-    """
-    if count < 2:
-        raise ValueError("the control against another clip's events needs at least two clips")
-    return (index + 1) % count
+    values: np.ndarray
+    weight: float
 
 
 @dataclass(frozen=True)
-class TimingReport:
-    """The four numbers of one model, with the counts they come from.
+class Measured:
+    """One score over C clips: sum of `values` over sum of `weights`.
 
     Attributes:
-        clips: number of clips.
-        window: seconds within which an instant counts as met.
-        ceiling, generated, foreign: pooled counts over clips.
-        random_f1: pooled F1 of as many random instants as were detected, against the foreign events.
-        ceiling_by_kind, generated_by_kind: counts by kind of event.
-        ceiling_error, generated_error: (mean, standard deviation) of found minus true over the hits, seconds.
-        detector: the detector that was used.
+        values: [C, 1 + shifts] numerators, as they are and for every shift.
+        weights: [C] denominators.
+        ceiling_values, ceiling_weights: [C] the same of the true sound; NaN for a clip without one.
     """
 
-    clips: int
-    window: float
-    ceiling: Score
-    generated: Score
-    foreign: Score
-    random_f1: float
-    ceiling_by_kind: dict[str, Score]
-    generated_by_kind: dict[str, Score]
-    ceiling_error: tuple[float, float]
-    generated_error: tuple[float, float]
-    detector: OnsetDetector = field(default_factory=OnsetDetector)
+    values: np.ndarray = field(repr=False)
+    weights: np.ndarray = field(repr=False)
+    ceiling_values: np.ndarray = field(repr=False)
+    ceiling_weights: np.ndarray = field(repr=False)
 
     @property
-    def ratio(self) -> float:
-        """Generated F1 over ceiling F1; 0 if the ceiling is 0."""
-        return self.generated.f1 / self.ceiling.f1 if self.ceiling.f1 else 0.0
+    def value(self) -> float:
+        """The score; NaN if no clip counts."""
+        return float(_over(self.values[:, 0].sum(), self.weights.sum()))
 
-    def checks(self) -> dict[str, tuple[float, str, bool]]:
-        """What the project asks of a model: measured value, bound in words, met or not."""
-        worst = min((one.f1 for one in self.generated_by_kind.values()), default=0.0)
-        excess = abs(self.foreign.f1 - self.random_f1)
-        return {
-            "ceiling F1": (self.ceiling.f1, f"at least {CEILING:g}", self.ceiling.f1 >= CEILING),
-            "generated / ceiling": (self.ratio, f"at least {RATIO:g}", self.ratio >= RATIO),
-            "worst kind F1": (worst, f"at least {WORST_KIND:g}", worst >= WORST_KIND),
-            "foreign - random": (excess, f"at most {CONTROL:g}", excess <= CONTROL),
-        }
+    @property
+    def ceiling(self) -> float:
+        """The score of the true sound; NaN if a clip has none, or none counts."""
+        return float(_over(self.ceiling_values.sum(), self.ceiling_weights.sum()))
 
-    def to_json(self) -> str:
-        """Everything above as JSON, with the rates spelled out beside the counts."""
-        body = asdict(self) | {name: _rates(getattr(self, name)) for name in ("ceiling", "generated", "foreign")}
-        for name in ("ceiling_by_kind", "generated_by_kind"):
-            body[name] = {kind: _rates(one) for kind, one in getattr(self, name).items()}
-        body["ratio"] = self.ratio
-        body["checks"] = {name: {"value": v, "bound": b, "met": m} for name, (v, b, m) in self.checks().items()}
-        return json.dumps(body, indent=2) + "\n"
+    @property
+    def chance(self) -> np.ndarray:
+        """[shifts] the score when every clip is shifted at random."""
+        return _over(self.values[:, 1:].sum(axis=0), self.weights.sum())
 
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to `path`."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+    @property
+    def chance_mean(self) -> float:
+        """What a sound of the same rhythm reaches that does not know when."""
+        return float(self.chance.mean()) if self.chance.size else np.nan
+
+    @property
+    def chance_upper(self) -> float:
+        """The 95th percentile of chance: a score below it may be luck."""
+        return float(np.quantile(self.chance, UPPER)) if self.chance.size else np.nan
+
+    @property
+    def left_out(self) -> int:
+        """Clips for which the score is not defined."""
+        return int((self.weights == 0).sum())
+
+    def per_clip(self) -> np.ndarray:
+        """[C] the score of each clip alone; NaN where it is not defined."""
+        return _over(self.values[:, 0], self.weights)
+
+    def interval(self, videos: Sequence) -> Interval | None:
+        """Percentile bootstrap over videos, [C] of which name the video of each clip; None if fewer than two count."""
+        keep = self.weights > 0
+        if not keep.any():
+            return None
+        return ratio(self.values[keep, 0], self.weights[keep], np.asarray(videos)[keep])
+
+    def of(self, clips: Sequence[int]) -> Measured:
+        """The same score of some of the clips."""
+        return Measured(*(getattr(self, name)[clips] for name in self.__dataclass_fields__))
+
+
+def _over(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """`top` / `bottom`, NaN where the latter is 0."""
+    return np.divide(top, bottom, out=np.full(np.broadcast(top, bottom).shape, np.nan), where=np.asarray(bottom) != 0)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """All scores of C clips.
+
+    Attributes:
+        videos: [C] the video of each clip; samples of one video share it, and intervals keep them together.
+        measured: the scores by name, as in "onset_f1_50ms".
+        offsets: [C] of [P] seconds: generated minus true, of the onsets matched within the widest window.
+        ceiling_offsets: the same of the detector on the true sound.
+        detector, meter, windows, shifts, seed: the settings.
+    """
+
+    videos: tuple[str, ...]
+    measured: dict[str, Measured]
+    offsets: tuple[np.ndarray, ...] = field(repr=False)
+    ceiling_offsets: tuple[np.ndarray, ...] = field(repr=False)
+    detector: OnsetDetector
+    meter: Envelope
+    windows: tuple[float, ...]
+    shifts: int
+    seed: int
+
+    def of(self, clips: Sequence[int]) -> Timing:
+        """The scores of some of the clips, by position."""
+        return replace(
+            self,
+            videos=tuple(self.videos[clip] for clip in clips),
+            measured={name: one.of(clips) for name, one in self.measured.items()},
+            offsets=tuple(self.offsets[clip] for clip in clips),
+            ceiling_offsets=tuple(self.ceiling_offsets[clip] for clip in clips),
+        )
+
+    def rows(self) -> Iterator[dict[str, str | float]]:
+        """One row per clip: its video, every score (NaN where not defined), the median offset in ms."""
+        alone = {name: one.per_clip() for name, one in self.measured.items()}
+        for clip, (video, offsets) in enumerate(zip(self.videos, self.offsets, strict=True)):
+            scores_ = {name: float(values[clip]) for name, values in alone.items()}
+            yield {"video": video, **scores_, "offset_ms": quartiles(offsets)[1]}
+
+    def summary(self) -> dict[str, dict[str, float | int | list[float] | None]]:
+        """Every score with all that stands beside it, ready for JSON: what is not defined is None."""
+        body = {}
+        for name, one in self.measured.items():
+            interval = one.interval(self.videos)
+            body[name] = {
+                "value": _known(one.value), "interval": list(interval[:2]) if interval else None,
+                "ceiling": _known(one.ceiling), "chance_mean": _known(one.chance_mean),
+                "chance_95": _known(one.chance_upper),
+                "clips": len(self.videos) - one.left_out, "left_out": one.left_out,
+            }  # fmt: skip
+        for name, offsets in (("offset_ms", self.offsets), ("ceiling_offset_ms", self.ceiling_offsets)):
+            low, median, high = (_known(value) for value in quartiles(np.concatenate([*offsets, []])))
+            body[name] = {"median": median, "quartiles": [low, high], "pairs": sum(map(len, offsets))}
+        return body
+
+    def settings(self) -> dict[str, object]:
+        """What the scores hang on, ready for JSON."""
+        names = ("detector", "meter")
+        plain = {name: getattr(self, name) for name in ("windows", "shifts", "seed")}
+        return {name: asdict(getattr(self, name)) for name in names} | plain
 
     def markdown(self) -> str:
-        """Three tables: the four numbers, ceiling and generated by kind, and the checks."""
-        rows = {
-            "true sound (ceiling)": self.ceiling,
-            "generated": self.generated,
-            "generated, another clip's events": self.foreign,
-        }
-        lines = ["| sound | precision | recall | F1 |", "|---|--:|--:|--:|"]
-        lines += [f"| {name} | {one.precision:.3f} | {one.recall:.3f} | {one.f1:.3f} |" for name, one in rows.items()]
-        lines += [f"| random instants, another clip's events |  |  | {self.random_f1:.3f} |", ""]
-        lines += ["| kind | events | ceiling F1 | generated F1 |", "|---|--:|--:|--:|"]
-        for kind, one in self.generated_by_kind.items():
-            lines.append(f"| {kind} | {one.true} | {self.ceiling_by_kind[kind].f1:.3f} | {one.f1:.3f} |")
-        lines += ["", "| check | value | bound | met |", "|---|--:|---|---|"]
-        lines += [f"| {name} | {v:.3f} | {b} | {'yes' if m else 'no'} |" for name, (v, b, m) in self.checks().items()]
+        """The table of scores that are defined for any clip, and the offsets in words."""
+        body = self.summary()
+        lines = [HEADING, RULE]
+        lines += [table_row(name, body[name]) for name in self.measured if body[name]["clips"]]
+        for name, what in (("offset_ms", "generated"), ("ceiling_offset_ms", "true sound (ceiling)")):
+            if pairs := body[name]["pairs"]:
+                low, high = body[name]["quartiles"]
+                lines += [
+                    "",
+                    f"Offset of the {what}, {pairs} onsets matched within {1e3 * max(self.windows):g} ms: "
+                    f"median {body[name]['median']:+.1f} ms, half of them in {low:+.1f} … {high:+.1f} ms.",
+                ]
         return "\n".join(lines) + "\n"
 
 
-def _rates(one: Score) -> dict[str, float]:
-    return asdict(one) | {"precision": one.precision, "recall": one.recall, "f1": one.f1}
+HEADING = "| score | value | 95 % interval | ceiling | chance | chance, 95th percentile | clips | left out |"
+RULE = "|---|--:|--:|--:|--:|--:|--:|--:|"
 
 
-def measure(
-    generate: Callable[[Clip], np.ndarray],
-    clips: Sequence[Clip],
+def table_row(name: str, one: dict) -> str:
+    """One entry of `Timing.summary` as a row under HEADING."""
+    low_high = " … ".join(f"{bound:.3f}" for bound in one["interval"] or ())
+    numbers = " | ".join("–" if one[k] is None else f"{one[k]:.3f}" for k in ("ceiling", "chance_mean", "chance_95"))
+    value = "–" if one["value"] is None else f"{one['value']:.3f}"
+    return f"| {name} | {value} | {low_high} | {numbers} | {one['clips']} | {one['left_out']} |"
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def quartiles(offsets: np.ndarray) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile of offsets [P] in seconds, in ms; NaN of none."""
+    return tuple(1e3 * np.quantile(offsets, (0.25, 0.5, 0.75))) if len(offsets) else (np.nan,) * 3
+
+
+def scores(
+    generated: Iterable[np.ndarray],
+    reference: Iterable[np.ndarray | Truth],
     sample_rate: int,
     *,
+    videos: Iterable[str] | None = None,
     detector: OnsetDetector | None = None,
-    window: float = WINDOW,
+    meter: Envelope | None = None,
+    windows: Sequence[float] = WINDOWS,
+    shifts: int = SHIFTS,
     seed: int = 0,
-    on_clip: Callable[[int, Clip, np.ndarray], None] | None = None,
-) -> TimingReport:
-    """Run the protocol.
+) -> Timing:
+    """Score pairs of sounds, one after another, so that they need not fit in memory.
 
     Args:
-        generate: clip -> wave [S] at `sample_rate`; looks at the picture only. Called once per clip, in order.
-        clips: as `impact_clips` gives them; `events`, `wave` and `seconds` are read here.
-        sample_rate: of the true and the generated waves.
-        detector: the fixed one by default.
-        window: seconds within which an instant counts as met.
-        seed: of the random instants.
-        on_clip: told (position, clip, generated wave) after each clip, for progress and pictures.
+        generated: waves [S].
+        reference: to each the true wave, both cut to the shorter of the two, or what is known of it, such as
+            `Truth(onsets=true_onsets(events)[0], level=None, heard=None)`.
+        sample_rate: of all waves.
+        videos: the video of each pair; its number by default.
+        detector, meter: the fixed ones by default.
+        windows: seconds within which an onset is met.
+        shifts: how many random circular shifts.
+        seed: of the shifts.
 
     Raises:
-        ValueError: if there are fewer than two clips.
+        ValueError: if there is no pair, or not as many of one as of the other.
     """
-    detector = detector or OnsetDetector()
-    partner(0, len(clips))
-    truths = [true_onsets(clip.events) for clip in clips]
-    heard, made = [], []
-    for position, clip in enumerate(clips):
-        wave = np.asarray(generate(clip))[: round(clip.seconds * sample_rate)]
-        heard.append(detector.detect(clip.wave, sample_rate))
-        made.append(detector.detect(wave, sample_rate))
-        if on_clip is not None:
-            on_clip(position, clip, wave)
-    foreign, random_f1 = _controls([t for t, _ in truths], made, [c.seconds for c in clips], window, seed)
-    ceiling_by_kind, ceiling_error = _against(truths, heard, window)
-    generated_by_kind, generated_error = _against(truths, made, window)
-    return TimingReport(
-        clips=len(clips), window=window, detector=detector,
-        ceiling=sum(ceiling_by_kind.values(), Score()), generated=sum(generated_by_kind.values(), Score()),
-        foreign=foreign, random_f1=random_f1,
-        ceiling_by_kind=ceiling_by_kind, generated_by_kind=generated_by_kind,
-        ceiling_error=ceiling_error, generated_error=generated_error,
-    )  # fmt: skip
+    detector, meter = detector or OnsetDetector(), meter or Envelope()
+
+    def pairs() -> Iterator[tuple[Heard, Truth]]:
+        for wave, other in zip(generated, reference, strict=True):
+            if isinstance(other, Truth):
+                yield listen(wave, sample_rate, detector, meter), other
+            else:
+                length = min(len(wave), len(other))
+                true = listen(other[:length], sample_rate, detector, meter)
+                truth = Truth(true.onsets.times, true.level, true)
+                yield listen(wave[:length], sample_rate, detector, meter), truth
+
+    return compare(
+        pairs(), videos=videos, detector=detector, meter=meter, windows=tuple(windows), shifts=shifts, seed=seed
+    )
 
 
-def _against(
-    truths: Sequence[tuple[np.ndarray, list[str]]], found: Sequence[np.ndarray], window: float
-) -> tuple[dict[str, Score], tuple[float, float]]:
-    """Counts by kind over all clips, and mean and spread of the signed error of the hits in seconds."""
-    kinds: dict[str, Score] = {}
-    errors: list[float] = []
-    for (true, labels), times in zip(truths, found, strict=True):
-        errors += signed_errors(true, times, window)
-        for kind, counts in score_by_kind(true, labels, times, window).items():
-            kinds[kind] = kinds.get(kind, Score()) + counts
-    spread = (float(np.mean(errors)), float(np.std(errors))) if errors else (0.0, 0.0)
-    return dict(sorted(kinds.items())), spread
+def listen(wave: np.ndarray, sample_rate: int, detector: OnsetDetector, meter: Envelope) -> Heard:
+    """Onsets and level of `wave` [S]."""
+    return Heard(detector.find(wave, sample_rate), meter.level(wave, sample_rate), len(wave) / sample_rate)
 
 
-def _controls(
-    truths: Sequence[np.ndarray],
-    made: Sequence[np.ndarray],
-    lengths: Sequence[float],
-    window: float,
-    seed: int,
-) -> tuple[Score, float]:
-    """Foreign counts, and against the same events the pooled F1 of random instants at the same rate.
+def compare(
+    pairs: Iterable[tuple[Heard, Truth]],
+    *,
+    videos: Iterable[str] | None = None,
+    detector: OnsetDetector,
+    meter: Envelope,
+    windows: tuple[float, ...] = WINDOWS,
+    shifts: int = SHIFTS,
+    seed: int = 0,
+) -> Timing:
+    """What `scores` does, of sounds that have been listened to with `detector` and `meter`."""
+    rng, none = np.random.default_rng(seed), np.zeros(0)
+    parts, ceilings, offsets, ceiling_offsets = [], [], [], []
+    for made, truth in pairs:
+        turns = rng.uniform(0.0, 1.0, shifts)  # of the clip's length
+        parts.append(_parts(made, truth, turns, meter, windows))
+        ceilings.append(None if truth.heard is None else _parts(truth.heard, truth, none, meter, windows))
+        offsets.append(_offsets(truth, made, max(windows)))
+        ceiling_offsets.append(none if truth.heard is None else _offsets(truth, truth.heard, max(windows)))
+    if not parts:
+        raise ValueError("there is no pair of sounds to score; give at least one")
+    missing = Part(np.full(1, np.nan), np.nan)
+    measured = {}
+    for name in parts[0]:
+        own, best = [one[name] for one in parts], [one[name] if one else missing for one in ceilings]
+        measured[name] = Measured(
+            np.array([part.values for part in own]), np.array([part.weight for part in own]),
+            np.array([part.values[0] for part in best]), np.array([part.weight for part in best]),
+        )  # fmt: skip
+    names = tuple(str(index) for index in range(len(parts))) if videos is None else tuple(videos)
+    if len(names) != len(parts):
+        raise ValueError(f"{len(names)} videos for {len(parts)} pairs of sounds; give one for each pair")
+    return Timing(names, measured, tuple(offsets), tuple(ceiling_offsets), detector, meter, windows, shifts, seed)
 
-    Random instants keep the shortest gap that the true events of these clips keep.
-    """
-    apart = min((float(np.diff(true).min()) for true in truths if len(true) > 1), default=0.0)
-    foreign, by_chance = Score(), 0.0
-    for position, found in enumerate(made):
-        other = partner(position, len(made))
-        seconds = min(lengths[position], lengths[other])  # beyond it one of the two could not have an instant
-        true, found = truths[other][truths[other] < seconds], found[found < seconds]
-        foreign += score(true, found, window)
-        by_chance += random_hits(true, len(found), seconds, apart=apart, window=window, seed=seed + position)
-    total = foreign.true + foreign.found
-    return foreign, 2.0 * by_chance / total if total else 1.0
+
+def _parts(
+    made: Heard, truth: Truth, turns: np.ndarray, meter: Envelope, windows: tuple[float, ...]
+) -> dict[str, Part]:
+    """One clip's share in every score, as it is and turned by every one of `turns` [D] (0..1 of its length)."""
+    parts = {}
+    nothing = Part(np.zeros(1 + len(turns)), 0)
+    times = ranked(made.onsets)
+    found = np.vstack([times, (times + turns[:, None] * made.seconds) % made.seconds])  # [1 + D, K]
+    for window in windows:
+        names = [f"onset_{rate}_{1e3 * window:g}ms" for rate in ("precision", "recall", "f1", "ap")]
+        if truth.onsets is None:
+            parts |= dict.fromkeys(names, nothing)
+            continue
+        by_rank = hits_by_rank(truth.onsets, found, window)
+        hits = by_rank.max(axis=1, initial=0).astype(float)
+        true, count = len(truth.onsets), len(times)
+        # Without a true onset there is no recall to step along, and no average precision.
+        ap = Part(average_precision(by_rank, true), 1) if true else nothing
+        parts |= zip(names, (Part(hits, count), Part(hits, true), Part(hits, (true + count) / 2), ap), strict=True)
+    parts["envelope"] = nothing
+    if truth.level is not None:
+        by_shift = meter.correlation(made.level, truth.level)
+        if not np.isnan(by_shift).any():
+            parts["envelope"] = Part(by_shift[(np.append(0.0, turns) * len(by_shift)).astype(int)], 1)
+    return parts
+
+
+def _offsets(truth: Truth, heard: Heard, window: float) -> np.ndarray:
+    true = () if truth.onsets is None else truth.onsets
+    return np.array(signed_errors(true, heard.onsets.times, window))

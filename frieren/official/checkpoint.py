@@ -41,9 +41,9 @@ HARMLESS = (
     *(f"{module}.{kind}Path" for module in ("pathlib", "pathlib._local") for kind in ("Posix", "Windows")),
     "typing.Any",
     *(f"builtins.{kind}" for kind in ("bool", "dict", "float", "int", "list", "str", "tuple")),
-    # Scores as numpy numbers; the module was renamed in numpy 2.
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
+    # Scores as numpy numbers, the order of examples as an array; the module was renamed in numpy 2.
+    *(f"numpy.{core}.multiarray.{made}" for core in ("core", "_core") for made in ("scalar", "_reconstruct")),
+    "numpy.ndarray",
     "numpy.dtype",
 )
 # The same, where the pickle goes on to set items.

@@ -155,20 +155,26 @@ def about(path: Path) -> Iterator[None]:
         raise error if str(error).startswith(str(path)) else WeightsError(f"{path}: {error}") from error
 
 
-def fill(part: str, kind: type[nn.Module], config: Any, state: State, say: Say) -> nn.Module:
+def fill(
+    part: str, kind: type[nn.Module], config: Any, state: State, say: Say, table: tables.Table | None = None
+) -> nn.Module:
     """The network with the checkpoint's parameters, every one of them accounted for.
+
+    Args:
+        table: of the names; by default the one that `tables` has for the part.
 
     Raises:
         WeightsError: if parameters are missing, surplus or misshapen; they are named as in the file.
     """
-    ours = tables.convert(part, state, config)
+    table = tables.table(part, config) if table is None else table
+    ours = table.convert(part, state)
     with torch.device("meta"):
         network = kind(config)
-    compare(tables.table(part, config), network.state_dict(), ours)
-    report(part, tables.table(part, config), state, say)
+    compare(table, network.state_dict(), ours)
+    report(part, table, state, say)
     for key, value in network.state_dict().items():
         if value.is_floating_point() and not (ours[key].is_floating_point() and torch.isfinite(ours[key]).all()):
-            raise WeightsError(f"{tables.table(part, config).foreign(key)!r} holds values that are no finite numbers")
+            raise WeightsError(f"{table.foreign(key)!r} holds values that are no finite numbers")
     plain = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
     network.load_state_dict(plain, assign=True)
     return network.eval().requires_grad_(False)

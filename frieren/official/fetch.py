@@ -132,7 +132,7 @@ def list_drive(folder: str) -> list[tuple[str, str]]:
     try:
         files = gdown.download_folder(folder, skip_download=True, quiet=True, use_cookies=False, timeout=PATIENCE)
     except (requests.RequestException, gdown.exceptions.DownloadError, ValueError, RuntimeError) as error:
-        raise DownloadError(f"{folder}: cannot be listed ({type(error).__name__}: {error})") from error
+        raise DownloadError(f"{folder}: cannot be listed from here ({type(error).__name__})") from error
     return [(file.path, DRIVE_FILE.format(file.id)) for file in files]
 
 

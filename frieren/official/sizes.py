@@ -120,8 +120,6 @@ def autoencoder_config(state: Mapping[str, Tensor], scale: Tensor | None = None)
     width, bins, edge_kernel = shapes("encoder.conv_in.weight", 3)
     levels = range(shapes.count("encoder.down.#"))
     widths = [shapes(f"encoder.down.{level}.block.0.conv2.weight", 3)[0] for level in levels]
-    if scale is not None and (scale.numel() != 1 or not scale.item() > 0):
-        raise WeightsError(f"'scale_factor' must be one positive number, got {scale.tolist()}")
     return AutoencoderConfig(
         bins=bins,
         width=width,
@@ -133,8 +131,19 @@ def autoencoder_config(state: Mapping[str, Tensor], scale: Tensor | None = None)
         latent=shapes("post_quant_conv.weight", 3)[0],
         downsample_levels=tuple(x for x in levels if f"encoder.down.{x}.downsample.conv.weight" in shapes),
         attention="encoder.mid.attn_1.norm.weight" in shapes,
-        scale=AutoencoderConfig().scale if scale is None else scale.item(),
+        scale=AutoencoderConfig().scale if scale is None else latent_scale(scale),
     )
+
+
+def latent_scale(scale: Tensor) -> float:
+    """The `scale_factor` of a checkpoint: what a flow or a classifier sees is so many times the latent.
+
+    Raises:
+        WeightsError: if it is not one positive number.
+    """
+    if scale.numel() != 1 or not scale.item() > 0:
+        raise WeightsError(f"'scale_factor' must be one positive number, got {scale.tolist()}")
+    return scale.item()
 
 
 def encoder_config(state: Mapping[str, Tensor]) -> CAVPConfig:

@@ -75,8 +75,42 @@ class Table:
         theirs = next(theirs for theirs, ours in self.modules.items() if ours == module)
         return f"{theirs}.{leaf}".removeprefix(".")
 
+    def rename(self, part: str, keys: Iterable[str]) -> dict[str, str]:
+        """The place of every key that has one, theirs -> ours; `part` is what an error calls the network.
 
-def _under(theirs: str, ours: str, modules: Mapping[str, str]) -> dict[str, str]:
+        Raises:
+            WeightsError: if a key has no place, or two keys have the same.
+        """
+        names: dict[str, str] = {}
+        taken: dict[str, str] = {}
+        for key in keys:
+            try:
+                ours = self.place(key)
+            except KeyError:
+                raise WeightsError(f"{key!r} has no place in the {part}: is this the published checkpoint?") from None
+            if ours is None:
+                continue
+            if ours in taken:
+                raise WeightsError(f"{taken[ours]!r} and {key!r} are both {ours!r} in the {part}: remove one of them")
+            names[key], taken[ours] = ours, key
+        return names
+
+    def convert(self, part: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state dict under our names, weight normalisation folded; `part` is what an error calls the network.
+
+        Raises:
+            WeightsError: if a key has no place, two have the same, or half of a weight-normalised pair is missing.
+        """
+        ours = {name: state[key] for key, name in self.rename(part, state).items()}
+        for name in [name for name in ours if name.endswith(".weight_v")]:
+            weight = name.removesuffix("_v")
+            if f"{weight}_g" not in ours:
+                raise WeightsError(f"{name!r} has no {weight}_g beside it in the {part}: the file is incomplete")
+            ours[weight] = fold(ours.pop(f"{weight}_g"), ours.pop(name))
+        return ours
+
+
+def under(theirs: str, ours: str, modules: Mapping[str, str]) -> dict[str, str]:
     """The same table one level deeper."""
     return {f"{theirs}.{key}".rstrip("."): f"{ours}.{value}".strip(".") for key, value in modules.items()}
 
@@ -98,7 +132,7 @@ def _blocks(depth: int) -> dict[str, str]:
     }
     modules: dict[str, str] = {}
     for index in range(depth):
-        modules |= _under(f"blocks.{index}", f"blocks.{index}", block)
+        modules |= under(f"blocks.{index}", f"blocks.{index}", block)
     return modules
 
 
@@ -114,7 +148,7 @@ def _denoiser(config: FieldConfig) -> Table:
         **_blocks(config.depth),
     }
     text = ("model.diffusion_model.c1_embedder.*", "model.diffusion_model.c2_embedder.*", "cond_stage_model.*")
-    return Table(_under("model.diffusion_model", "", network), (*text, "first_stage_model.*", *DIFFUSION_BUFFERS))
+    return Table(under("model.diffusion_model", "", network), (*text, "first_stage_model.*", *DIFFUSION_BUFFERS))
 
 
 def _field(config: FieldConfig) -> Table:
@@ -128,7 +162,7 @@ def _field(config: FieldConfig) -> Table:
     }
     modules = {
         "cond_stage_model.embedder.0": "embed_features.input",
-        **_under("model.diffusion_model", "", video),
+        **under("model.diffusion_model", "", video),
         **_denoiser(config).modules,
     }
     return Table(modules, ("first_stage_model.*", *DIFFUSION_BUFFERS))
@@ -140,20 +174,20 @@ def _autoencoder(config: AutoencoderConfig) -> Table:
     attention = {"norm": "norm", "q": "query", "k": "key", "v": "value", "proj_out": "out"}
     side = {
         "conv_in": "conv_in",
-        **_under("mid.block_1", "middle.0", residual),
-        **_under("mid.attn_1", "middle.1", attention),
-        **_under("mid.block_2", "middle.2", residual),
+        **under("mid.block_1", "middle.0", residual),
+        **under("mid.attn_1", "middle.1", attention),
+        **under("mid.block_2", "middle.2", residual),
         "norm_out": "norm_out",
         "conv_out": "conv_out",
     }
     modules = {"quant_conv": "to_posterior", "post_quant_conv": "from_latent"}
     for name, way, blocks in (("encoder", "down", config.blocks), ("decoder", "up", config.blocks + 1)):
-        modules |= _under(name, name, side)
+        modules |= under(name, name, side)
         for level in range(len(config.multipliers)):
             ours = f"{name}.levels.{level}"
             modules[f"{name}.{way}.{level}.{way}sample.conv"] = f"{ours}.resample.conv"
             for block in range(blocks):
-                modules |= _under(f"{name}.{way}.{level}.block.{block}", f"{ours}.blocks.{block}", residual)
+                modules |= under(f"{name}.{way}.{level}.block.{block}", f"{ours}.blocks.{block}", residual)
     others = ("model.diffusion_model.*", "cond_stage_model.*", "loss.*")  # loss: the discriminator
     return Table(modules, (*others, *DIFFUSION_BUFFERS), prefixes=("first_stage_model.",))
 
@@ -180,9 +214,9 @@ def _video(config: CAVPConfig) -> dict[str, str]:
     layers = {"conv1": "stem"}
     for stage, blocks in enumerate(config.blocks):
         for block in range(blocks):
-            layers |= _under(f"layer{stage + 1}.{block}", f"stages.{stage}.{block}", parts)
+            layers |= under(f"layer{stage + 1}.{block}", f"stages.{stage}.{block}", parts)
     modules = {"video_project_head": "project"}
-    for theirs, ours in _under("video_encoder", "", layers).items():
+    for theirs, ours in under("video_encoder", "", layers).items():
         modules |= {f"{theirs}.conv": f"{ours}.conv", f"{theirs}.bn": f"{ours}.norm"}
     return modules
 
@@ -193,7 +227,7 @@ def _spectrogram(config: SpectrogramConfig) -> dict[str, str]:
     for block in range(len(config.widths)):
         for theirs, ours in (("conv1", "conv1"), ("bn1", "norm1"), ("conv2", "conv2"), ("bn2", "norm2")):
             modules[f"conv_block{block + 1}.{theirs}"] = f"blocks.{block}.{ours}"
-    return _under("spec_encoder", "", modules)
+    return under("spec_encoder", "", modules)
 
 
 def _encoder(config: CAVPConfig) -> Table:
@@ -244,18 +278,7 @@ def rename(part: str, keys: Iterable[str], config: Any = None) -> dict[str, str]
     Raises:
         WeightsError: if a key has no place, or two keys have the same.
     """
-    places, names, taken = table(part, config), {}, {}
-    for key in keys:
-        try:
-            ours = places.place(key)
-        except KeyError:
-            raise WeightsError(f"{key!r} has no place in the {part}: is this the published checkpoint?") from None
-        if ours is None:
-            continue
-        if ours in taken:
-            raise WeightsError(f"{taken[ours]!r} and {key!r} are both {ours!r} in the {part}: remove one of them")
-        names[key], taken[ours] = ours, key
-    return names
+    return table(part, config).rename(part, keys)
 
 
 def convert(part: str, state: Mapping[str, Tensor], config: Any = None) -> dict[str, Tensor]:
@@ -264,13 +287,7 @@ def convert(part: str, state: Mapping[str, Tensor], config: Any = None) -> dict[
     Raises:
         WeightsError: if a key has no place, two have the same, or half of a weight-normalised pair is missing.
     """
-    ours = {name: state[key] for key, name in rename(part, state, config).items()}
-    for name in [name for name in ours if name.endswith(".weight_v")]:
-        weight = name.removesuffix("_v")
-        if f"{weight}_g" not in ours:
-            raise WeightsError(f"{name!r} has no {weight}_g beside it in the {part}: the file is incomplete")
-        ours[weight] = fold(ours.pop(f"{weight}_g"), ours.pop(name))
-    return ours
+    return table(part, config).convert(part, state)
 
 
 def fold(magnitude: Tensor, direction: Tensor) -> Tensor:

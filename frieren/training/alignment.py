@@ -93,33 +93,32 @@ def shifted_start(start: int, last: int, shift: int) -> int:
 class AlignmentTask:
     """Windows of clips with their own sound, the sound of another time, and the sound of another clip."""
 
+    fields = ("images", "mel")
+
     def __init__(self, recipe: Recipe, data: Data) -> None:
-        self.recipe, self.data = recipe, data
+        self.recipe = recipe
         clock, loss, network = recipe.shared.clock, recipe.loss, recipe.network
         for name, wanted in (("fps", clock.fps), ("mel_rate", clock.mel_rate), ("bins", recipe.shared.mel.bins)):
             if getattr(network, name) != wanted:
                 raise RecipeError(f"network.{name} is {getattr(network, name)}, the data has {wanted}; make them equal")
         self.shift = math.ceil(loss.shift * clock.fps)
-        self.last = data.train.frames - network.frames
-        if self.last < 2 * self.shift:
-            raise RecipeError(
-                f"windows of {network.frames} frames cannot be shifted by {loss.shift} s in clips of "
-                f"{data.train.frames} frames; lower network.frames to {data.train.frames - 2 * self.shift} or less"
-            )
-        self.labels = {"train": data.train.labels(), "valid": data.valid.labels()}
+        # From every start in a clip of this length there is another one at least `shift` away.
+        needed = network.frames + 2 * self.shift
+        self.data = data.at_least("images", needed, "lower network.frames or loss.shift")
+        self.labels = {"train": self.data.train.labels(), "valid": self.data.valid.labels()}
         self.shelves = by_kind(self.labels["train"])
         self.network = AlignmentClassifier(network)
         self.players = {"alignment": Player(self.network, self.losses)}
 
     def mel(self, clips: Clips, index: int, start: int) -> Tensor:
         """The log-mel [M, T] of the window from frame `start`."""
-        rate = self.recipe.shared.clock.mel_rate / self.recipe.shared.clock.fps  # columns per frame
-        return clips.mel(index, round(start * rate), round(self.recipe.network.frames * rate))
+        return clips.mel(index, *clips.under("mel", index, start, self.recipe.network.frames))
 
     def window(self, clips: Clips, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Images [F, 3, H, W] of a random window, its own log-mel [M, T] and that of a time at least `shift` away."""
-        start = int(torch.randint(self.last + 1, ()))
-        moved = shifted_start(start, self.last, self.shift)
+        last = clips.frames[index] - self.recipe.network.frames
+        start = int(torch.randint(last + 1, ()))
+        moved = shifted_start(start, last, self.shift)
         images = clips.picture(index, start, self.recipe.network.frames)
         return images, self.mel(clips, index, start), self.mel(clips, index, moved)
 

@@ -17,10 +17,12 @@ from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.discriminators import PatchJudge
 from frieren.spectrogram import log_mel
 from frieren.training.adversary import adaptive_weight, judge_loss, r1_penalty
-from frieren.training.data import Data, device_of
+from frieren.training.data import Data, WaveCrops, device_of
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
 from frieren.weights import save_part
+
+SHOWN = 2  # validation clips on a board
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -31,8 +33,12 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 class AutoencoderTask:
     """Crops of waves as log-mels, and the losses of the autoencoder and, after `solo` steps, of its judge."""
 
+    fields = ("wave", "mel")
+
     def __init__(self, recipe: Recipe, data: Data) -> None:
-        self.recipe, self.valid, self.crops = recipe, data.valid, data.crops
+        self.recipe, samples = recipe, recipe.loss.columns * recipe.shared.mel.hop
+        data = data.at_least("wave", samples, "lower loss.columns")
+        self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
         self.network = MelAutoencoder(recipe.network)
         self.players = {"autoencoder": Player(self.network, self.losses)}
         if recipe.loss.solo < recipe.optim.steps:
@@ -40,8 +46,7 @@ class AutoencoderTask:
             self.players["judge"] = Player(self.judge, self.judge_losses)
 
     def batch(self, step: int) -> Tensor:
-        samples = self.recipe.loss.columns * self.recipe.shared.mel.hop
-        return log_mel(self.crops.draw(self.recipe.optim.batch, samples), self.recipe.shared.mel)
+        return log_mel(self.crops.draw(self.recipe.optim.batch), self.recipe.shared.mel)
 
     def reconstruct(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A part of the mel [B, M, T], what comes back of it, and the divergence of the whole."""
@@ -92,15 +97,35 @@ class AutoencoderTask:
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """Mean absolute error in log10 units, of whole clips and of their second halves, and the latent's spread."""
-        mel = torch.stack([self.valid.mel(index) for index in range(len(self.valid))]).to(device_of(self.network))
-        mean, _ = self.network.encode(mel)
-        half = mean.shape[-1] // 2
-        late = mel[..., half * self.recipe.network.stride :]
+        means, errors, late_errors = [], [], []
+        for mel in map(self.whole_mel, range(len(self.valid))):
+            mean, _ = self.network.encode(mel)
+            half = mean.shape[-1] // 2
+            late = mel[..., half * self.recipe.network.stride :]
+            means.append(mean.flatten())
+            errors.append((self.network.decode(mean) - mel).abs().mean())
+            late_errors.append((self.network.decode(mean[..., half:]) - late).abs().mean())
         return {
-            "l1": (self.network.decode(mean) - mel).abs().mean().item(),
-            "l1_late": (self.network.decode(mean[..., half:]) - late).abs().mean().item(),
-            "latent_std": mean.std().item(),
+            "l1": torch.stack(errors).mean().item(),
+            "l1_late": torch.stack(late_errors).mean().item(),
+            "latent_std": torch.cat(means).std().item(),
         }
+
+    @torch.inference_mode()
+    def preview(self) -> dict[str, Tensor]:
+        """Mels [M, T] of the first validation clips, and what comes back of them."""
+        shown = {}
+        for index in range(min(SHOWN, len(self.valid))):
+            mel, name = self.whole_mel(index), self.valid.name(index)
+            mean, _ = self.network.encode(mel)
+            shown |= {f"{name}/true": mel[0], f"{name}/reconstructed": self.network.decode(mean)[0]}
+        return shown
+
+    def whole_mel(self, index: int) -> Tensor:
+        """The mel [1, M, T] of a validation clip, as far as it makes whole latent columns."""
+        stride = self.recipe.network.stride
+        columns = int(self.valid.lengths["mel"][index]) // stride * stride
+        return self.valid.mel(index, 0, columns)[None].to(device_of(self.network))
 
     def finish(self, folder: Path) -> None:
         """Saves the network with the scale that gives its latents unit variance, as Make-An-Audio 2 does."""

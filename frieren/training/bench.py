@@ -100,8 +100,7 @@ class Practice:
 
     def __init__(self, config: FieldConfig, batch: int, columns: int) -> None:
         torch.manual_seed(0)
-        self.network = VectorField(config)
-        self.players = {"field": Player(self.network, self.losses)}
+        self.network = VectorField(config).train()
         self.frames = columns // config.repeat
         shape = (batch, config.latent, columns)
         self.batch = {
@@ -110,6 +109,14 @@ class Practice:
             "x1": torch.randn(shape),
             "t": torch.rand(batch),
         }
+
+    def learner(self, how: Machines) -> Learner:
+        """The engine with this network in it."""
+        recipe = Recipe("field", network=self.network.config, optim=Optim(batch=len(self.batch["t"])), machines=how)
+        return Learner("field", Player(self.network, self.losses), recipe, 1)
+
+    def batch_on_device(self) -> dict[str, Tensor]:
+        return machines.move(self.batch, machines.device())
 
     def losses(self, batch: Any, step: int) -> dict[str, Tensor]:
         condition = self.network.condition(batch["features"])
@@ -140,15 +147,9 @@ def measure(
     config = dataclasses.replace(SIZES[model_size], gradient_checkpointing=gradient_checkpointing)
     on_gpu = machines.device().type == "cuda"
     steps, warmup = steps or (30 if on_gpu else 5), 3 if on_gpu else 1
-    recipe = Recipe(
-        "field", network=config, optim=Optim(batch=batch), machines=Machines(precision=precision, compile=compile)
-    )
     with float32_that_is_float32():
         task = Practice(config, batch, COLUMNS)
-        (player,) = task.players.items()
-        learner = Learner(*player, recipe, 1)
-        learner.network.train()
-        data = [machines.move(task.batch, machines.device())]
+        learner, data = task.learner(Machines(precision=precision, compile=compile)), [task.batch_on_device()]
         matmul = Matmul(getattr(torch, precision))
         step_watch, matmul_watch = Stopwatch(), Stopwatch()
         rates: dict[str, list[float]] = {name: [] for name in matmul.ways}

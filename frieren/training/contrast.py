@@ -51,24 +51,22 @@ def scattered(count: int, last: int, apart: int) -> list[int]:
 class ContrastTask:
     """Several crops of every clip of a batch, and the two contrasts between them."""
 
+    fields = ("images", "wave")
+
     def __init__(self, recipe: Recipe, data: Data) -> None:
-        self.recipe, self.data = recipe, data
+        self.recipe = recipe
         loss, bins = recipe.loss, recipe.network.audio.bins
-        needed = loss.frames + (loss.crops - 1) * loss.apart
         if bins != loss.mel.bins:
             raise RecipeError(f"network.audio.bins is {bins} and loss.mel.bins is {loss.mel.bins}; make them equal")
-        if needed > data.train.frames:
-            raise RecipeError(
-                f"{loss.crops} crops of {loss.frames} frames, {loss.apart} apart, need {needed} frames, the clips have "
-                f"{data.train.frames}; lower loss.frames, loss.crops or loss.apart"
-            )
+        needed = loss.frames + (loss.crops - 1) * loss.apart
+        self.data = data.at_least("images", needed, "lower loss.frames, loss.crops or loss.apart")
         self.network = CAVP(recipe.network)
         self.players = {"cavp": Player(self.network, self.losses)}
 
     def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor]:
         """Images [F, 3, H, W] and mel [M, T] of the same seconds, from frame `start`."""
-        loss, clock = self.recipe.loss, self.recipe.shared.clock
-        wave = clips.wave(index, clock.samples(start / clock.fps), clock.samples(loss.frames / clock.fps))
+        loss = self.recipe.loss
+        wave = clips.wave(index, *clips.under("wave", index, start, loss.frames))
         return clips.picture(index, start, loss.frames), scaled_mel(wave, loss.mel)
 
     def crops(self, clips: Clips, chosen: list[int]) -> tuple[Tensor, Tensor]:
@@ -76,7 +74,7 @@ class ContrastTask:
         loss = self.recipe.loss
         items = []
         for index in chosen:
-            starts = scattered(loss.crops, clips.frames - loss.frames, loss.apart)
+            starts = scattered(loss.crops, clips.frames[index] - loss.frames, loss.apart)
             items.append([torch.stack(x) for x in zip(*(self.crop(clips, index, s) for s in starts), strict=True)])
         images, mels = map(torch.stack, zip(*items, strict=True))
         return images, mels

@@ -7,7 +7,10 @@ windows.batch(number, 32, ("mel",))
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,7 +26,30 @@ SHORTEST = 2.0  # seconds of each of two joined clips, as published
 
 
 class TooShortError(FrierenError):
-    """No clip of a data set is as long as a window."""
+    """No clip of a data set is as long as what is cut from it."""
+
+
+def long_enough(folder: Path, lengths: Sequence[int], needed: int, unit: str, remedy: str) -> list[int]:
+    """Which clips of a data set can be cut; how many cannot is said in a warning.
+
+    Args:
+        folder: of the data set.
+        lengths: of its clips.
+        needed: length of what is cut.
+        unit: of both.
+        remedy: what to do if no clip is long enough.
+
+    Raises:
+        TooShortError: none is.
+    """
+    kept = [clip for clip, length in enumerate(lengths) if length >= needed]
+    if not kept:
+        longest = max(lengths, default=0)
+        raise TooShortError(f"{folder}: no clip has {needed} {unit}, the longest has {longest}; {remedy}")
+    if len(kept) < len(lengths):
+        left_out = f"{len(lengths) - len(kept)} of {len(lengths)} clips are left out"
+        warnings.warn(f"{folder}: {left_out}: they have less than {needed} {unit}", stacklevel=3)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -57,12 +83,8 @@ class Windows:
         self.stride = {name: clock.stride if name == "mel" else 1 for name in data.fields}  # rows per latent column
         longest = "latent" if "latent" in data.fields else "mel"
         self.columns = (data.lengths(longest) // self.stride[longest]).tolist()
-        self.items = [item for item, columns in enumerate(self.columns) if columns >= clock.window]
-        if not self.items:
-            raise TooShortError(
-                f"{data.folder}: no clip has the {clock.window} latent columns of a window; use longer clips, or a "
-                "model with a shorter clock.window"
-            )
+        remedy = "use longer clips, or a model with a shorter clock.window"
+        self.items = long_enough(data.folder, self.columns, clock.window, "latent columns", remedy)
         self.frames = data.lengths("features").tolist()
         whole = iter(self.columns)
         sizes = [sum(next(whole) >= clock.window for _ in range(size)) for size in data.sizes]

@@ -1,109 +1,229 @@
-"""What the parts learn from: FoleyWorld clips rendered once into a cache folder, and recordings from a folder.
+"""What networks learn from: the clips of a data set, and recordings from a folder.
 
-The cache can always be made again from (world version, split, count, clock, size), which its name carries.
+The data set is one of `frieren prepare`, or FoleyWorld's clips, which a run prepares for itself.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import multiprocessing
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from frieren import sounds, world
+from frieren import sounds
 from frieren.clock import Clock
 from frieren.errors import FrierenError
-from frieren.spectrogram import MelConfig, log_mel
+from frieren.training import machines
+from frieren.training.crops import long_enough
+from frieren.training.loop import Report
+from frieren.training.order import warn
+from frieren.training.prepare import DatasetError, Wanted, described, prepare, to_int16
+from frieren.training.recipe import Recipe
+from frieren.training.shards import Shards
+from frieren.training.sources import Source, world_source
+from frieren.world import SECONDS
 
 SUFFIXES = (".flac", ".wav", ".ogg", ".mp3", ".opus")
-CHUNK = 25  # clips rendered by one call of a worker
+UNITS = {"images": "frames", "wave": "samples", "mel": "mel columns"}
+CLIP_FIELDS = tuple(UNITS)  # what `Clips` reads
 
 
-@dataclass(frozen=True)
+# -- data sets --
+
+
+def dataset(recipe: Recipe, out: Path, fields: tuple[str, ...], report: Report, encoder: Path | None = None) -> Path:
+    """The data set that the recipe names, or FoleyWorld's clips as one below `out`, made now if need be.
+
+    The folder of the latter is named after its fields and a digest of all that it depends on.
+
+    Args:
+        fields: what is read of it.
+        report: told how many shards are made.
+        encoder: folder of the part that makes the features.
+
+    Raises:
+        DatasetError: there is no such data set, or it does not go with the recipe; shards could not be made.
+    """
+    shared = recipe.shared
+    if shared.data:
+        return matching(Path(shared.data), recipe, fields)
+    names = (f"foleyworld:train:{shared.clips}", f"foleyworld:valid:{shared.valid}")
+    source = Source(", ".join(names), tuple(item for name in names for item in world_source(name).items))
+    made = ("features", "mel") if "features" in fields else CLIP_FIELDS  # one for the field, one for all other parts
+    wanted = Wanted(made, encoder, shared.image_size, SECONDS, shared.clock, shared.mel)
+    description = json.dumps(described(source, wanted, wanted.per_shard), sort_keys=True)
+    folder = out / "data" / f"{'-'.join(made)}-{hashlib.sha256(description.encode()).hexdigest()[:8]}"
+    if machines.rank() == 0:
+        summary = prepare(source, folder, wanted, on_done=lambda done, total: report(done, total, {}))
+        whole(folder, summary.failures)
+    return folder
+
+
+def matching(folder: Path, recipe: Recipe, fields: tuple[str, ...]) -> Path:
+    """The folder of a data set, if it is one, has the fields, and its rates, mels and images are the recipe's."""
+    path = folder / "dataset.json"
+    if not path.exists():
+        raise DatasetError(f"shared.data: {folder} is not a data set; make one with `frieren prepare`")
+    made, shared = json.loads(path.read_text()), recipe.shared
+    theirs = {"clock.fps": made["clock"]["fps"], **{f"mel.{key}": value for key, value in made["mel"].items()}}
+    ours = {"clock.fps": shared.clock.fps} | {f"mel.{k}": v for k, v in dataclasses.asdict(shared.mel).items()}
+    if missing := [field for field in fields if field not in made["fields"]]:
+        raise DatasetError(
+            f"shared.data: {folder} has the fields {', '.join(made['fields'])}, {recipe.part} needs "
+            f"{', '.join(missing)} too; prepare it again with --fields {','.join((*made['fields'], *missing))}"
+        )
+    if "images" in fields:
+        theirs["image_size"], ours["image_size"] = made["size"], shared.image_size
+    for name, value in ours.items():
+        if theirs.get(name) != value:
+            raise DatasetError(
+                f"shared.data: {folder} was made with {name} {theirs.get(name)}, the recipe has {value}; prepare it "
+                "again with a model of the recipe's rates, or change the recipe"
+            )
+    return folder
+
+
+def whole(folder: Path, failures: Mapping[Path, str]) -> None:
+    """Raises DatasetError if shards could not be made."""
+    for path, reason in failures.items():
+        raise DatasetError(f"{folder}: {len(failures)} shards are missing; {path.name}: {reason}")
+
+
+# -- clips --
+
+
 class Clips:
-    """Rendered clips of one split, memory-mapped.
+    """Clips of a data set: pictures, sounds and mels, read slice by slice, and labels.
 
     Attributes:
-        name: of the cache folder; it says all that the clips depend on.
-        split: of FoleyWorld; the clips are its first N.
-        images: [N, F, 3, H, W] uint8.
-        waves: [N, S] int16.
-        mels: [N, M, T] float16, log10 mel of the waves.
+        data: one split of a data set.
+        items: those of its items that are clips here; clip 0 is the first of them.
+        lengths: [N] instants of each clip by field.
     """
 
-    name: str
-    split: str
-    images: np.ndarray
-    waves: np.ndarray
-    mels: np.ndarray
+    def __init__(self, data: Shards, clock: Clock, items: Sequence[int]) -> None:
+        """`clock` gives the rates of picture, sound and mel."""
+        self.data, self.clock, self.items = data, clock, items
+        self.rates = {"images": clock.fps, "wave": clock.sample_rate, "mel": clock.mel_rate}
+        rows = torch.tensor(items, dtype=torch.int64)
+        self.lengths = {field: data.lengths(field)[rows] for field in CLIP_FIELDS if field in data.fields}
 
     def __len__(self) -> int:
-        return len(self.waves)
-
-    @property
-    def frames(self) -> int:
-        """Frames in a clip."""
-        return self.images.shape[1]
+        return len(self.items)
 
     def picture(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
         """Frames [count, 3, H, W] in 0..1 of a clip from frame `start`; to its end if no count is given."""
-        return torch.from_numpy(self.images[index, start : part_end(start, count)].astype(np.float32)) / 255
+        return self.data.read(self.items[index], "images", start, count).float() / 255
 
     def mel(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
         """Columns [M, count] of a clip's log10 mel from column `start`."""
-        return torch.from_numpy(self.mels[index, :, start : part_end(start, count)].astype(np.float32))
+        return self.data.read(self.items[index], "mel", start, count).float().T.contiguous()
 
     def wave(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
         """Samples [count] in -1..1 of a clip's sound from sample `start`."""
-        return torch.from_numpy(self.waves[index, start : part_end(start, count)].astype(np.float32)) / 32767
+        return self.data.read(self.items[index], "wave", start, count).float() / 32767
+
+    def name(self, index: int) -> str:
+        """The clip's id."""
+        return self.data.ids[self.items[index]]
+
+    def meta(self, index: int) -> dict[str, Any]:
+        """What else is known of a clip."""
+        return self.data.meta(self.items[index])
 
     def labels(self) -> list[Label]:
-        """What each clip's script says of it."""
-        return [label(world.clip(self.split, index, Clock(), picture=False, sound=False)) for index in range(len(self))]
+        """What sounds in each clip."""
+        return [label_of(self.data.labels[item], self.data.meta(item)) for item in self.items]
+
+    @cached_property
+    def frames(self) -> list[int]:
+        """Frames of each clip that have their sound as well: it may end within the last one."""
+        seconds = torch.stack([length.double() / self.rates[field] for field, length in self.lengths.items()]).amin(0)
+        return (seconds * self.clock.fps + 1e-6).int().tolist()
+
+    def under(self, field: str, index: int, start: int, frames: int) -> tuple[int, int]:
+        """First instant and number of instants of `wave` or `mel` under some of a clip's `frames`.
+
+        The number does not depend on `start`.
+        """
+        rate = self.rates[field] / self.clock.fps
+        count = round(frames * rate)
+        return min(round(start * rate), int(self.lengths[field][index]) - count), count
+
+    def at_least(self, field: str, needed: int, remedy: str) -> Clips:
+        """The clips that are long enough to be cropped; how many are not is said in a warning.
+
+        Args:
+            field: what is counted; of images, the `frames`.
+            needed: instants of it.
+            remedy: what to do if no clip has them.
+
+        Raises:
+            TooShortError: no clip has them.
+        """
+        there = self.frames if field == "images" else self.lengths[field].tolist()
+        kept = long_enough(self.data.folder, there, needed, UNITS[field], remedy)
+        return Clips(self.data, self.clock, [self.items[index] for index in kept])
 
 
-def part_end(start: int, count: int | None) -> int | None:
-    """Where a slice of `count` from `start` ends."""
-    return None if count is None else start + count
+def open_clips(folder: Path, split: str, clock: Clock, most: int | None = None) -> Clips:
+    """The clips of a split, or the first `most`; those in broken shards are left out, with a warning for each shard.
+
+    Raises:
+        ShardError: there is no such data set or split.
+    """
+    data = Shards(folder, split)
+    broken = {error.shard: error for error in data.check(verify=False)}
+    for error in broken.values():
+        warn(error)
+    names = (shard["name"] for shard, size in zip(data.shards, data.sizes, strict=True) for _ in range(size))
+    return Clips(data, clock, [item for item, name in enumerate(names) if name not in broken][:most])
 
 
 @dataclass(frozen=True)
 class Label:
-    """What a script says of its clip, beside picture and sound.
+    """What is known of a clip beside picture and sound.
 
     Attributes:
-        kinds: what sounds, main kind first; empty for a silent clip.
-        timed: True if a shift of the sound could be seen: two visible impacts, or a visible activity that changes.
+        kinds: what sounds, main kind first; none in a silent clip; "" where nobody has said what it is.
+        timed: False if it is known that a shift of the sound could not be seen.
     """
 
     kinds: tuple[str, ...]
     timed: bool
 
 
-def label(clip: world.Clip) -> Label:
-    """The label of a clip. An activity changes if it is at some time twice as loud as at another."""
-    impacts = sum(event.visible for event in clip.events)
+def label_of(name: str, meta: Mapping[str, Any]) -> Label:
+    """The label of an item: from its script, if it is one of FoleyWorld, or else `name` alone.
+
+    A shift can be seen by two visible impacts, or by a visible activity that is at some time twice as loud as at
+    another.
+    """
+    if "kinds" not in meta:
+        return Label((name,), True)
+    impacts = sum(event["visible"] for event in meta["events"])
     changing = any(
-        activity.visible and activity.loudness.max() > 2 * activity.loudness.min() for activity in clip.activities
+        activity["visible"] and max(activity["loudness"]) > 2 * min(activity["loudness"])
+        for activity in meta["activities"]
     )
-    return Label(clip.kinds, impacts >= 2 or changing)
+    return Label(tuple(meta["kinds"]), impacts >= 2 or changing)
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a part learns from and is judged on.
+    """What a network learns from and is judged on.
 
     Attributes:
-        train, valid: clips of FoleyWorld.
+        train, valid: clips.
         recorded: recordings [S] int16; may be empty.
     """
 
@@ -111,68 +231,13 @@ class Data:
     valid: Clips
     recorded: list[np.ndarray]
 
-    @property
-    def crops(self) -> WaveCrops:
-        """Where the parts that only listen take their crops from."""
-        return WaveCrops(self.train.waves, self.recorded)
+    def at_least(self, field: str, needed: int, remedy: str) -> Data:
+        """The same with those clips only that are long enough (`Clips.at_least`)."""
+        train, valid = (clips.at_least(field, needed, remedy) for clips in (self.train, self.valid))
+        return Data(train, valid, self.recorded)
 
 
-def clips(
-    cache: Path, split: str, count: int, clock: Clock, mel: MelConfig, size: int, report: Callable[[int, int], None]
-) -> Clips:
-    """The first `count` clips of a split, rendered in parallel the first time.
-
-    Args:
-        cache: folder for rendered splits.
-        report: called with (clips done, clips in all).
-    """
-    rates = "-".join(f"{value:g}" for value in (clock.fps, *dataclasses.astuple(mel)))
-    name = f"world{world.WORLD_VERSION}-{split}-{count}-{rates}-{size}px"
-    folder = cache / name
-    if not folder.exists():
-        part = folder.with_name(f"{name}.{os.getpid()}.part")  # two parts may be trained at once
-        part.mkdir(parents=True)
-        render(part, split, count, clock, mel, size, report)
-        if folder.exists():
-            shutil.rmtree(part)
-        else:
-            os.replace(part, folder)
-    arrays = (np.load(folder / f"{array}.npy", mmap_mode="r") for array in ("images", "waves", "mels"))
-    return Clips(name, split, *arrays)
-
-
-def render(
-    folder: Path, split: str, count: int, clock: Clock, mel: MelConfig, size: int, report: Callable[[int, int], None]
-) -> None:
-    """Fills images.npy, waves.npy and mels.npy with a process per core."""
-    samples, frames = clock.samples(world.SECONDS), clock.frames(world.SECONDS)
-    shapes = {
-        "images": ((count, frames, 3, size, size), np.uint8),
-        "waves": ((count, samples), np.int16),
-        "mels": ((count, mel.bins, samples // mel.hop), np.float16),
-    }
-    for array, (shape, kind) in shapes.items():
-        np.lib.format.open_memmap(folder / f"{array}.npy", "w+", kind, shape).flush()
-    context = multiprocessing.get_context("spawn")  # a forked child of a threaded torch process can hang
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        jobs = [
-            pool.submit(render_chunk, folder, split, start, min(start + CHUNK, count), clock, mel, size)
-            for start in range(0, count, CHUNK)
-        ]
-        for done, job in enumerate(as_completed(jobs), 1):
-            job.result()
-            report(min(done * CHUNK, count), count)
-
-
-def render_chunk(folder: Path, split: str, start: int, end: int, clock: Clock, mel: MelConfig, size: int) -> None:
-    """Renders clips start..end into their rows; runs in a worker process."""
-    torch.set_num_threads(1)
-    images, waves, mels = (np.load(folder / f"{array}.npy", mmap_mode="r+") for array in ("images", "waves", "mels"))
-    for index in range(start, end):
-        clip = world.clip(split, index, clock, size)
-        images[index] = clip.images
-        waves[index] = to_int16(clip.wave)
-        mels[index] = log_mel(torch.from_numpy(clip.wave), mel).numpy()
+# -- recordings --
 
 
 def recordings(folder: Path, sample_rate: int, split: str = "train") -> list[np.ndarray]:
@@ -197,42 +262,41 @@ def recording_paths(folder: Path, split: str) -> Iterator[Path]:
         yield from sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
-def to_int16(wave: np.ndarray) -> np.ndarray:
-    """A wave in -1..1 as 16-bit integers."""
-    return np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Where a network computes, and what it is given has to be."""
-    return next(network.parameters()).device
-
-
 class WaveCrops:
-    """Random crops of waves: FoleyWorld's and, for half of the items, recordings if there are any."""
+    """Random crops of waves: those of clips and, for half of the items, recordings if there are any."""
 
-    def __init__(self, world_waves: np.ndarray, recorded: list[np.ndarray]) -> None:
-        self.world_waves, self.recorded = world_waves, recorded
+    def __init__(self, clips: Clips, recorded: list[np.ndarray], samples: int) -> None:
+        """All clips have `samples` samples at least; a crop has as many."""
+        self.clips, self.recorded, self.samples = clips, recorded, samples
         self.lengths = torch.tensor([float(len(wave)) for wave in recorded])
 
-    def draw(self, count: int, samples: int) -> Tensor:
+    def draw(self, count: int) -> Tensor:
         """[count, samples] in -1..1 with a random gain; a crop with hardly any sound is drawn again, up to 4 times."""
         crops = []
         for item in range(count):
             recorded = bool(self.recorded) and item % 2 == 1
             for _ in range(4):
-                crop = self.crop(recorded, samples)
-                if np.abs(crop).max() > 0.02:
+                crop = self.recording() if recorded else self.clip()
+                if crop.abs().max() > 0.02:
                     break
-            crops.append(torch.from_numpy(crop) * 10 ** (torch.rand(()) * 0.6 - 0.6))
+            crops.append(crop * 10 ** (torch.rand(()) * 0.6 - 0.6))
         return torch.stack(crops)
 
-    def crop(self, recorded: bool, samples: int) -> np.ndarray:
-        """One crop; a recording that is too short is repeated, longer ones are drawn more often."""
-        if recorded:
-            wave = self.recorded[int(torch.multinomial(self.lengths, 1))]
-        else:
-            wave = self.world_waves[int(torch.randint(len(self.world_waves), ()))]
-        if len(wave) < samples:
-            wave = np.tile(wave, -(-samples // len(wave)))
-        start = int(torch.randint(len(wave) - samples + 1, ()))
-        return wave[start : start + samples].astype(np.float32) / 32767
+    def clip(self) -> Tensor:
+        """A part of a clip's sound."""
+        index = int(torch.randint(len(self.clips), ()))
+        start = int(torch.randint(int(self.clips.lengths["wave"][index]) - self.samples + 1, ()))
+        return self.clips.wave(index, start, self.samples)
+
+    def recording(self) -> Tensor:
+        """A part of a recording; one that is too short is repeated, longer ones are drawn more often."""
+        wave = self.recorded[int(torch.multinomial(self.lengths, 1))]
+        if len(wave) < self.samples:
+            wave = np.tile(wave, -(-self.samples // len(wave)))
+        start = int(torch.randint(len(wave) - self.samples + 1, ()))
+        return torch.from_numpy(wave[start : start + self.samples]).float() / 32767
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network computes, and what it is given has to be."""
+    return next(network.parameters()).device

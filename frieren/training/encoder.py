@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frieren import world
 from frieren.nets.cavp import VideoTower
 from frieren.training.data import Clips, Data, device_of
 from frieren.training.loop import Losses, Player
-from frieren.training.recipe import Recipe
+from frieren.training.recipe import Recipe, RecipeError
 from frieren.weights import save_part
 
 FLUTTER, QUIET = 0.15, 0.3  # rises in log10 units: what noise may do; what is surely a sound
+EASY = 1  # highest level of FoleyWorld at which a contact is plain to see
 
 
 class Foreteller(nn.Module):
@@ -84,11 +84,27 @@ def colour(images: Tensor) -> Tensor:
     return torch.stack(mixed)
 
 
+def easy_clips(clips: Clips) -> list[int]:
+    """The clips of FoleyWorld's levels 0 and 1.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    easy = [index for index in range(len(clips)) if clips.meta(index).get("level", EASY + 1) <= EASY]
+    if not easy:
+        raise RecipeError(f"loss.easy: no clip of {clips.data.folder} is of FoleyWorld's levels 0..{EASY}; set it to 0")
+    return easy
+
+
 class EncoderTask:
     """Crops of clips and the prediction loss."""
 
+    fields = ("images", "mel")
+
     def __init__(self, recipe: Recipe, data: Data) -> None:
+        data = data.at_least("images", recipe.loss.frames, "lower loss.frames")
         self.recipe, self.train, self.valid = recipe, data.train, data.valid
+        self.easy = easy_clips(data.train) if recipe.loss.easy else []
         self.model = Foreteller(recipe)
         self.players = {"encoder": Player(self.model, self.losses)}
 
@@ -99,20 +115,19 @@ class EncoderTask:
 
     def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor]:
         """Images [F, 3, H, W] and targets [bands + 1, F * slots] of one crop."""
-        loss = self.recipe.loss
-        wanted = targets(clips.mel(index)[None], loss.bands, clips.frames * loss.slots)[0]
+        loss, frames = self.recipe.loss, clips.frames[index]
+        mel = clips.mel(index, *clips.under("mel", index, 0, frames))
+        wanted = targets(mel[None], loss.bands, frames * loss.slots)[0]
         wanted = wanted[:, start * loss.slots : (start + loss.frames) * loss.slots]
         return clips.picture(index, start, loss.frames), wanted
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Crops of random clips; in the first `easy` steps only of levels 0 and 1, where a contact is plain to see."""
-        count, last = self.recipe.optim.batch, self.train.frames - self.recipe.loss.frames
-        chosen = torch.randint(len(self.train), (count,))
-        if step < self.recipe.loss.easy:
-            chosen = chosen // world.LEVELS * world.LEVELS + chosen % 2
-        starts = torch.randint(last + 1, (count,))
+        clips, loss = self.train, self.recipe.loss
+        among = self.easy if step < loss.easy else range(len(clips))
+        chosen = [among[place] for place in torch.randint(len(among), (self.recipe.optim.batch,)).tolist()]
         pairs = [
-            self.crop(self.train, index, start) for index, start in zip(chosen.tolist(), starts.tolist(), strict=True)
+            self.crop(clips, index, int(torch.randint(clips.frames[index] - loss.frames + 1, ()))) for index in chosen
         ]
         images, wanted = map(torch.stack, zip(*pairs, strict=True))
         return colour(images), wanted
@@ -133,7 +148,8 @@ class EncoderTask:
         self.model.eval()
         told, wanted = [], []
         for index in range(len(self.valid)):
-            images, want = self.crop(self.valid, index, index * 7 % (self.valid.frames - self.recipe.loss.frames))
+            last = self.valid.frames[index] - self.recipe.loss.frames
+            images, want = self.crop(self.valid, index, index * 7 % max(1, last))
             said = self.model(images[None].to(device_of(self.model)))[0].cpu()
             told.append(torch.cat([said[:-1], said[-1:].sigmoid()]))
             wanted.append(want)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from frieren import mel as spectra
-from frieren.flow import distillation_loss, flow_loss, interpolate, logit_normal_weight, reflow_loss
+from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpolate, logit_normal_weight, reflow_loss
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import VectorField
+from frieren.solver import solve
 from frieren.training import machines
 from frieren.training.crops import Windows
 from frieren.training.loop import Losses, Player
@@ -24,7 +25,8 @@ from frieren.training.recipe import Recipe
 from frieren.training.shards import Shards
 from frieren.weights import save_part
 
-JUDGED = 64  # windows of the validation split
+JUDGED, SHOWN = 64, 2  # windows of the validation split: in scores, on a board
+STEPS = {"reflow": 5, "distillation": 1}  # solver steps that a stage is made for; the field takes the model's own
 
 
 def draw_times(count: int, law: str) -> Tensor:
@@ -90,8 +92,7 @@ class FieldTask:
     def loss(self, batch: dict[str, Tensor], stage: str) -> Tensor:
         """A stage's loss. The null condition is that of zero features, so the layers that see them learn as well."""
         x0, x1, t, how = batch["x0"], batch["x1"], batch["t"], self.recipe.loss
-        columns = torch.arange(x1.shape[-1], device=x1.device)  # features have one row per column
-        c = self.network.condition(batch["features"], columns)
+        c = self.condition(batch["features"])
         weight = logit_normal_weight if how.weight == "logit-normal" else torch.ones_like
         if stage == "field":
             return flow_loss(self.network(interpolate(x0, x1, t), t, c), x0, x1, t, weight)
@@ -100,12 +101,20 @@ class FieldTask:
             return reflow_loss(self.network, x0, x1, t, c, null, how.guidance, weight)
         return distillation_loss(self.network, x0, x1, c, null, how.guidance)
 
+    def condition(self, features: Tensor) -> Tensor:
+        """c [B, L, W / 2] of windows' features [B, L, D], which have one row per latent column."""
+        return self.network.condition(features, torch.arange(features.shape[1], device=features.device))
+
+    def fixed_windows(self, count: int) -> dict[str, Tensor]:
+        """The first `count` validation windows, always the same ones, or as many as there are."""
+        indices = range(min(count, len(self.valid.items)))
+        rows = [self.valid.window([self.valid.fixed(index)], self.fields) for index in indices]
+        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """Loss on fixed windows with their own features and with another clip's; after a reflow of one step as well."""
-        count = min(JUDGED, len(self.valid.items))
-        rows = [self.valid.window([self.valid.fixed(index)], self.fields) for index in range(count)]
-        batch = self.finished({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
+        batch = self.finished(self.fixed_windows(JUDGED))
         foreign = batch | {"features": batch["features"].roll(1, 0)}
         judged = {"loss": (batch, self.recipe.part), "foreign": (foreign, self.recipe.part)}
         if self.recipe.part == "reflow":
@@ -117,6 +126,28 @@ class FieldTask:
         parts = zip(*(value.split(self.recipe.optim.batch) for value in batch.values()), strict=True)
         moved = [machines.move(dict(zip(batch, part, strict=True)), machines.device()) for part in parts]
         return sum(self.loss(part, stage).item() * len(part["t"]) for part in moved) / len(batch["t"])
+
+    @torch.inference_mode()
+    def preview(self) -> dict[str, Tensor]:
+        """Mels [M, T] of fixed validation windows: the true ones, and what the guided field makes of noise.
+
+        Of pairs, those of their latents, and of the latents that the field makes of the same noise.
+        """
+        stage, shared = self.recipe.part, self.recipe.shared
+        guidance = shared.guidance if stage == "field" else self.recipe.loss.guidance
+        windows = self.fixed_windows(SHOWN)
+        batch = machines.move(self.finished(windows), machines.device())
+        c = self.condition(batch["features"])
+        null = self.network.null_condition(c)
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            return guided_velocity(self.network, x, x.new_full((len(x),), t), c, null, guidance)
+
+        *_, (_, latent) = solve(velocity, batch["x0"], STEPS.get(stage, shared.steps))
+        decode = partial(spectra.decode, self.autoencoder, window=shared.clock.window, overlap=0)
+        mels = {"true": windows["mel"] if "mel" in windows else decode(batch["x1"]), "generated": decode(latent)}
+        names = [self.valid.data.ids[item] for item in self.valid.items[:SHOWN]]
+        return {f"{name}/{kind}": mel for kind in mels for name, mel in zip(names, mels[kind], strict=True)}
 
     def finish(self, folder: Path) -> None:
         save_part(folder, self.network, self.network.config)

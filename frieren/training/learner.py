@@ -207,7 +207,10 @@ def rate(optim: Optim, step: int) -> float:
 
 def adamw(network: nn.Module, optim: Optim) -> torch.optim.AdamW:
     """AdamW over a player's parameters."""
-    return torch.optim.AdamW(network.parameters(), optim.lr, optim.betas, weight_decay=optim.weight_decay)
+    parameters = list(network.parameters())
+    # On a CPU the fused step takes a seventh of the time; elsewhere torch's own choice is as good.
+    fused = all(p.device.type == "cpu" and not isinstance(p, DTensor) for p in parameters) or None
+    return torch.optim.AdamW(parameters, optim.lr, optim.betas, weight_decay=optim.weight_decay, fused=fused)
 
 
 def outline(network: nn.Module) -> nn.Module:

@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from frieren.errors import FrierenError
 from frieren.training import checkpoint, machines, randomness
@@ -37,6 +37,10 @@ class Task(Protocol):
     """What a part gives to the loop."""
 
     players: dict[str, Player]
+
+    @property
+    def network(self) -> nn.Module:
+        """What is kept in the end, and where a recipe's `init` is loaded into."""
 
     def batch(self, number: int) -> Any:
         """Micro-batch `number` of this process, counted over all steps: tensors, dicts, lists and tuples.

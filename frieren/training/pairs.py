@@ -70,6 +70,7 @@ def make_pairs(
     per_shard: int = 256,
     workers: int | None = None,
     ray: str | None = None,
+    gpus: float = 0,
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[Path, str]:
     """Makes the pairs, or what is missing of them.
@@ -78,7 +79,8 @@ def make_pairs(
 
     Args:
         splits: of the data set.
-        workers, ray, on_done: see `scatter`; shards are counted.
+        workers: local processes; None: one per GPU, or per core where there is none.
+        ray, gpus, on_done: see `scatter`; shards are counted.
 
     Returns:
         Why each shard that failed did; empty if all is done.
@@ -97,7 +99,8 @@ def make_pairs(
         for start in range(0, count, per_shard):
             items = range(start, min(start + per_shard, count))
             jobs.append(Job(shard_path(out, len(jobs)), Part(split, items)))
-    failures = scatter(partial(make_shard, pairing), jobs, workers=workers, ray=ray, on_done=on_done)
+    workers = workers if workers is not None else torch.cuda.device_count() or None
+    failures = scatter(partial(make_shard, pairing), jobs, workers=workers, ray=ray, gpus=gpus, on_done=on_done)
     if not failures:
         merge(out)
     return failures

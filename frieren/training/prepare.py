@@ -35,13 +35,13 @@ from frieren.clock import Clock
 from frieren.errors import FrierenError, VideoError
 from frieren.nets.cavp import VideoTower
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.training.data import to_int16
 from frieren.training.packing import ShardWriter, merge, shard_path
 from frieren.training.scatter import Job, scatter
 from frieren.training.sources import Item, Source
 from frieren.weights import load_part
 
 FIELDS = ("features", "mel", "wave", "images")
+LARGEST = 200_000_000  # bytes of images in a shard, as it is collected in memory
 SHORTEST = 1.0  # seconds of picture and sound that a clip must have
 LATE = 0.25  # seconds by which a sound may begin after the picture: one frame of the published encoder
 
@@ -76,6 +76,13 @@ class Wanted:
                 f"clock at {self.clock.sample_rate} Hz, mel at {self.mel.sample_rate} Hz: must be the same"
             )
 
+    @property
+    def per_shard(self) -> int:
+        """Clips in a shard, unless somebody says otherwise: 256, or as many as have `LARGEST` bytes of images."""
+        if "images" not in self.fields:
+            return 256
+        return min(256, max(1, LARGEST // (3 * self.size**2 * self.clock.frames(self.seconds))))
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -99,7 +106,7 @@ def prepare(
     data: Path,
     wanted: Wanted,
     *,
-    per_shard: int = 256,
+    per_shard: int | None = None,
     workers: int | None = None,
     ray: str | None = None,
     on_done: Callable[[int, int], None] = lambda done, total: None,
@@ -110,13 +117,15 @@ def prepare(
 
     Args:
         data: its folder.
-        per_shard: clips in one shard; a shard is collected in memory, and lost if the run is killed.
+        per_shard: clips in one shard, which is collected in memory, and lost if the run is killed; None: as many as
+            `wanted` suggests.
         workers, ray, on_done: see `scatter`; shards are counted.
 
     Raises:
         DatasetError: the folder holds a data set made otherwise; no clip can be used.
         OutputError: the folder cannot be written to.
     """
+    per_shard = per_shard or wanted.per_shard
     data.mkdir(parents=True, exist_ok=True)
     declare(data / "dataset.json", described(source, wanted, per_shard))
     missing = [(id, cover.split) for cover in source.coverage for id in cover.missing]
@@ -294,15 +303,23 @@ def world_clip(item: Item, wanted: Wanted) -> Clip:
         images = world.clip(item.split, item.index, wanted.clock, size, sound=False).images
         yield torch.from_numpy(images[: wanted.clock.frames(seconds)]).float() / 255
 
-    meta = {
-        "seconds": seconds,
-        "level": heard.level,
-        "kinds": list(heard.kinds),
-        "events": [plain(event) for event in heard.events],
-        "activities": [plain(activity) for activity in heard.activities],
-    }
     wave = heard.wave[: wanted.clock.samples(seconds)]
-    return Clip(film, wave, heard.kinds[0] if heard.kinds else "silence", meta)
+    return Clip(film, wave, heard.kinds[0] if heard.kinds else "silence", {"seconds": seconds, **script(heard)})
+
+
+def script(clip: world.Clip) -> dict[str, Any]:
+    """What a clip of FoleyWorld knows of itself, as JSON can hold it."""
+    return {
+        "level": clip.level,
+        "kinds": list(clip.kinds),
+        "events": [plain(event) for event in clip.events],
+        "activities": [plain(activity) for activity in clip.activities],
+    }
+
+
+def to_int16(wave: np.ndarray) -> np.ndarray:
+    """A wave in -1..1 as 16-bit integers."""
+    return np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
 
 
 def plain(what: Any) -> dict[str, Any]:

@@ -42,10 +42,11 @@ class Shared:
     description: str = ""
     image_size: int = 64  # pixels, height and width of the rendered frames
     clips: int = 1500  # FoleyWorld training clips
-    valid: int = 60  # FoleyWorld validation clips
+    valid: int = 60  # validation clips: FoleyWorld's, or the first ones of `data`
     steps: int = 25  # default solver steps of the finished model
     guidance: float = 4.5
-    data: str = ""  # prepared data set that the field learns from, with splits train and valid; "": FoleyWorld's
+    data: str = ""  # prepared data set to learn from; "": FoleyWorld, prepared by the run
+    splits: tuple[str, str] = ("train", "valid")  # of `data`: to learn from and to be judged on
     pairs: str = ""  # data set of `frieren pairs` for reflow and distillation; "": made by the run's own field
     frozen: str = ""  # model folder whose encoder and autoencoder the field is trained with; "": the run's own
     clock: Clock = field(default_factory=Clock)

@@ -15,18 +15,19 @@ from frieren.training import machines
 from frieren.training.alignment import AlignmentTask
 from frieren.training.autoencoder import AutoencoderTask
 from frieren.training.contrast import ContrastTask
-from frieren.training.data import Clips, Data, clips, recordings
+from frieren.training.data import Data, dataset, open_clips, recordings
 from frieren.training.encoder import EncoderTask
+from frieren.training.field import STEPS
 from frieren.training.loop import Report, Task, log, train
 from frieren.training.recipe import PARTS, Recipe, RecipeError, read_recipe
-from frieren.training.stages import STAGES, begin, field_task, resolved
+from frieren.training.stages import STAGES, begin, field_task, resolved, splits_of
 from frieren.training.tagger import TaggerTask
 from frieren.training.vocoder import VocoderTask
 from frieren.weights import PARTS as MODEL_PARTS
 from frieren.weights import ModelConfig, load_part, save_model_config, save_part, write_json
 
-# What learns from clips and recordings alone; the stages of the field also need finished parts.
-TASKS: dict[str, Callable[[Recipe, Data], Task]] = {
+# What learns from clips and recordings alone, by way of their `fields`; the stages of the field need finished parts.
+TASKS: dict[str, type] = {
     "cavp": ContrastTask,
     "encoder": EncoderTask,
     "autoencoder": AutoencoderTask,
@@ -46,8 +47,8 @@ class Variant:
 
 
 VARIANTS = {
-    "reflow": Variant("reflow", 5, "after reflow, for few steps"),
-    "distillation": Variant("1step", 1, "after reflow and distillation, for one step"),
+    "reflow": Variant("reflow", STEPS["reflow"], "after reflow, for few steps"),
+    "distillation": Variant("1step", STEPS["distillation"], "after reflow and distillation, for one step"),
 }
 Announce = Callable[[str], Report]  # a heading -> where its progress goes
 
@@ -127,12 +128,7 @@ def make_task(recipe: Recipe, out: Path, audio: Path | None, announce: Announce)
         frozen = {part: frozen_folder(recipe, out, part) for part in ("encoder", "autoencoder")}
         task: Task = field_task(recipe, out, frozen, announce(f"{recipe.part} data"))
     else:
-        train_clips, valid_clips = (
-            split_clips(recipe, split, count, out, announce)
-            for split, count in (("train", recipe.shared.clips), ("valid", recipe.shared.valid))
-        )
-        recorded = recordings(audio, recipe.shared.clock.sample_rate) if audio else []
-        task = TASKS[recipe.part](recipe, Data(train_clips, valid_clips, recorded))
+        task = clip_task(recipe, out, audio, announce(f"{recipe.part} data"))
     if recipe.init:
         begin(task.network, recipe.init)
     return task
@@ -143,11 +139,15 @@ def frozen_folder(recipe: Recipe, out: Path, part: str) -> Path:
     return Path(recipe.shared.frozen) / part if recipe.shared.frozen else part_folder(out, part)
 
 
-def split_clips(recipe: Recipe, split: str, count: int, out: Path, announce: Announce) -> Clips:
-    """The rendered clips of one split, cached below `out`."""
-    shared = recipe.shared
-    report = announce(f"render {split}")
-    return clips(out / "data", split, count, shared.clock, shared.mel, shared.image_size, lambda n, m: report(n, m, {}))
+def clip_task(recipe: Recipe, out: Path, audio: Path | None, report: Report) -> Task:
+    """The task of a part that learns from clips and, if `audio` names their folder, recordings."""
+    shared, kind = recipe.shared, TASKS[recipe.part]
+    folder = dataset(recipe, out, kind.fields, report)
+    train_split, valid_split = splits_of(recipe)
+    train_clips = open_clips(folder, train_split, shared.clock)
+    valid_clips = open_clips(folder, valid_split, shared.clock, shared.valid)
+    recorded = recordings(audio, shared.clock.sample_rate) if audio else []
+    return kind(recipe, Data(train_clips, valid_clips, recorded))
 
 
 def assemble(recipe: Recipe, out: Path, model: Path) -> Path:

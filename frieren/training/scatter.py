@@ -55,6 +55,7 @@ def scatter(
     workers: int | None = None,
     ray: str | None = None,
     threads: int = 1,
+    gpus: float = 0,
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[Path, str]:
     """Does `work(job)` for every job whose target is not there yet.
@@ -67,6 +68,7 @@ def scatter(
         ray: address of a Ray cluster ("auto", "local", "ray://host:10001") that sees the targets' folder under the
             same path; instead of local processes.
         threads: torch's threads per worker. Sums depend on it in their last digits, hence not on the workers.
+        gpus: that a job on a Ray cluster is given; Ray hides the others from it.
         on_done: called with (jobs done, jobs in all), those done before included.
 
     Returns:
@@ -82,7 +84,7 @@ def scatter(
     done, failures = len(jobs) - len(missing), {}
     on_done(done, len(jobs))
     if ray is not None:
-        outcomes = on_cluster(work, missing, ray, threads)
+        outcomes = on_cluster(work, missing, ray, threads, gpus)
     elif workers == 0:
         outcomes = here(work, missing, threads)
     else:
@@ -207,7 +209,7 @@ def locally(work: Work, jobs: Sequence[Job], workers: int, threads: int) -> Gene
             worker.stop()
 
 
-def on_cluster(work: Work, jobs: Sequence[Job], address: str, threads: int) -> Generator[Outcome]:
+def on_cluster(work: Work, jobs: Sequence[Job], address: str, threads: int, gpus: float) -> Generator[Outcome]:
     """The jobs over a Ray cluster, which starts lost ones again."""
     try:
         import ray
@@ -220,7 +222,7 @@ def on_cluster(work: Work, jobs: Sequence[Job], address: str, threads: int) -> G
             raise ClusterError(
                 f"{address}: no Ray cluster to be reached ({error}); start one: ray start --head"
             ) from error
-    remote = ray.remote(num_cpus=threads, max_retries=RETRIES)(attempt)
+    remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(attempt)
     pending = {remote.remote(work, job, threads): job for job in jobs}
     while pending:
         (first, *_), _ = ray.wait(list(pending), num_returns=1)

@@ -15,15 +15,13 @@ from torch import nn
 
 from frieren.nets.field import VectorField
 from frieren.training import machines
+from frieren.training.data import dataset, whole
 from frieren.training.field import FieldTask
 from frieren.training.loop import Report
 from frieren.training.pairs import Pairing, make_pairs
-from frieren.training.prepare import DatasetError, Wanted, fingerprint, prepare
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.shards import INDEX, Shards
-from frieren.training.sources import Source, world_source
 from frieren.weights import check, load_part
-from frieren.world import SECONDS
 
 BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage starts from
 STAGES = ("field", *BEFORE)
@@ -75,26 +73,13 @@ def field_task(recipe: Recipe, out: Path, parts: dict[str, Path], report: Report
         parts: folders of the encoder and the autoencoder, which do not learn here.
         report: told how many shards are made.
     """
-    data = Path(recipe.shared.data) if recipe.shared.data else world_features(recipe, out, parts["encoder"], report)
+    if not recipe.shared.data:
+        finished(parts["encoder"])
+    data = dataset(recipe, out, ("features", "mel"), report, parts["encoder"])
     if recipe.part in BEFORE:
         data = pairs_of(recipe, out, data, parts["autoencoder"], report)
-    sets = [Shards(data, split) for split in SPLITS]
+    sets = [Shards(data, split) for split in splits_of(recipe)]
     return FieldTask(recipe, VectorField(recipe.network), *sets, finished(parts["autoencoder"]))
-
-
-def world_features(recipe: Recipe, out: Path, encoder: Path, report: Report) -> Path:
-    """Features and mels of FoleyWorld's clips, as a data set below `out` with the encoder's fingerprint in its name."""
-    shared = recipe.shared
-    finished(encoder)
-    folder = out / "data" / f"features-{fingerprint(encoder)[:8]}"
-    if machines.rank() == 0:
-        names = (f"foleyworld:train:{shared.clips}", f"foleyworld:valid:{shared.valid}")
-        items = tuple(item for name in names for item in world_source(name).items)
-        wanted = Wanted(("features", "mel"), encoder, seconds=SECONDS, clock=shared.clock, mel=shared.mel)
-        source = Source(", ".join(names), items)
-        summary = prepare(source, folder, wanted, on_done=lambda done, total: report(done, total, {}))
-        whole(folder, summary.failures)
-    return folder
 
 
 def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: Report) -> Path:
@@ -112,11 +97,12 @@ def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: R
     if machines.rank() == 0:
         how = {"steps": loss.steps, "guidance": loss.guidance, "reencode": loss.reencode, "seed": recipe.seed}
         pairing = Pairing(data, field, autoencoder, shared.clock, **how)
-        whole(folder, make_pairs(pairing, folder, SPLITS, on_done=lambda done, total: report(done, total, {})))
+        whole(
+            folder, make_pairs(pairing, folder, splits_of(recipe), on_done=lambda done, total: report(done, total, {}))
+        )
     return folder
 
 
-def whole(folder: Path, failures: dict[Path, str]) -> None:
-    """Raises DatasetError if shards could not be made."""
-    for path, reason in failures.items():
-        raise DatasetError(f"{folder}: {len(failures)} shards are missing; {path.name}: {reason}")
+def splits_of(recipe: Recipe) -> tuple[str, str]:
+    """What to learn from and what to be judged on."""
+    return recipe.shared.splits if recipe.shared.data else SPLITS

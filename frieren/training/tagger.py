@@ -1,4 +1,4 @@
-"""The sound tagger learns the kinds of FoleyWorld from their sound alone."""
+"""The sound tagger learns what sounds, the kinds of FoleyWorld or a data set's labels, from the sound alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from frieren import world
 from frieren.nets.tagger import Tagger
-from frieren.training.data import Clips, Data, Label, device_of
+from frieren.training.data import Data, Label, device_of
 from frieren.training.loop import Losses, Player
-from frieren.training.recipe import Recipe
+from frieren.training.recipe import Recipe, RecipeError
 from frieren.weights import save_part
 
 SILENCE = "silence"  # the class of a clip in which nothing sounds
@@ -30,26 +30,47 @@ def shares(label: Label, classes: Sequence[str]) -> Tensor:
     return torch.tensor([float(name in kinds) / len(kinds) for name in classes])
 
 
+def classes_of(labels: Sequence[Label]) -> tuple[str, ...]:
+    """FoleyWorld's kinds and silence, if the labels know no others; or else all that they name, in order of name."""
+    named, kinds = {kind for label in labels for kind in label.kinds or (SILENCE,)}, (*world.KINDS, SILENCE)
+    return kinds if named <= set(kinds) else tuple(sorted(named))
+
+
 class TaggerTask:
     """Crops of clips' log-mels with a random gain, and cross-entropy."""
 
+    fields = ("mel",)
+
     def __init__(self, recipe: Recipe, data: Data) -> None:
-        self.recipe, self.data = recipe, data
-        self.config = dataclasses.replace(recipe.network, classes=recipe.network.classes or (*world.KINDS, SILENCE))
-        self.targets = {"train": self.all_shares(data.train), "valid": self.all_shares(data.valid)}
+        self.recipe = recipe
+        self.data = data.at_least("mel", recipe.loss.columns, "lower loss.columns")
+        labels = {"train": self.data.train.labels(), "valid": self.data.valid.labels()}
+        self.config = dataclasses.replace(recipe.network, classes=recipe.network.classes or classes_of(labels["train"]))
+        self.targets = {split: self.all_shares(each) for split, each in labels.items()}
         self.network = Tagger(self.config)
         self.players = {"tagger": Player(self.network, self.losses)}
 
-    def all_shares(self, clips: Clips) -> Tensor:
-        """[N, classes] of all clips."""
-        return torch.stack([shares(label, self.config.classes) for label in clips.labels()])
+    def all_shares(self, labels: Sequence[Label]) -> Tensor:
+        """[N, classes] of all clips.
+
+        Raises:
+            RecipeError: a clip has no label, or one that is not among the classes.
+        """
+        for label in labels:
+            for kind in label.kinds or (SILENCE,):
+                if not kind or kind not in self.config.classes:
+                    raise RecipeError(
+                        f"{self.data.train.data.folder}: a clip's label is {kind!r}, expected one of "
+                        f"{', '.join(self.config.classes)}; label all clips, and name all labels in network.classes"
+                    )
+        return torch.stack([shares(label, self.config.classes) for label in labels])
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         clips, loss = self.data.train, self.recipe.loss
         chosen = torch.randint(len(clips), (self.recipe.optim.batch,))
-        mels = torch.stack([clips.mel(index) for index in chosen.tolist()])
         # Rolled and then cut: every crop of a clip and its seam, in every place.
-        mels = torch.stack([mel.roll(int(torch.randint(mel.shape[-1], ())), -1) for mel in mels])[..., : loss.columns]
+        rolled = (mel.roll(int(torch.randint(mel.shape[-1], ())), -1) for mel in map(clips.mel, chosen.tolist()))
+        mels = torch.stack([mel[:, : loss.columns] for mel in rolled])
         gain = loss.gain * (2 * torch.rand(len(mels), 1, 1) - 1)
         return (mels + gain).clamp(min=-5), self.targets["train"][chosen]  # silence stays silence
 

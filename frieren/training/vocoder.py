@@ -13,13 +13,14 @@ from frieren.nets.discriminators import WaveJudges
 from frieren.nets.vocos import Vocos, VocosConfig
 from frieren.spectrogram import log_mel
 from frieren.training.adversary import judge_loss
-from frieren.training.data import Data, device_of
+from frieren.training.data import Data, WaveCrops, device_of
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
 from frieren.weights import save_part
 
 NETWORKS = {VocosConfig: Vocos, BigVGANConfig: BigVGAN}
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512), (128, 32))  # (n_fft, hop) of the spectral loss, in samples
+JUDGED, SHOWN = 16, 2  # validation clips that are judged; that are heard on a board
 
 
 def spectral_distance(fake: Tensor, real: Tensor) -> Tensor:
@@ -37,8 +38,13 @@ def spectral_distance(fake: Tensor, real: Tensor) -> Tensor:
 class VocoderTask:
     """Crops of waves, the generator's and the judges' losses."""
 
+    fields = ("wave", "mel")
+
     def __init__(self, recipe: Recipe, data: Data) -> None:
-        self.recipe, self.valid, self.crops = recipe, data.valid, data.crops
+        self.recipe = recipe
+        samples = (recipe.loss.columns + 2 * recipe.loss.margin) * recipe.shared.mel.hop
+        data = data.at_least("wave", samples, "lower loss.columns")
+        self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
         self.network = NETWORKS[type(recipe.network)](recipe.network)
         self.judges = WaveJudges(recipe.loss.judges)
         self.players = {
@@ -49,7 +55,7 @@ class VocoderTask:
     def batch(self, step: int) -> dict[str, Tensor]:
         """Crops of waves and their mels, which reach further by a margin on each side, as the front end pads there."""
         hop, margin = self.recipe.shared.mel.hop, self.recipe.loss.margin
-        wave = self.crops.draw(self.recipe.optim.batch, (self.recipe.loss.columns + 2 * margin) * hop)
+        wave = self.crops.draw(self.recipe.optim.batch)
         return {"mel": log_mel(wave, self.recipe.shared.mel), "real": wave[:, margin * hop : -margin * hop or None]}
 
     def vocode(self, batch: dict[str, Tensor]) -> Tensor:
@@ -89,12 +95,23 @@ class VocoderTask:
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Distance of re-synthesised validation clips to the true ones."""
-        clips, device = range(min(16, len(self.valid))), device_of(self.network)
-        real, mel = (torch.stack(list(map(read, clips))).to(device) for read in (self.valid.wave, self.valid.mel))
+        """Distance of re-synthesised validation clips to the true ones, as far as the shortest of them goes."""
+        clips, device, hop = range(min(JUDGED, len(self.valid))), device_of(self.network), self.recipe.shared.mel.hop
+        columns = int(self.valid.lengths["mel"][: len(clips)].min())
+        mel = torch.stack([self.valid.mel(index, 0, columns) for index in clips]).to(device)
+        real = torch.stack([self.valid.wave(index, 0, columns * hop) for index in clips]).to(device)
         fake = self.network(mel)
         again = log_mel(fake, self.recipe.shared.mel)
         return {"mel": (again - mel).abs().mean().item(), "spectrum": spectral_distance(fake, real).item()}
+
+    @torch.inference_mode()
+    def preview(self) -> dict[str, Tensor]:
+        """Sounds [S] of the first validation clips, and what the vocoder makes of their mels."""
+        shown = {}
+        for index in range(min(SHOWN, len(self.valid))):
+            mel, name = self.valid.mel(index)[None].to(device_of(self.network)), self.valid.name(index)
+            shown |= {f"{name}/true": self.valid.wave(index), f"{name}/vocoded": self.network(mel)[0]}
+        return shown
 
     def finish(self, folder: Path) -> None:
         save_part(folder, self.network, self.recipe.network)

@@ -1,0 +1,131 @@
+"""Do picture and sound belong together? The classifier that comes with the package, and Diff-Foley's.
+
+Both are shares of yes: all pairs are true ones, so that a classifier that always says yes would give 100 %. That is why
+they stand beside the shares for true sounds, true sounds rolled around, and the true sounds of other videos.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from frieren import video
+from frieren.arrays import read_features
+from frieren.catalogue import SHIPPED
+from frieren.catalogue import load as load_model
+from frieren.errors import WeightsError
+from frieren.evaluation.extractors import AlignmentJudge, load_alignment
+from frieren.evaluation.spectra import picture_mel
+from frieren.nets.alignment import AlignmentClassifier
+from frieren.official.fetch import is_fetched
+from frieren.pipeline import Model
+from frieren.spectrogram import MelConfig, log_mel
+from frieren.weights import load_part, part_fingerprint
+from frieren.windows import spread, take
+
+WORLD = SHIPPED / "judges" / "alignment"
+ENCODER = "frieren"  # the published model whose encoder, CAVP, Diff-Foley's classifier looks through
+
+
+class WorldAlignment:
+    """The classifier trained on FoleyWorld, on the fewest windows of 5.12 s that cover a clip.
+
+    Each window is as long as in training, where a threshold of one half was learned. It shares nothing with the
+    encoder that models are conditioned on.
+
+    Raises:
+        WeightsError: if the weights are not what they should be.
+    """
+
+    name = "world-alignment"
+    better, share = "higher", True
+
+    def __init__(self, folder: Path = WORLD) -> None:
+        self.network: AlignmentClassifier = load_part(folder)
+        self.digest = part_fingerprint(folder)
+        self.mel = MelConfig(bins=self.network.config.bins)
+        self.sample_rate = self.mel.sample_rate
+
+    @property
+    def shortest(self) -> float:
+        """Seconds that a sound must have."""
+        return self.network.config.frames / self.network.config.fps
+
+    def starts(self, seconds: float) -> list[int]:
+        """First frames of the windows in a clip of this length."""
+        config = self.network.config
+        return spread(int(seconds * config.fps + 1e-6), config.frames, 0)[0]
+
+    def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
+        """The first `seconds` of a video -> "seen" [W, F, E]; its last frame stays where the sound is longer."""
+        config, starts = self.network.config, self.starts(seconds)
+        frames, blocks = starts[-1] + config.frames, []
+        for block in video.stream_frames(path, config.fps, config.image_size):
+            blocks.append(block.images)
+            if sum(map(len, blocks)) >= frames:
+                break
+        images = torch.cat(blocks)[:frames]
+        images = torch.cat([images, images[-1:].expand(frames - len(images), -1, -1, -1)])
+        return {"seen": self.network.see(torch.stack([images[start : start + config.frames] for start in starts]))}
+
+    def __call__(self, wave: Tensor) -> dict[str, Tensor]:
+        """wave [S], at least `shortest` seconds -> "heard" [W, F, E]."""
+        config = self.network.config
+        columns = config.mel_rate / config.fps  # per frame
+        starts = [round(start * columns) for start in self.starts(len(wave) / self.sample_rate)]
+        windows = take(log_mel(wave, self.mel)[None], starts, round(config.frames * columns))[0]
+        return {"heard": self.network.hear(windows, config.frames)}
+
+    def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
+        """The probability [W] that they belong together."""
+        return torch.sigmoid(self.network.compare(self.network.similarities(seen["seen"], heard["heard"])))
+
+
+class DiffFoleyAlignment:
+    """Diff-Foley's classifier on the first 8 s, the paper's alignment accuracy.
+
+    It looks through CAVP, on which the paper's models are conditioned, and so flatters them.
+
+    Raises:
+        WeightsError: if the weights are not here.
+    """
+
+    name = "alignment"
+    better, share = "higher", True
+
+    def __init__(self, classifier: AlignmentJudge | None = None) -> None:
+        self.classifier = load_alignment() if classifier is None else classifier
+        self.config = self.classifier.network.config
+        self.digest, self.sample_rate = self.classifier.digest, self.classifier.sample_rate
+        self.shortest = 8.0
+
+    @cached_property
+    def model(self) -> Model:
+        """The published model, of which only the encoder is used."""
+        if not is_fetched(ENCODER):
+            raise WeightsError(
+                "Diff-Foley's classifier looks at videos through CAVP, which is not here; fetch it with: "
+                f"frieren weights fetch {ENCODER}; or give a folder of CAVP features (.npz) as --videos"
+            )
+        return load_model(ENCODER)
+
+    def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
+        """A video, or its CAVP features in .npy or .npz -> "seen" [32, 512]. `seconds` change nothing."""
+        if path.suffix in (".npy", ".npz"):
+            features = read_features(path, self.config.features)
+        else:
+            features = self.model.encode(video.read(path, self.model.clock, self.model.image_size))
+        return {"seen": features[: self.config.frames]}
+
+    def __call__(self, wave: Tensor) -> dict[str, Tensor]:
+        """wave [S] -> "heard": its latent; a sound shorter than 8.2 s is followed by silence."""
+        mel = picture_mel(wave, padding=self.classifier.padding)[:, : self.config.columns]
+        return {"heard": self.classifier.latent(mel)}
+
+    def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
+        """The probability [1] that they belong together."""
+        logit = self.classifier.network(heard["heard"][None], seen["seen"][None])
+        return torch.sigmoid(logit).reshape(1)

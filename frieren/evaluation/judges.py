@@ -1,0 +1,152 @@
+"""Judges of picture and sound together, by name: those that are here, and whatever networks others have.
+
+A package that has such a network names a function that loads it, and `frieren evaluate ... --scores desync` uses it:
+
+    [project.entry-points."frieren.judges"]
+    desync = "my_synchformer:load"          # () -> Judge
+
+The spectrograms of Synchformer and ImageBind are in `spectra`, what is made of their outputs in `desync` and `cosine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from frieren.errors import WeightsError
+from frieren.evaluation.cache import FeatureCache
+from frieren.evaluation.hearing import Listener
+from frieren.evaluation.protocol import FrontEnd
+
+PLUGINS = "frieren.judges"  # the group of entry points
+SHIFT = 1.0  # seconds by which the control rolls a true sound around
+
+
+class Judge(Protocol):
+    """A network that says how well a sound fits a video; the score is the mean of what it says.
+
+    Video and sound are looked at apart, so that a sound can be held against its own video and others at little cost.
+
+    Attributes:
+        name, digest, sample_rate: as of an `Extractor`.
+        better: "higher" or "lower".
+        share: True if it says probabilities and the score is the share of those that round to 1.
+        shortest: seconds of the shortest sound that it can judge.
+    """
+
+    name: str
+    digest: str
+    sample_rate: int
+    better: str
+    share: bool
+    shortest: float
+
+    def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
+        """What it keeps of the first `seconds` of a video."""
+        ...
+
+    def __call__(self, wave: Tensor) -> dict[str, Tensor]:
+        """What it keeps of a sound [S]."""
+        ...
+
+    def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
+        """[W]: what it says, once or more often."""
+        ...
+
+
+GRID = np.linspace(-2, 2, 21)  # seconds: the offsets between which Synchformer chooses
+
+
+def desync(logits: np.ndarray) -> np.ndarray:
+    """|offset| in seconds, [W], of Synchformer's logits [W, 21]: the most probable offset, the first of equals."""
+    return np.abs(GRID[logits.argmax(axis=1)])
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosines [N] of the rows of both [N, D], in float64: ImageBind's and CLAP's scores are their mean."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    return (first * second).sum(axis=1) / (np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1))
+
+
+class Bench:
+    """A judge that remembers: what it said of each pair on disk, what it last saw and heard in memory.
+
+    Args:
+        listener: where files are read and verdicts kept; all channels are heard, whatever its front end.
+    """
+
+    def __init__(self, judge: Judge, listener: Listener) -> None:
+        self.judge, self.listener = judge, listener.through(FrontEnd())
+        self.see = lru_cache(maxsize=2)(self._see)
+        self.hear = lru_cache(maxsize=4)(self._hear)
+
+    def values(self, video: Path, sound: Path, seconds: float, roll: float = 0.0) -> np.ndarray:
+        """What it says [W] of a video with the first `seconds` of a sound, rolled around by `roll` seconds.
+
+        Raises:
+            VideoError: if a file cannot be read.
+        """
+        network = (self.judge.name, self.judge.digest)
+        wave = self.listener.settings(sound, seconds, roll)
+        key = FeatureCache.key(network=network, video=self.listener.hash(video), **wave)
+        kept = self.listener.cache.get(key)
+        if kept is None:
+            with torch.inference_mode():
+                said = self.judge.judge(self.see(video, seconds), self.hear(sound, seconds, roll))
+            kept = {"values": said.numpy()}
+            self.listener.cache.put(key, kept)
+        return kept["values"]
+
+    def _see(self, video: Path, seconds: float) -> dict[str, Tensor]:
+        return self.judge.see(video, seconds)
+
+    def _hear(self, sound: Path, seconds: float, roll: float) -> dict[str, Tensor]:
+        wave = self.listener.wave(sound, self.judge.sample_rate, seconds, roll)
+        # Silence after a sound that is shorter than what it stands for: another video's may be.
+        return self.judge(pad(wave, (0, max(0, round(seconds * self.judge.sample_rate) - len(wave)))))
+
+
+def world() -> Judge:
+    from frieren.evaluation.alignment import WorldAlignment
+
+    return WorldAlignment()
+
+
+def diff_foley() -> Judge:
+    from frieren.evaluation.alignment import DiffFoleyAlignment
+
+    return DiffFoleyAlignment()
+
+
+def loaders() -> dict[str, Callable[[], Judge]]:
+    """All judges by name; one of an installed package goes before one of ours."""
+    return JUDGES | {one.name: lambda one=one: one.load()() for one in entry_points(group=PLUGINS)}
+
+
+def absent(name: str, what: str) -> Callable[[], Judge]:
+    """A loader for a network that does not come with the package."""
+
+    def load() -> Judge:
+        raise WeightsError(
+            f"{name} needs {what}, which does not come with frieren; install a package that loads it as the "
+            f"entry point {name} of {PLUGINS} (see frieren/evaluation/judges.py)"
+        )
+
+    return load
+
+
+JUDGES: dict[str, Callable[[], Judge]] = {
+    "alignment_world": world,
+    "alignment_diff_foley": diff_foley,
+    "desync": absent("desync", "Synchformer (24-01-04T16-39-21.pt; code MIT, MMAudio's copy CC-BY-NC-4.0)"),
+    "imagebind": absent("imagebind", "ImageBind-huge (4.5 GB; code and weights CC-BY-NC-SA-4.0)"),
+    "clap": absent("clap", "LAION-CLAP (music_speech_audioset_epoch_15_esc_89.98.pt) and a caption for each video"),
+}

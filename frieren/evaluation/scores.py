@@ -1,0 +1,173 @@
+"""Features of generated and of true sounds -> scores with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from frieren.evaluation.divergence import kl_divergence
+from frieren.evaluation.frechet import frechet_distance, moments
+from frieren.evaluation.hearing import Features
+from frieren.evaluation.inception import inception_score, splits_of
+from frieren.evaluation.intervals import Interval, bootstrap, deal, jackknife, wilson
+from frieren.evaluation.kernel import kernel_distance
+from frieren.evaluation.protocol import Preset
+
+FEWEST = 4  # videos for a jackknife
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number and what it stands on.
+
+    Attributes:
+        name: with the backbone in it, e.g. "fd_world".
+        value: None if it could not be measured; the first of the notes says why.
+        better: which direction.
+        interval: 95 %, or None where there are too few videos.
+        count: how many files, or rows of features, or judged windows it is made of.
+        backbone, digest: the network's name and the SHA-256 of its weights.
+        spread: population standard deviation over splits or subsets, as the reference tools print it.
+        beside: the same measure of something else, by what that is: ceilings and chance.
+        notes: warnings.
+    """
+
+    name: str
+    value: float | None
+    better: Literal["lower", "higher"]
+    interval: Interval | None = None
+    count: int = 0
+    backbone: str = ""
+    digest: str = ""
+    spread: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Comparison:
+    """Generated and true sounds of videos, ready to be scored.
+
+    Args:
+        videos: [N] the video of each generated sound.
+        reference_of: [N] the place of its true sound among R.
+        preset: the settings.
+    """
+
+    def __init__(self, videos: Sequence[str], reference_of: np.ndarray, preset: Preset) -> None:
+        self.videos, self.reference_of, self.preset = videos, reference_of, preset
+        self.repeats = np.bincount(reference_of) if preset.repeat_reference else None
+        of_video, groups = deal(videos)
+        self.groups = groups if groups >= FEWEST else 0
+        self.group = np.array([of_video[name] for name in videos])
+        self.reference_group = np.empty(reference_of.max() + 1, np.int64)
+        self.reference_group[reference_of] = self.group
+        # The set that kernel distances draw from: every true sound once, or once per sample.
+        self.drawn = reference_of if preset.repeat_reference else np.arange(len(self.reference_group))
+
+    def frechet(self, name: str, generated: Features, reference: Features) -> Score:
+        """FD or FAD. Without a group of videos neither their generated nor their true sounds count."""
+        repeats = None if self.repeats is None else self.repeats[reference.owner]
+        ours, theirs = self.group[generated.owner], self.reference_group[reference.owner]
+        few = min(len(generated.rows), len(reference.rows))
+        if few < 2:
+            return Score(name, None, "lower", notes=(f"needs two rows of features on either side, there are {few}",))
+        made, true = moments(generated.rows), moments(reference.rows, repeats)
+        without = []
+        for group in range(self.groups):
+            gone = theirs == group
+            left = true.without(reference.rows[gone], None if repeats is None else repeats[gone])
+            without.append(frechet_distance(made.without(generated.rows[ours == group]), left))
+        value = frechet_distance(made, true)
+        interval = jackknife(value, np.array(without))
+        return Score(name, value, "lower", interval, len(generated.rows), notes=few_rows(few, generated.rows.shape[1]))
+
+    def inception(self, name: str, generated: np.ndarray, reference: np.ndarray) -> Score:
+        """IS of logits [N, K], and that of the true sounds [R, K] beside it."""
+        splits, seed = self.preset.is_splits, self.preset.is_seed
+        if len(generated) < splits:
+            return Score(
+                name, None, "higher", notes=(f"{splits} splits need as many files, there are {len(generated)}",)
+            )
+        split = splits_of(len(generated), splits, seed)
+        value, spread = inception_score(generated, split)
+        # The others stay in their splits: shuffled anew, they would add the spread of the shuffling to each group's.
+        kept = [self.group != group for group in range(self.groups)]
+        without = np.array([inception_score(generated[keep], split[keep])[0] for keep in kept])
+        beside = {}
+        if len(reference) >= splits:
+            beside["true sounds"] = inception_score(reference, splits_of(len(reference), splits, seed))[0]
+        interval = jackknife(value, without)
+        return Score(name, value, "higher", interval, len(generated), spread=spread, beside=beside)
+
+    def divergence(self, name: str, generated: np.ndarray, reference: np.ndarray) -> Score:
+        """KL of logits [N, K] from those of their true sounds [R, K], and from other videos' beside it."""
+        settings = {"over": self.preset.kl_over, "epsilon": self.preset.kl_epsilon}
+        values = kl_divergence(reference, generated, self.reference_of, **settings)
+        others = kl_divergence(reference, generated, (self.reference_of + 1) % len(reference), **settings)
+        interval = bootstrap(values, self.videos)
+        beside = {"another video's sound": float(others.mean())} if len(reference) > 1 else {}
+        return Score(name, float(values.mean()), "lower", interval, len(values), beside=beside)
+
+    def kernel(self, name: str, generated: Features, reference: Features) -> Score:
+        """KID."""
+        preset, few = self.preset, min(len(generated.rows), len(self.drawn))
+        if few < 2:
+            return Score(name, None, "lower", notes=(f"needs two files on either side, there are {few}",))
+        value, spread, without = kernel_distance(
+            generated.rows,
+            reference.rows,
+            self.drawn,
+            subsets=preset.kid_subsets,
+            size=preset.kid_size,
+            seed=preset.kid_seed,
+            labels=(self.group, self.reference_group),
+            groups=self.groups,
+        )
+        notes = (f"subsets of {few} files, fewer than the {preset.kid_size} of the protocol",)
+        # A small subset may come from one group alone, and nothing be left without it.
+        interval = jackknife(value, without) if np.isfinite(without).all() else None
+        shown = notes if few < preset.kid_size else ()
+        return Score(name, value, "lower", interval, len(generated.rows), spread=spread, notes=shown)
+
+
+def few_rows(rows: int, width: int) -> tuple[str, ...]:
+    """A warning where rows are too few for a covariance of `width` dimensions."""
+    if rows <= width:
+        return (f"{rows} rows for {width} dimensions: the covariance is singular and the distance mostly bias",)
+    if rows < 2 * width:
+        return (f"{rows} rows for {width} dimensions: fewer than twice as many, biased upwards",)
+    return ()
+
+
+def accepted(probability: np.ndarray) -> np.ndarray:
+    """1 where a pair counts as aligned, by Diff-Foley's rule: the rounded probability; one half rounds to 0."""
+    return np.rint(probability)
+
+
+def judged(
+    name: str,
+    values: Mapping[str, Sequence[np.ndarray]],
+    videos: Sequence[str],
+    *,
+    better: Literal["lower", "higher"],
+    share: bool,
+) -> Score:
+    """The mean of what a judge said of the generated sounds, and of the controls beside it.
+
+    Args:
+        values: [W] of each sound; of "generated", and of every control under its name.
+        videos: the video of each generated sound.
+        share: the judge says probabilities, and the share of accepted ones is the score.
+    """
+    said = {what: np.concatenate(some) for what, some in values.items() if some}
+    clusters = np.repeat(np.asarray(videos), [len(one) for one in values["generated"]])
+    verdicts = {what: accepted(some) for what, some in said.items()} if share else said
+    interval = (wilson if share else bootstrap)(verdicts["generated"], clusters)
+    means = {what: float(some.mean()) for what, some in verdicts.items()}
+    value = means.pop("generated")
+    if share:
+        means["mean probability"] = float(said["generated"].mean())
+    return Score(name, value, better, interval, len(clusters), beside=means)

@@ -1,0 +1,81 @@
+"""The pictures: what they compute is right, and what they draw is there."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from frieren.evaluation import pictures
+from frieren.evaluation.pictures import (
+    BOTTOM,
+    Point,
+    levels,
+    motion_energy,
+    plot_clip,
+    plot_guidance,
+    plot_pair,
+    plot_steps,
+)
+from frieren.world.script import Event
+
+RATE = 16_000
+TIMES = (0.5, 1.25, 2.0)
+EVENTS = [Event("ball", "wood", time, 0.5, 0.5, 0.5, True, 440.0) for time in TIMES]
+CLICKS = np.isin(np.arange(3 * RATE), [round(time * RATE) for time in TIMES]).astype(float)
+WAVE = np.convolve(CLICKS, np.exp(-np.arange(2000) / 300.0))[: 3 * RATE]
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn, in order."""
+    seen, make = [], pictures._figure
+    monkeypatch.setattr(pictures, "_figure", lambda *size: seen.append(make(*size)) or seen[-1])
+    return seen
+
+
+def test_a_picture_is_written(tmp_path):
+    images = np.zeros((24, 3, 8, 8), dtype=np.float32)
+    images[12:] = 1.0
+    assert motion_energy(images).tolist() == [0.0] * 12 + [1.0] + [0.0] * 11
+    assert np.allclose(motion_energy((255 * images).astype(np.uint8)), motion_energy(images))
+    waves = {"true": WAVE, "generated": np.zeros_like(WAVE)}
+    plot_clip(tmp_path / "clip.png", images, waves, RATE, EVENTS, title="clip 0")
+    plot_clip(tmp_path / "waves.png", None, waves, RATE, EVENTS)
+    assert (tmp_path / "clip.png").stat().st_size > (tmp_path / "waves.png").stat().st_size > 10_000
+
+
+def test_levels_are_the_models_mel_below_its_loudest_cell():
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
+    assert levels(tone, RATE).shape == (80, RATE // 128) and levels(tone, RATE).max() == 0
+    band = levels(tone, RATE).mean(axis=1).argmax()
+    assert 20 <= band <= 32  # 1 kHz is at 15 of 45.2 mels on Slaney's scale
+    assert (levels(np.zeros(100), RATE) == BOTTOM).all()
+
+
+def test_a_pair_stands_side_by_side_with_its_onsets(tmp_path, figures):
+    plot_pair(tmp_path / "pair.png", WAVE, WAVE, RATE, found=(0.52, 1.6), true=TIMES)
+    left, right = figures[0].axes
+    styles = [[(line.get_xdata()[0], line.get_linestyle()) for line in axis.lines] for axis in (left, right)]
+    assert styles[0] == [(0.52, "-"), (1.6, ":")]
+    assert styles[1] == [(0.5, "-"), (1.25, ":"), (2.0, ":")]
+    assert "2 onsets, 1 matched" in left.get_title() and left.get_position().x1 <= right.get_position().x0
+    assert (tmp_path / "pair.png").stat().st_size > 10_000
+
+
+def test_scores_against_steps_and_guidance(tmp_path, figures):
+    points = [Point(25, 0.84, (0.80, 0.88)), Point(1, 0.4), Point(5, 0.7, (0.65, 0.74))]
+    plot_steps(tmp_path / "steps.svg", {"mini": points}, score="onset F1, 50 ms", ceiling=0.99, chance=0.17)
+    plot_guidance(tmp_path / "guidance.svg", {"mini": points, "reflow": points[:1]}, score="onset F1, 50 ms")
+    steps, guidance = (figure.axes[0] for figure in figures)
+    assert steps.get_xscale() == "log" and guidance.get_xscale() == "linear"
+    assert steps.lines[0].get_xdata().tolist() == [1, 5, 25] and steps.lines[0].get_ydata().tolist() == [0.4, 0.7, 0.84]
+    assert [label.get_text() for label in steps.get_xticklabels()] == ["1", "5", "25"]
+    labels = [text.get_text() for text in steps.get_legend().get_texts()]
+    assert labels == ["mini", "true sound (ceiling)", "chance"]
+    assert len(steps.collections) == 2 and len(guidance.lines) == 2
+    assert (tmp_path / "steps.svg").stat().st_size > 1000
+
+
+def test_nothing_measured_is_nothing_drawn(tmp_path):
+    with pytest.raises(ValueError, match="no point"):
+        plot_steps(tmp_path / "steps.png", {"mini": []}, score="onset F1")
