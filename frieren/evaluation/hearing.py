@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from frieren.evaluation.extractors import Extractor, load
 from frieren.evaluation.protocol import FrontEnd, file_hash
 from frieren.evaluation.resampling import resample_sinc
 
+Item, Result = TypeVar("Item"), TypeVar("Result")
 WINDOWS, WINDOW = "-windows", 0.96  # what such an extractor's name ends in, and seconds
 
 
@@ -108,7 +110,7 @@ class Listener:
     def __init__(self, extractors: Sequence[Extractor], front: FrontEnd, cache: FeatureCache) -> None:
         self.extractors, self.front, self.cache = extractors, front, cache
         self.hash = lru_cache(maxsize=None)(file_hash)
-        self.read = lru_cache(maxsize=4)(read_finite)  # a judge hears what an extractor has just heard
+        self.read = lru_cache(maxsize=8)(read_finite)  # a judge hears what an extractor has just heard
 
     def through(self, front: FrontEnd) -> Listener:
         """The same behind another front end; files that are in memory are so for both."""
@@ -161,6 +163,18 @@ class Listener:
     def wave(self, path: Path, sample_rate: int, seconds: float | None, roll: float = 0.0) -> Tensor:
         """The wave [S] that a network hears; rolled around by `roll` seconds, to the later."""
         return front_wave(*self.read(path), sample_rate, self.front, seconds).roll(round(roll * sample_rate))
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """The results of `work` in order, one item per thread: small networks gain little from threads of torch's own."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from pool.map(work, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
 
 
 def read_finite(path: Path) -> tuple[np.ndarray, int]:

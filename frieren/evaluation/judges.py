@@ -85,8 +85,8 @@ class Bench:
 
     def __init__(self, judge: Judge, listener: Listener) -> None:
         self.judge, self.listener = judge, listener.through(FrontEnd())
-        self.see = lru_cache(maxsize=2)(self._see)
-        self.hear = lru_cache(maxsize=4)(self._hear)
+        self.see = lru_cache(maxsize=8)(self._see)
+        self.hear = lru_cache(maxsize=16)(self._hear)
 
     def values(self, video: Path, sound: Path, seconds: float, roll: float = 0.0) -> np.ndarray:
         """What it says [W] of a video with the first `seconds` of a sound, rolled around by `roll` seconds.

@@ -17,7 +17,7 @@ import numpy as np
 from frieren.errors import FrierenError, VideoError
 from frieren.evaluation.cache import FeatureCache
 from frieren.evaluation.extractors import Extractor
-from frieren.evaluation.hearing import Heard, Listener, gather, load_extractor
+from frieren.evaluation.hearing import Heard, Listener, gather, load_extractor, side_by_side
 from frieren.evaluation.judges import SHIFT, Bench, loaders
 from frieren.evaluation.protocol import (
     FEATURES,
@@ -116,19 +116,26 @@ def hear(
     listener: Listener, pairs: Sequence[Pair], preset: Preset, on_progress: Progress
 ) -> tuple[list[Trial], dict[str, str]]:
     """All pairs as networks hear them; and the names of the files that they cannot, with the reason."""
-    trials, unreadable = [], {}
-    for done, one in enumerate(pairs):
-        on_progress("hear", done, len(pairs))
+
+    def work(one: Pair) -> Trial | tuple[Path, Exception]:
         path = one.generated
         try:
             made = listener.hear(path, preset.crop if isinstance(preset.crop, float) else None)
             path = one.reference
             true = listener.hear(path, {"none": None, "generated": made.seconds}.get(preset.crop, preset.crop))
         except UNREADABLE as error:
-            unreadable[str(path)] = str(error).removeprefix(f"{path}: ")
+            return path, error
+        return Trial(one, made, true)
+
+    trials, unreadable = [], {}
+    on_progress("hear", 0, len(pairs))
+    for done, result in enumerate(side_by_side(work, pairs), 1):
+        on_progress("hear", done, len(pairs))
+        if isinstance(result, Trial):
+            trials.append(result)
         else:
-            trials.append(Trial(one, made, true))
-    on_progress("hear", len(pairs), len(pairs))
+            path, error = result
+            unreadable[str(path)] = str(error).removeprefix(f"{path}: ")
     return trials, unreadable
 
 
@@ -178,23 +185,27 @@ def verdict(
     values: dict[str, list[np.ndarray]] = {"generated": [], **{what: [] for what in CONTROLS}}
     true_of = {one.pair.video: one.pair.reference for one in asked}
     foreign_of = dict(zip(true_of, [*true_of.values()][1:] + [*true_of.values()][:1], strict=True))
-    voted, broken, controlled = [], {}, set()
-    for done, one in enumerate(asked):
-        on_progress(name, done, len(asked))
+    first = {one.pair.video: one.pair.generated for one in reversed(asked)}  # the sample that controls stand beside
+
+    def work(one: Trial) -> list[np.ndarray] | Exception:
         video, seconds = pictures[one.pair.video], one.made.seconds
+        sounds = [(one.pair.generated, seconds, 0.0)]
+        if len(true_of) > 1 and first[one.pair.video] == one.pair.generated:
+            sounds += controls(true_of[one.pair.video], foreign_of[one.pair.video], seconds)
         try:
-            said = [bench.values(video, one.pair.generated, seconds)]
-            if one.pair.video not in controlled and len(true_of) > 1:
-                sounds = controls(true_of[one.pair.video], foreign_of[one.pair.video], seconds)
-                said += [bench.values(video, *sound) for sound in sounds]
+            return [bench.values(video, *sound) for sound in sounds]
         except UNREADABLE as error:
-            broken[video.name] = str(error)
+            return error
+
+    voted, broken = [], {}
+    for done, (one, said) in enumerate(zip(asked, side_by_side(work, asked), strict=True), 1):
+        on_progress(name, done, len(asked))
+        if isinstance(said, Exception):
+            broken[pictures[one.pair.video].name] = str(said)
             continue
         voted.append(one.pair.video)
-        controlled.add(one.pair.video)
         for what, value in zip(values, said, strict=False):
             values[what].append(value)
-    on_progress(name, len(asked), len(asked))
     if broken and not allow_missing:
         raise ProtocolError(
             f"{name}: cannot be seen: {listed(list(broken.values()))}; repair or remove: --allow-missing"
