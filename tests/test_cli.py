@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -748,7 +749,9 @@ def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, co
         "video._mux = slow\nmain(sys.argv[1:])"
     )
     arguments = ["generate", str(clip), "--model", "tiny", "--steps", "1"]
-    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", code, *arguments]
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs do not hear Ctrl-C
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heard) as process:
         assert process.stdout.readline() == "writing\n"
         process.send_signal(sent)
         assert process.wait(30) == code_wanted

@@ -160,6 +160,10 @@ class Shards:
     def __reduce__(self) -> tuple[Callable[..., Shards], tuple[Path, str | None]]:
         return partial(Shards, verify=self.verify), (self.folder, self.split)
 
+    def __del__(self) -> None:
+        for shard in self.__dict__.get("_open", {}).values():
+            shard.file.close()
+
     def __len__(self) -> int:
         return len(self._rows)
 
