@@ -273,7 +273,6 @@ class Model:
         times = seconds = samples = None
         with spent("encode"):
             if kind == "video":
-                digest = hash_of(path)
                 given, times, seconds = self.watch(path, progress)
                 samples = self.clock.samples(seconds)
             elif kind == "features":
@@ -281,7 +280,7 @@ class Model:
                 samples = self.samples(len(given))
             else:
                 mel = arrays.read_mel(path, self.config.mel.bins)
-        digest = hash_of(path) if kind != "video" else digest
+        digest = hash_of(path)
         for seed in seeds:
             if kind != "mel":
                 with spent("sample"):

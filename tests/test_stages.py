@@ -303,6 +303,14 @@ def test_pairs_do_not_depend_on_workers_or_interruptions(data, parts, tmp_path):
         assert shard_path(one, number).read_bytes() == shard_path(two, number).read_bytes()
     with pytest.raises(DatasetError, match="guidance was 3.0 and is now 4.5"):
         make_pairs(dataclasses.replace(made, guidance=4.5), two, ("train",), per_shard=5, workers=0)
+    other = tmp_path / "data"
+    writer = ShardWriter(other, 0)
+    other.mkdir()
+    writer.add("clip0", {"features": torch.zeros(40, 6), "mel": torch.zeros(625, 16)}, split="train")
+    writer.write()
+    merge(other)
+    with pytest.raises(DatasetError, match="data was"):
+        make_pairs(dataclasses.replace(made, data=other), two, ("train",), per_shard=5, workers=0)
 
 
 # -- stages --

@@ -100,7 +100,7 @@ def convert(
             out.name,
             description,
             steps=steps,
-            clock=CLOCK if fps == CLOCK.fps else replace(CLOCK, fps=fps),
+            clock=replace(CLOCK, fps=fps),
             windows="published",
             parts=tuple(part for part in PARTS if part in sources),
         )

@@ -29,7 +29,7 @@ from frieren.official.convert import Say, State, about, fill, provenance
 from frieren.official.download import download, remote_size
 from frieren.official.fetch import FetchError, Progress, cache
 from frieren.official.sizes import latent_scale
-from frieren.official.tables import DIFFUSION_BUFFERS, Table, under
+from frieren.official.tables import ATTENTIONS, DIFFUSION_BUFFERS, Table, under
 from frieren.weights import save_part, write_json
 
 PANNS_32K = PannsConfig(sample_rate=32_000, n_fft=1024, hop=320)
@@ -145,12 +145,7 @@ def classifier_modules(config: LatentAlignmentConfig) -> dict[str, str]:
     transformer = {
         "norm": "norm",
         "proj_in": "conv_in",
-        **{f"transformer_blocks.0.norm{index}": f"norm{index}" for index in (1, 2, 3)},
-        **{
-            f"transformer_blocks.0.attn{index}.to_{theirs}": f"attention{index}.{ours}"
-            for index in (1, 2)
-            for theirs, ours in (("q", "query"), ("k", "key"), ("v", "value"), ("out.0", "out"))
-        },
+        **ATTENTIONS,
         "transformer_blocks.0.ff.net.0.proj": "widen",
         "transformer_blocks.0.ff.net.2": "narrow",
         "proj_out": "conv_out",

@@ -115,17 +115,22 @@ def under(theirs: str, ours: str, modules: Mapping[str, str]) -> dict[str, str]:
     return {f"{theirs}.{key}".rstrip("."): f"{ours}.{value}".strip(".") for key, value in modules.items()}
 
 
+ATTENTIONS = {  # of a block of latent diffusion's transformer, which the field and Diff-Foley's classifier both have
+    **{f"transformer_blocks.0.norm{index}": f"norm{index}" for index in (1, 2, 3)},
+    **{
+        f"transformer_blocks.0.attn{index}.to_{theirs}": f"attention{index}.{ours}"
+        for index in (1, 2)
+        for theirs, ours in (("q", "query"), ("k", "key"), ("v", "value"), ("out.0", "out"))
+    },
+}
+
+
 def _blocks(depth: int) -> dict[str, str]:
     """The blocks of the vector field."""
     block = {
         "norm": "norm",
         "proj_in": "conv_in",
-        **{f"transformer_blocks.0.norm{index}": f"norm{index}" for index in (1, 2, 3)},
-        **{
-            f"transformer_blocks.0.attn{index}.to_{theirs}": f"attention{index}.{ours}"
-            for index in (1, 2)
-            for theirs, ours in (("q", "query"), ("k", "key"), ("v", "value"), ("out.0", "out"))
-        },
+        **ATTENTIONS,
         "transformer_blocks.0.ff.net.0.proj": "feed_forward.conv_in",
         "transformer_blocks.0.ff.net.2": "feed_forward.conv_out",
         "proj_out": "conv_out",

@@ -25,7 +25,7 @@ from frieren.latent import draw_noise, sample
 from frieren.training.packing import ShardWriter, merge, shard_path
 from frieren.training.prepare import declare, fingerprint
 from frieren.training.scatter import Job, scatter
-from frieren.training.shards import ShardError, Shards
+from frieren.training.shards import INDEX, ShardError, Shards
 from frieren.weights import load_part
 
 
@@ -92,6 +92,9 @@ def make_pairs(
     out.mkdir(parents=True, exist_ok=True)
     table = {name: value for name, value in asdict(pairing).items() if name not in ("batch", "data")}
     parts = {part: fingerprint(Path(table[part])) for part in ("field", "autoencoder")}
+    index = Path(pairing.data) / INDEX  # it holds the hashes of all shards' headers, and those the hashes of all data
+    Shards(pairing.data)  # says what is wrong if there is none
+    parts["data"] = hashlib.sha256(index.read_bytes()).hexdigest()
     declare(out / "dataset.json", {**table, **parts, "splits": list(splits), "per_shard": per_shard})
     jobs = []
     for split in splits:

@@ -90,8 +90,8 @@ def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: R
     shared, loss, folder = recipe.shared, recipe.loss, out / "pairs"
     if shared.pairs:
         return Path(shared.pairs)
-    if recipe.part == "distillation" and (folder / INDEX).exists():
-        return folder
+    if recipe.part == "distillation" and not (out / "field").exists() and (folder / INDEX).exists():
+        return folder  # the reflow began with a field from elsewhere
     field = Path(recipe.init) if recipe.part == "reflow" else out / BEFORE["reflow"]
     finished(field)
     if machines.rank() == 0:
