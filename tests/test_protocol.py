@@ -410,7 +410,7 @@ def test_the_command_from_end_to_end(
     names = [score["name"] for score in report["scores"]]
     assert names == ["fd_world", "fad_world", "is_world", "kl_world", "kid_world", "alignment_world"]
     assert all(score["value"] is not None and len(score["digest"]) == 64 for score in report["scores"])
-    assert report["scores"][-1]["count"] == 8  # four sounds, two windows each
+    assert report["scores"][-1]["count"] == 4  # one verdict for each sound
     assert set(report["scores"][3]["interval"]) == {"low", "high", "method"}
     assert report["preset"]["kid_size"] == 1000 and report["versions"]["torch"] == torch.__version__
     text = (out / "scores.md").read_text()

@@ -7,8 +7,8 @@ import torch
 from frieren import world
 from frieren.catalogue import SHIPPED
 from frieren.clock import Clock
-from frieren.evaluation import extractors
-from frieren.evaluation.alignment import WORLD
+from frieren.evaluation import extractors, quality
+from frieren.evaluation.alignment import WORLD, WorldAlignment
 from frieren.weights import load_part
 
 
@@ -28,3 +28,10 @@ def test_they_are_small():
     files = [path for part in ("tagger", "alignment") for path in (SHIPPED / "judges" / part).iterdir()]
     assert sum(path.stat().st_size for path in files) < 6e6
     assert load_part(WORLD).config.fps == 25.0
+
+
+def test_the_alignment_classifier_says_yes_and_no():
+    tagger, classifier = extractors.load("world"), WorldAlignment()
+    rows = {row["question"]: row["share"] for row in quality.measure("valid", 30, tagger, classifier).rows()}
+    assert rows["true"] >= 0.85
+    assert rows["shifted"] <= 0.10 and rows["foreign, another kind"] <= 0.05

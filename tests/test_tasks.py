@@ -320,10 +320,11 @@ def test_contrast_says_what_does_not_fit(noise):
 def test_alignment_losses(noise):
     task = task_of("alignment", noise, ["loss.lag=0.3"])
     batch = task.batch(0)
-    batch["foreign"] = torch.tensor([1, 0, 2, 5, 0, 3])  # the third clip has no partner
+    batch["foreign"][2] = 2  # the third clip has no partner
     logits, similar = task.logits(batch)
     true, shifted, foreign = numbers(*logits.values())
-    timed, others = batch["timed"].numpy() > 0, np.array([True, True, False, True, True, True])
+    timed, others = batch["timed"].numpy() > 0, np.arange(6) != 2
+    assert true.shape == (6,) and shifted.shape == (6, 3) and foreign.shape == (6, 4)
     profile = numbers(similar)[0].mean(axis=(1, 2))
     lag = -log_softmax(profile, -1)[timed, 6].mean()
 
@@ -364,14 +365,17 @@ def test_foreign_sounds_are_surely_foreign():
     labels[-1] = labels[0]
     seen = set()
     for _ in range(50):
-        for here, there in enumerate(alignment.foreign_partners(chosen, labels, 0.5)):
+        partners = alignment.foreign_partners(chosen, labels, 0.5, 2)
+        for here, there in ((here, there) for here, both in enumerate(partners) for there in both):
             ours, theirs = labels[here], labels[there]
             assert chosen[here] != chosen[there]
             same = alignment.main_kind(ours) == alignment.main_kind(theirs)
             assert (ours.timed and theirs.timed) if same else not set(ours.kinds) & set(theirs.kinds)
             seen.add(same)
+        assert {len(both) for both in partners} == {2}
     assert seen == {True, False}
-    assert alignment.foreign_partners([7, 7], [labels[0], labels[0]], 0.5) == [0, 1]  # nothing foreign: themselves
+    alone = alignment.foreign_partners([7, 7], [labels[0], labels[0]], 0.5, 1)
+    assert alone == [[0], [1]]  # nothing foreign: themselves
 
 
 def noise_labels():
@@ -385,6 +389,11 @@ def test_batches_hold_couples_of_one_kind(noise):
     assert len(chosen) == 12 and kinds[::2] == kinds[1::2]
 
 
+def test_every_window_is_cut_from_its_own_start():
+    x = torch.arange(20.0).view(2, 10, 1)
+    assert alignment.cut(x, torch.tensor([0, 6]), 3).squeeze(-1).tolist() == [[0, 1, 2], [16, 17, 18]]
+
+
 def test_shifts_are_long_enough():
     starts = {alignment.shifted_start(20, 40, 13) for _ in range(200)}
     assert starts == {*range(8), *range(33, 41)}
@@ -392,7 +401,14 @@ def test_shifts_are_long_enough():
 
 def test_windows_show_and_sound_the_same_seconds(noise):
     task = task_of("alignment", noise)
-    assert torch.equal(task.mel(noise.train, 3, 50), noise.train.mel(3, 125, 120))
+    labels, (first, second) = noise.train.labels(), (task.stretch, task.recipe.network.frames)
+    assert (first, second) == (148, 48)
+    batch = task.windows(noise.train, labels, [3, 4])
+    places = (noise.train.picture(3, start, first) for start in range(noise.train.frames[3] - first + 1))
+    (start,) = [place for place, images in enumerate(places) if torch.equal(images, batch["images"][0])]
+    assert torch.equal(batch["mel"][0], noise.train.mel(3, round(2.5 * start), 370))
+    assert (batch["moved"] - batch["start"][:, None]).abs().min() >= task.shift
+    assert batch["moved"].max() <= first - second >= batch["elsewhere"].max()
     with pytest.raises(TooShortError, match="no clip has 206 frames, the longest has 200; lower network.frames"):
         task_of("alignment", noise, ["network.frames=180"])
     with pytest.raises(RecipeError, match="network.fps is 4"):

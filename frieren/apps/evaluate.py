@@ -172,6 +172,31 @@ def timing(
             (out / f"{name}.md").write_text(report.markdown(), encoding="utf-8")
 
 
+@app.command()
+def judges(
+    split: Annotated[Split, typer.Option(help="FoleyWorld split.")] = "test",
+    clips: Annotated[int, typer.Option(min=8, help="The first so many clips.")] = 512,
+    tagger: Annotated[Path | None, typer.Option(help="Folder of another tagger than the one that ships.")] = None,
+    alignment: Annotated[Path | None, typer.Option(help="Folder of another alignment classifier.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for judges.json and judges.md.")] = None,
+) -> None:
+    """How good are the judges of the preset world? Asked about true clips. Needs the extra `eval`."""
+    needs_extra()
+    from frieren.evaluation.alignment import WORLD, WorldAlignment
+    from frieren.evaluation.extractors import load
+    from frieren.evaluation.quality import measure
+
+    if out:
+        prepare_folder(out)
+    asked = load("world", tagger), WorldAlignment(alignment or WORLD)
+    with Bars(f"{clips} clips") as bars:
+        report = measure(split, clips, *asked, on_clip=lambda done: bars("ask", done, clips))
+    typer.echo(report.markdown())
+    if out:
+        (out / "judges.json").write_text(report.to_json(), encoding="utf-8")
+        (out / "judges.md").write_text(report.markdown(), encoding="utf-8")
+
+
 class MissingExtraError(FrierenError):
     """What measures is not installed."""
 

@@ -60,15 +60,19 @@ class WorldAlignment:
         return spread(int(seconds * config.fps + 1e-6), config.frames, 0)[0]
 
     def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
-        """The first `seconds` of a video -> "seen" [W, F, E]; its last frame stays where the sound is longer."""
-        config, starts = self.network.config, self.starts(seconds)
-        frames, blocks = starts[-1] + config.frames, []
+        """The first `seconds` of a video -> "seen" [W, F, E]."""
+        config, blocks = self.network.config, []
         for block in video.stream_frames(path, config.fps, config.image_size):
             blocks.append(block.images)
-            if sum(map(len, blocks)) >= frames:
+            if sum(map(len, blocks)) >= seconds * config.fps:
                 break
-        images = torch.cat(blocks)[:frames]
-        images = torch.cat([images, images[-1:].expand(frames - len(images), -1, -1, -1)])
+        return self.look(torch.cat(blocks), seconds)
+
+    def look(self, images: Tensor, seconds: float) -> dict[str, Tensor]:
+        """Frames [F, 3, H, W] in 0..1 -> "seen" [W, F, E]; the last one stays where `seconds` go on."""
+        config, starts = self.network.config, self.starts(seconds)
+        images = images[: starts[-1] + config.frames]
+        images = torch.cat([images, images[-1:].expand(starts[-1] + config.frames - len(images), -1, -1, -1)])
         return {"seen": self.network.see(torch.stack([images[start : start + config.frames] for start in starts]))}
 
     def __call__(self, wave: Tensor) -> dict[str, Tensor]:
@@ -80,8 +84,9 @@ class WorldAlignment:
         return {"heard": self.network.hear(windows, config.frames)}
 
     def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
-        """The probability [W] that they belong together."""
-        return torch.sigmoid(self.network.compare(self.network.similarities(seen["seen"], heard["heard"])))
+        """The probability [1] that they belong together: of the mean logit of the windows."""
+        logits = self.network.compare(self.network.similarities(seen["seen"], heard["heard"]))
+        return torch.sigmoid(logits.mean(dim=0, keepdim=True))
 
 
 class DiffFoleyAlignment:

@@ -118,4 +118,4 @@ def wilson(hits: np.ndarray, clusters: Sequence) -> Interval | None:
     z = norm.ppf((1 + LEVEL) / 2)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Interval(float(centre - reach), float(centre + reach), "Wilson")
+    return Interval(max(0.0, float(centre - reach)), min(1.0, float(centre + reach)), "Wilson")

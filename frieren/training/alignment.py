@@ -29,7 +29,7 @@ def pair_loss(logits: Tensor, together: bool, counted: Tensor) -> Tensor:
 
 
 def mean_of(values: Tensor, counted: Tensor) -> Tensor:
-    """The mean of those values [B] whose count [B] is 1 and not 0; 0 if there is none."""
+    """The mean of those values whose count is 1 and not 0, both of one shape; 0 if there is none."""
     return (values * counted).sum() / counted.sum().clamp(min=1)
 
 
@@ -57,13 +57,14 @@ def main_kind(label: Label) -> str:
     return label.kinds[0] if label.kinds else ""
 
 
-def foreign_partners(chosen: Sequence[int], labels: Sequence[Label], alike: float) -> list[int]:
-    """For each place of a batch one with a sound that is surely not its own, or the place itself if there is none.
+def foreign_partners(chosen: Sequence[int], labels: Sequence[Label], alike: float, count: int) -> list[list[int]]:
+    """For each place of a batch `count` others with a sound that is surely not its own, or itself if there is none.
 
     Args:
         chosen: the batch's clips.
         labels: of these clips.
-        alike: share of clips that get a sound of their own kind, where one is there and both are timed.
+        alike: share of sounds that are of the clip's own kind, where there are such and both are timed.
+        count: sounds for each place; one may come twice.
     """
     places, partners = range(len(chosen)), []
     for here, own in enumerate(labels):
@@ -75,14 +76,23 @@ def foreign_partners(chosen: Sequence[int], labels: Sequence[Label], alike: floa
             and (labels[place].timed and own.timed)
         ]
         strange = [place for place in places if unlike(labels[place], own)]
-        alone = not strange or bool(torch.rand(()) < alike)
-        partners.append(pick(same if same and alone else strange or [here]))
+        theirs = []
+        for _ in range(count):
+            alone = not strange or bool(torch.rand(()) < alike)
+            theirs.append(pick(same if same and alone else strange or [here]))
+        partners.append(theirs)
     return partners
 
 
 def unlike(first: Label, second: Label) -> bool:
     """True if no kind sounds in both clips, and in one at least something does."""
     return main_kind(first) != main_kind(second) and not set(first.kinds) & set(second.kinds)
+
+
+def cut(x: Tensor, starts: Tensor, frames: int) -> Tensor:
+    """Windows [N, frames, E] of x [N, F, E], each from its own start."""
+    places = starts[:, None] + torch.arange(frames, device=x.device)
+    return x.gather(1, places[..., None].expand(-1, -1, x.shape[2]))
 
 
 def shifted_start(start: int, last: int, shift: int) -> int:
@@ -105,62 +115,69 @@ class AlignmentTask:
         # From every start in a clip of this length there is another one at least `shift` away.
         needed = network.frames + 2 * self.shift
         self.data = data.at_least("images", needed, "lower network.frames or loss.shift")
+        # Clips are seen and heard once, for all windows in them; longer ones in part.
+        self.stretch = min(2 * needed, *self.data.train.frames, *self.data.valid.frames)
         self.labels = {"train": self.data.train.labels(), "valid": self.data.valid.labels()}
         self.shelves = by_kind(self.labels["train"])
         self.network = AlignmentClassifier(network)
         self.players = {"alignment": Player(self.network, self.losses)}
 
-    def mel(self, clips: Clips, index: int, start: int) -> Tensor:
-        """The log-mel [M, T] of the window from frame `start`."""
-        return clips.mel(index, *clips.under("mel", index, start, self.recipe.network.frames))
-
-    def window(self, clips: Clips, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Images [F, 3, H, W] of a random window, its own log-mel [M, T] and that of a time at least `shift` away."""
-        last = clips.frames[index] - self.recipe.network.frames
-        start = int(torch.randint(last + 1, ()))
-        moved = shifted_start(start, last, self.shift)
-        images = clips.picture(index, start, self.recipe.network.frames)
-        return images, self.mel(clips, index, start), self.mel(clips, index, moved)
-
     def windows(self, clips: Clips, labels: list[Label], chosen: list[int]) -> dict[str, Tensor]:
-        """Windows of the chosen clips: which are timed, whose sound each gets as a foreign one, and if it is unlike."""
-        images, mels, shifted = map(torch.stack, zip(*(self.window(clips, index) for index in chosen), strict=True))
+        """Stretches of the chosen clips, the places of windows in them, and who gets whose sound as a foreign one."""
+        network, loss, count = self.recipe.network, self.recipe.loss, len(chosen)
+        last = self.stretch - network.frames
+        images, mels, starts, moved = [], [], [], []
+        for index in chosen:
+            first = int(torch.randint(clips.frames[index] - self.stretch + 1, ()))
+            images.append(clips.picture(index, first, self.stretch))
+            mels.append(clips.mel(index, *clips.under("mel", index, first, self.stretch)))
+            starts.append(int(torch.randint(last + 1, ())))
+            moved.append([shifted_start(starts[-1], last, self.shift) for _ in range(loss.shifts)])
         theirs = [labels[index] for index in chosen]
-        foreign = foreign_partners(chosen, theirs, self.recipe.loss.alike)
+        foreign = foreign_partners(chosen, theirs, loss.alike, loss.foreign)
         return {
-            "images": images,
-            "mel": mels,
-            "shifted": shifted,
+            "images": torch.stack(images),
+            "mel": torch.stack(mels),
+            "start": torch.tensor(starts),
+            "moved": torch.tensor(moved),
+            "elsewhere": torch.randint(last + 1, (count, loss.foreign)),
             "foreign": torch.tensor(foreign),
             "timed": torch.tensor([float(label.timed) for label in theirs]),
-            "unlike": torch.tensor([unlike(own, theirs[place]) for own, place in zip(theirs, foreign, strict=True)]),
+            "unlike": torch.tensor(
+                [[unlike(own, theirs[k]) for k in k_s] for own, k_s in zip(theirs, foreign, strict=True)]
+            ),
         }
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Windows with a random look, the sound with a random gain."""
         labels = self.labels["train"]
         batch = self.windows(self.data.train, labels, couples(labels, self.shelves, self.recipe.optim.batch))
-        gains = self.recipe.loss.gain * (2 * torch.rand(2, len(batch["mel"]), 1, 1) - 1)
+        gain = self.recipe.loss.gain * (2 * torch.rand(len(batch["mel"]), 1, 1) - 1)
         batch["images"] = colour(batch["images"])
-        for name, gain in zip(("mel", "shifted"), gains, strict=True):
-            batch[name] = (batch[name] + gain).clamp(min=-5)  # silence stays silence
+        batch["mel"] = (batch["mel"] + gain).clamp(min=-5)  # silence stays silence
         return batch
 
     def logits(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-        """Logits [B] of the true, the shifted and the foreign pairs, and the similarities of the true ones."""
-        network, frames = self.network, batch["images"].shape[1]
-        seen = network.see(batch["images"])
-        own, shifted = network.hear(torch.cat([batch["mel"], batch["shifted"]]), frames).chunk(2)
-        heard = {"true": own, "shifted": shifted, "foreign": own[batch["foreign"]]}
-        similar = {name: network.similarities(seen, sound) for name, sound in heard.items()}
-        return {name: network.compare(similarity) for name, similarity in similar.items()}, similar["true"]
+        """Logits of the true pairs [B], of the shifted and the foreign ones [B, N], and the true ones' similarities."""
+        network, frames = self.network, self.recipe.network.frames
+        seen, heard = network.see(batch["images"]), network.hear(batch["mel"], self.stretch)
+        seen = cut(seen, batch["start"], frames)
+        similar = network.similarities(seen, cut(heard, batch["start"], frames))
+        logits = {"true": network.compare(similar)}
+        own = torch.arange(len(seen), device=seen.device)[:, None].expand_as(batch["moved"])
+        for name, who, where in (("shifted", own, batch["moved"]), ("foreign", batch["foreign"], batch["elsewhere"])):
+            count = who.shape[1]
+            sounds = cut(heard[who.flatten()], where.flatten(), frames)
+            pairs = network.similarities(seen.repeat_interleave(count, dim=0), sounds)
+            logits[name] = network.compare(pairs).unflatten(0, who.shape)
+        return logits, similar
 
     def losses(self, batch: Any, step: int) -> Losses:
         logits, similar = self.logits(batch)
         timed = batch["timed"]
-        others = batch["foreign"] != torch.arange(len(timed), device=timed.device)
+        others = batch["foreign"] != torch.arange(len(timed), device=timed.device)[:, None]
         true = pair_loss(logits["true"], True, torch.ones_like(timed))
-        shifted = pair_loss(logits["shifted"], False, timed)
+        shifted = pair_loss(logits["shifted"], False, timed[:, None].expand_as(logits["shifted"]))
         foreign = pair_loss(logits["foreign"], False, others.float())
         lag = mean_of(-self.network.simultaneity(similar), timed)
         total = true / 2 + (shifted + foreign) / 4 + self.recipe.loss.lag * lag
@@ -182,8 +199,13 @@ class AlignmentTask:
                 batch = self.windows(self.data.valid, labels, chosen.tolist())
                 logits, _ = self.logits({name: value.to(device) for name, value in batch.items()})
                 timed, strange = batch["timed"] > 0, batch["unlike"]
-                other = batch["foreign"] != torch.arange(len(chosen))
-                counted = {"true": timed, "shifted": timed, "foreign": timed & strange, "alike": other & ~strange}
+                other = batch["foreign"] != torch.arange(len(chosen))[:, None]
+                counted = {
+                    "true": timed,
+                    "shifted": timed[:, None].expand_as(batch["moved"]),
+                    "foreign": timed[:, None] & strange,
+                    "alike": other & ~strange,
+                }
                 for name, which in counted.items():
                     pairs = logits["foreign" if name == "alike" else name].cpu()
                     accepted[name].append(pairs[which] > 0)

@@ -187,6 +187,8 @@ class AlignmentLoss:
     """True, shifted and foreign pairs (half, a quarter and a quarter), and the lag at which true pairs agree best."""
 
     shift: float = 0.5  # s, smallest shift of a shifted pair
+    shifts: int = 3  # shifted pairs of each clip
+    foreign: int = 4  # foreign pairs of each clip
     alike: float = 0.5  # share of foreign sounds that are of the same kind
     lag: float = 0.25  # weight of the lag
     gain: float = 0.3  # largest change of level in log10 units: 6 dB

@@ -58,6 +58,15 @@ class Clip:
     events: tuple[Event, ...]
     activities: tuple[Activity, ...]
 
+    @property
+    def timed(self) -> bool:
+        """Whether a shift of the sound can be seen.
+
+        Two visible impacts show it, or a visible activity that is at some time twice as loud as at another.
+        """
+        changing = any(one.visible and one.loudness.max() > 2 * one.loudness.min() for one in self.activities)
+        return changing or sum(event.visible for event in self.events) >= 2
+
 
 @dataclass(frozen=True)
 class Scene:
