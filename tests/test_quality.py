@@ -1,4 +1,4 @@
-"""The judges are asked the right questions: own sound, rolled around, another clip's of the same and of another kind."""
+"""The judges are asked the right questions: own sound, rolled around, another clip's of the same or another kind."""
 
 from __future__ import annotations
 
