@@ -391,7 +391,8 @@ def test_batches_hold_couples_of_one_kind(noise):
 
 def test_every_window_is_cut_from_its_own_start():
     x = torch.arange(20.0).view(2, 10, 1)
-    assert alignment.cut(x, torch.tensor([0, 6]), 3).squeeze(-1).tolist() == [[0, 1, 2], [16, 17, 18]]
+    network = AlignmentClassifier(AlignmentConfig(widths=(8,), embed=4, frames=3))
+    assert network.cut(x, torch.tensor([0, 6])).squeeze(-1).tolist() == [[0, 1, 2], [16, 17, 18]]
 
 
 def test_shifts_are_long_enough():
@@ -400,7 +401,7 @@ def test_shifts_are_long_enough():
 
 
 def test_windows_show_and_sound_the_same_seconds(noise):
-    task = task_of("alignment", noise)
+    task = task_of("alignment", noise, ["network.stretch=148"])
     labels, (first, second) = noise.train.labels(), (task.stretch, task.recipe.network.frames)
     assert (first, second) == (148, 48)
     batch = task.windows(noise.train, labels, [3, 4])
@@ -411,6 +412,8 @@ def test_windows_show_and_sound_the_same_seconds(noise):
     assert batch["moved"].max() <= first - second >= batch["elsewhere"].max()
     with pytest.raises(TooShortError, match="no clip has 206 frames, the longest has 200; lower network.frames"):
         task_of("alignment", noise, ["network.frames=180"])
+    with pytest.raises(RecipeError, match="network.stretch is 70, a window and a shift either way take 74"):
+        task_of("alignment", noise, ["network.stretch=70"])
     with pytest.raises(RecipeError, match="network.fps is 4"):
         task_of("alignment", noise, ["network.fps=4.0"])
 

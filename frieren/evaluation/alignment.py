@@ -31,7 +31,7 @@ ENCODER = "frieren"  # the published model whose encoder, CAVP, Diff-Foley's cla
 
 
 class WorldAlignment:
-    """The classifier trained on FoleyWorld, on the fewest windows of 5.12 s that cover a clip.
+    """The classifier trained on FoleyWorld, on the fewest windows of 5.12 s that cover a clip; one verdict for all.
 
     Each window is as long as in training, where a threshold of one half was learned. It shares nothing with the
     encoder that models are conditioned on.
@@ -54,10 +54,16 @@ class WorldAlignment:
         """Seconds that a sound must have."""
         return self.network.config.frames / self.network.config.fps
 
-    def starts(self, seconds: float) -> list[int]:
-        """First frames of the windows in a clip of this length."""
-        config = self.network.config
-        return spread(int(seconds * config.fps + 1e-6), config.frames, 0)[0]
+    def stretches(self, seconds: float) -> tuple[list[int], int]:
+        """First frames and length of the stretches of a clip of this length that are seen and heard at once."""
+        frames = int(seconds * self.network.config.fps + 1e-6)
+        length = min(self.network.config.stretch, frames)
+        return spread(frames, length, 0)[0], length
+
+    def windows(self, vectors: Tensor) -> Tensor:
+        """Windows [W, F, E] that cover stretches of vectors [B, T, E]."""
+        starts, _ = spread(vectors.shape[1], self.network.config.frames, 0)
+        return torch.cat([self.network.cut(vectors, torch.full((len(vectors),), start)) for start in starts])
 
     def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
         """The first `seconds` of a video -> "seen" [W, F, E]."""
@@ -70,18 +76,20 @@ class WorldAlignment:
 
     def look(self, images: Tensor, seconds: float) -> dict[str, Tensor]:
         """Frames [F, 3, H, W] in 0..1 -> "seen" [W, F, E]; the last one stays where `seconds` go on."""
-        config, starts = self.network.config, self.starts(seconds)
-        images = images[: starts[-1] + config.frames]
-        images = torch.cat([images, images[-1:].expand(starts[-1] + config.frames - len(images), -1, -1, -1)])
-        return {"seen": self.network.see(torch.stack([images[start : start + config.frames] for start in starts]))}
+        starts, length = self.stretches(seconds)
+        missing = max(0, starts[-1] + length - len(images))
+        images = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)])
+        # One after the other: a long video's stretches together would take gigabytes.
+        seen = [self.network.see(images[None, start : start + length]) for start in starts]
+        return {"seen": self.windows(torch.cat(seen))}
 
     def __call__(self, wave: Tensor) -> dict[str, Tensor]:
         """wave [S], at least `shortest` seconds -> "heard" [W, F, E]."""
-        config = self.network.config
+        config, (starts, length) = self.network.config, self.stretches(len(wave) / self.sample_rate)
         columns = config.mel_rate / config.fps  # per frame
-        starts = [round(start * columns) for start in self.starts(len(wave) / self.sample_rate)]
-        windows = take(log_mel(wave, self.mel)[None], starts, round(config.frames * columns))[0]
-        return {"heard": self.network.hear(windows, config.frames)}
+        places = [round(start * columns) for start in starts]
+        mels = take(log_mel(wave, self.mel)[None], places, round(length * columns))[0]
+        return {"heard": self.windows(self.network.hear(mels, length))}
 
     def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
         """The probability [1] that they belong together: of the mean logit of the windows."""

@@ -29,6 +29,7 @@ class AlignmentConfig:
     bins: int = 80  # mel bins
     mel_rate: float = 62.5  # mel columns per second
     frames: int = 128  # frames in a window as in training; its threshold does not fit much longer or shorter ones
+    stretch: int = 200  # frames seen and heard at once, from which windows are cut: normalisation is over all of them
     widths: tuple[int, ...] = (24, 48, 96, 160)  # channels of each level, of both front ends
     embed: int = 128  # length of an instant's vector
     heads: int = 4  # parts of a vector that are compared apart
@@ -136,6 +137,11 @@ class AlignmentClassifier(nn.Module):
     def simultaneity(self, similar: Tensor) -> Tensor:
         """Logarithm [B] of the probability that of all lags it is none at which picture and sound agree."""
         return similar.mean(dim=(1, 2)).log_softmax(-1)[:, self.config.lags]
+
+    def cut(self, x: Tensor, starts: Tensor) -> Tensor:
+        """Windows [N, frames, E] of vectors x [N, F, E], each from its own start."""
+        places = starts[:, None] + torch.arange(self.config.frames, device=x.device)
+        return x.gather(1, places[..., None].expand(-1, -1, x.shape[2]))
 
     def compare(self, similar: Tensor) -> Tensor:
         """Logits [B] from similarities [B, F, heads, lags]."""

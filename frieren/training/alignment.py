@@ -89,12 +89,6 @@ def unlike(first: Label, second: Label) -> bool:
     return main_kind(first) != main_kind(second) and not set(first.kinds) & set(second.kinds)
 
 
-def cut(x: Tensor, starts: Tensor, frames: int) -> Tensor:
-    """Windows [N, frames, E] of x [N, F, E], each from its own start."""
-    places = starts[:, None] + torch.arange(frames, device=x.device)
-    return x.gather(1, places[..., None].expand(-1, -1, x.shape[2]))
-
-
 def shifted_start(start: int, last: int, shift: int) -> int:
     """A random start in 0..last at least `shift` from `start`."""
     return pick([other for other in range(last + 1) if abs(other - start) >= shift])
@@ -115,8 +109,10 @@ class AlignmentTask:
         # From every start in a clip of this length there is another one at least `shift` away.
         needed = network.frames + 2 * self.shift
         self.data = data.at_least("images", needed, "lower network.frames or loss.shift")
-        # Clips are seen and heard once, for all windows in them; longer ones in part.
-        self.stretch = min(2 * needed, *self.data.train.frames, *self.data.valid.frames)
+        if network.stretch < needed:
+            raise RecipeError(f"network.stretch is {network.stretch}, a window and a shift either way take {needed}")
+        # Seen and heard once, for all windows in it.
+        self.stretch = min(network.stretch, *self.data.train.frames, *self.data.valid.frames)
         self.labels = {"train": self.data.train.labels(), "valid": self.data.valid.labels()}
         self.shelves = by_kind(self.labels["train"])
         self.network = AlignmentClassifier(network)
@@ -159,15 +155,15 @@ class AlignmentTask:
 
     def logits(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Logits of the true pairs [B], of the shifted and the foreign ones [B, N], and the true ones' similarities."""
-        network, frames = self.network, self.recipe.network.frames
+        network = self.network
         seen, heard = network.see(batch["images"]), network.hear(batch["mel"], self.stretch)
-        seen = cut(seen, batch["start"], frames)
-        similar = network.similarities(seen, cut(heard, batch["start"], frames))
+        seen = network.cut(seen, batch["start"])
+        similar = network.similarities(seen, network.cut(heard, batch["start"]))
         logits = {"true": network.compare(similar)}
         own = torch.arange(len(seen), device=seen.device)[:, None].expand_as(batch["moved"])
         for name, who, where in (("shifted", own, batch["moved"]), ("foreign", batch["foreign"], batch["elsewhere"])):
             count = who.shape[1]
-            sounds = cut(heard[who.flatten()], where.flatten(), frames)
+            sounds = network.cut(heard[who.flatten()], where.flatten())
             pairs = network.similarities(seen.repeat_interleave(count, dim=0), sounds)
             logits[name] = network.compare(pairs).unflatten(0, who.shape)
         return logits, similar
