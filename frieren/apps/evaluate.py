@@ -65,7 +65,7 @@ def scores(
     preset: Annotated[Preset, typer.Option(help="Networks and settings; world needs no download.")] = "world",
     only: Annotated[
         list[str] | None,
-        typer.Option("--scores", help="Only this one; may be repeated: fd, fad, is, kl, kid, desync, ..."),
+        typer.Option("--scores", help="Only this one; may be repeated: fd, fad, is, kl, kid, onsets, ..."),
     ] = None,
     videos: Annotated[Path | None, typer.Option(help="Folder of the videos, if REFERENCE holds sounds.")] = None,
     crop: Annotated[
@@ -79,7 +79,7 @@ def scores(
     cache: Annotated[bool, typer.Option(help="Keep features, so that a second run is quick.")] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.json and scores.md.")] = None,
 ) -> None:
-    """FD, FAD, IS, KL, KID and alignment of generated sounds, with 95 % intervals. Needs the extra `eval`.
+    """FD, FAD, IS, KL, KID, timing and alignment of generated sounds, with 95 % intervals. Needs the extra `eval`.
 
     Files are named <id>.wav, <id>_<k>.wav, Y<id>_<k>.wav or as `frieren generate` names them.
     """

@@ -25,6 +25,7 @@ resampling  torchaudio's default resampler
 Timing measured directly:
 
 timing      scores of pairs of sounds, beside ceiling and chance
+timekeeping the same as rows of the report, of files
 onsets      when something is struck: a detector, and the optimal matching of two lists of instants
 ranking     onsets from the strongest down: average precision
 envelope    how loud a sound is over time, and how alike two such curves are
