@@ -96,7 +96,8 @@ class Timekeeper:
         onsets = [self._score(name, body[name], "onsets") for name in timing.measured if name.startswith("onset")]
         last = self._score("onset_offset_ms", offset, "onsets")
         known = {**last.beside, **quarters} if offset["pairs"] else {}
-        onsets.append(dataclasses.replace(last, better="nearer 0", beside=known))
+        notes = () if offset["pairs"] else ("no onset is matched",)
+        onsets.append(dataclasses.replace(last, better="nearer 0", beside=known, notes=notes))
         return {"onsets": onsets, "envelope": [self._score("envelope", body["envelope"], "envelope")]}
 
     def _score(self, name: str, row: Mapping[str, Any], kind: str) -> Score:
