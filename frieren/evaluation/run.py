@@ -5,6 +5,7 @@ frieren evaluate GENERATED REFERENCE --preset world
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +145,9 @@ def hear(
     for done, result in enumerate(side_by_side(work, pairs), 1):
         on_progress("hear", done, len(pairs))
         if isinstance(result, Trial):
-            trials.append(result)
+            # A copy by this thread: what stays would lie between the large arrays that come and go in the other's heap,
+            # which then grows by a megabyte a file.
+            trials.append(copy.deepcopy(result))
         else:
             path, error = result
             unreadable[str(path)] = str(error).removeprefix(f"{path}: ")
