@@ -34,6 +34,7 @@ condfoley   CondFoleyGen's onset scores with all that is odd in them, for publis
 clipsets    clips of FoleyWorld that timing can be measured on
 impacts     the protocol on visible impacts
 steady      the protocol on visible rain, engines and wind
+sweep       onset F1 against solver steps and guidance
 
 People, and pictures:
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,16 @@ class SweepReport:
     curves: Mapping[str, Mapping[float, Timing]]
     about: Mapping[str, Any]
 
+    @cached_property
+    def summaries(self) -> dict[str, dict[float, dict[str, Any]]]:
+        """All timing scores at every setting of every curve."""
+        return {name: {at: one.summary() for at, one in curve.items()} for name, curve in self.curves.items()}
+
     def to_json(self) -> str:
         """All timing scores at every setting, and the constants."""
         points = {
-            name: [{name: at, "scores": timing.summary()} for at, timing in curve.items()]
-            for name, curve in self.curves.items()
+            name: [{name: at, "scores": scores} for at, scores in curve.items()]
+            for name, curve in self.summaries.items()
         }
         some = next(timing for curve in self.curves.values() for timing in curve.values())
         body = {"model": self.model, "own": dict(self.own), **self.about, "sweeps": points}
@@ -53,10 +59,10 @@ class SweepReport:
     def markdown(self) -> str:
         """A table of the score for each setting that was swept."""
         lines = []
-        for name, curve in self.curves.items():
+        for name, curve in self.summaries.items():
             fixed = ", ".join(f"{other} {value:g}" for other, value in self.own.items() if other != name)
             lines += [f"{LABEL} of {self.model} against {name} ({fixed})", "", HEADING.replace("score", name, 1), RULE]
-            lines += [table_row(f"{at:g}", timing.summary()[SCORE]) for at, timing in curve.items()]
+            lines += [table_row(f"{at:g}", scores[SCORE]) for at, scores in curve.items()]
             lines.append("")
         return "\n".join(lines)
 
@@ -67,17 +73,12 @@ class SweepReport:
         """
         (folder / "sweep.json").write_text(self.to_json(), encoding="utf-8")
         (folder / "sweep.md").write_text(self.markdown(), encoding="utf-8")
-        for name, curve in self.curves.items():
-            scores = {at: timing.measured[SCORE] for at, timing in curve.items()}
-            points = []
-            for at, score in scores.items():
-                interval = score.interval(curve[at].videos)
-                points.append(Point(at, score.value, interval[:2] if interval else None))
-            beside = {
-                "ceiling": next(iter(scores.values())).ceiling,
-                "chance": float(np.mean([score.chance_mean for score in scores.values()])),
-            }
-            PLOTS[name](folder / f"{name}.png", {self.model: points}, score=LABEL, **beside)
+        for name, curve in self.summaries.items():
+            rows = {at: scores[SCORE] for at, scores in curve.items()}
+            points = [Point(at, row["value"], row["interval"]) for at, row in rows.items()]
+            chance = float(np.mean([row["chance_mean"] for row in rows.values()]))
+            ceiling = next(iter(rows.values()))["ceiling"]
+            PLOTS[name](folder / f"{name}.png", {self.model: points}, score=LABEL, ceiling=ceiling, chance=chance)
 
 
 def measure(
@@ -112,6 +113,8 @@ def measure(
         return measured[key]
 
     curves = {
-        name: {at: timing({**own, name: at}) for at in sorted(set(values))} for name, values in settings.items() if values
+        name: {at: timing({**own, name: at}) for at in sorted(set(values))}
+        for name, values in settings.items()
+        if values
     }
     return SweepReport(model, own, curves, {**(about or {}), "clips": len(clips)})
