@@ -74,9 +74,8 @@ def evaluate(
     Args:
         generated, reference: folders; see `protocol` for the names of files.
         preset: every setting.
-        scores: some of "fd", "fad", "is", "kl", "kid", "onsets", "envelope" and the names of `judges.loaders`; by
-            default the first five and the preset's timing and judges, of which those that cannot be had stand in the
-            report with the reason.
+        scores: some of SETS, TIMING and the names of `judges.loaders`; by default SETS and the preset's timing and
+            judges, of which those that cannot be had stand in the report with the reason.
         videos: folder of the videos, where the reference holds sounds; or of features that a judge takes for them.
         allow_missing: leave out what is missing or cannot be read, and say so, instead of stopping.
         cache: where features are kept.
@@ -87,9 +86,7 @@ def evaluate(
         ProtocolError: files are missing or cannot be read, a score is unknown or cannot be had.
         WeightsError: the weights of a network that was asked for are not here.
     """
-    wanted, known = tuple(scores or (*SETS, *preset.timing, *preset.judges)), (*SETS, *TIMING, *loaders())
-    if unknown := sorted(set(wanted) - {*known}):
-        raise ProtocolError(f"{unknown[0]}: no such score; choose among {', '.join(known)}")
+    wanted = known_scores(scores or (*SETS, *preset.timing, *preset.judges))
     names = {name: preset.texture if name == "fad" else preset.tagger for name in wanted if name in SETS}
     extractors = {name: load_extractor(name) for name in dict.fromkeys(names.values())}
     listener = Listener(list(extractors.values()), preset.front, cache or FeatureCache())
@@ -108,7 +105,7 @@ def evaluate(
         if name in SETS:
             found.append(score_of(name, trials, extractors[names[name]], preset))
             continue
-        if name in TIMING:
+        if name in rows:
             found += rows[name]
             continue
         try:
@@ -118,10 +115,20 @@ def evaluate(
                 raise
             found.append(Score(name, None, "higher", notes=(f"not measured: {error}",)))
     on_progress("score", len(wanted), len(wanted))
-    where = {"generated": str(generated), "reference": str(reference)}
-    settings = timing.settings() if timing else {}
-    left_out = missing | unreadable
-    return report(found, trials, preset, changed=changed or {}, left_out=left_out, timing=settings, **where)
+    where = {"generated": str(generated), "reference": str(reference), "left_out": missing | unreadable}
+    return report(found, trials, preset, changed=changed or {}, timing=timing.settings() if timing else {}, **where)
+
+
+def known_scores(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, if all of them are of scores.
+
+    Raises:
+        ProtocolError: otherwise.
+    """
+    known = (*SETS, *TIMING, *loaders())
+    if unknown := sorted({*names} - {*known}):
+        raise ProtocolError(f"{unknown[0]}: no such score; choose among {', '.join(known)}")
+    return tuple(names)
 
 
 def hear(
