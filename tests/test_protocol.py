@@ -266,7 +266,9 @@ def test_unreadable_files_are_named_and_stop_the_run(measure: Callable, tmp_path
 
 
 def test_an_unknown_score_is_refused(measure: Callable, tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match="fid: no such score; choose among fd, fad, is, kl, kid, alignment_world"):
+    with pytest.raises(
+        ProtocolError, match="fid: no such score; choose among fd, fad, is, kl, kid, onsets, envelope, alignment_world"
+    ):
         measure(tmp_path, tmp_path, scores=["fid"])
 
 
@@ -408,7 +410,10 @@ def test_the_command_from_end_to_end(
     printed = capsys.readouterr().out
     report = json.loads((out / "scores.json").read_text())
     names = [score["name"] for score in report["scores"]]
-    assert names == ["fd_world", "fad_world", "is_world", "kl_world", "kid_world", "alignment_world"]
+    onsets = [f"onset_{rate}_{window}ms" for window in (50, 100) for rate in ("precision", "recall", "f1", "ap")]
+    sets = ["fd_world", "fad_world", "is_world", "kl_world", "kid_world"]
+    assert names == [*sets, *onsets, "onset_offset_ms", "envelope", "alignment_world"]
+    assert report["timing"]["scripts"] == 2 and report["timing"]["shifts"] == 1000
     assert all(score["value"] is not None and len(score["digest"]) == 64 for score in report["scores"])
     assert report["scores"][-1]["count"] == 4  # one verdict for each sound
     assert set(report["scores"][3]["interval"]) == {"low", "high", "method"}

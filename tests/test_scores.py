@@ -376,6 +376,11 @@ def test_identical_sets_give_nothing() -> None:
     assert scores["kid"] == pytest.approx(2 / 96 * (off_diagonal - np.trace(kernel) / 96), rel=1e-6)
 
 
+def test_the_order_of_the_files_changes_nothing() -> None:
+    true, made, order = kinds(96, 8), kinds(96, 8, seed=1), rng().permutation(96)
+    assert compare(made[order], true[order]) == pytest.approx(compare(made, true), rel=1e-9, abs=1e-12)
+
+
 def test_a_set_without_half_of_its_kinds_has_less_is_and_more_kid() -> None:
     true = kinds(96, 8)
     whole, half = compare(kinds(96, 8, seed=1), true), compare(kinds(96, 4, seed=1), true)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+import soundfile
 import torch
 
 from frieren import world
+from frieren.apps.world import write_clip
 from frieren.catalogue import SHIPPED
 from frieren.clock import Clock
 from frieren.evaluation import extractors, quality
 from frieren.evaluation.alignment import WORLD, WorldAlignment
+from frieren.evaluation.cache import FeatureCache
+from frieren.evaluation.protocol import PRESETS
+from frieren.evaluation.run import evaluate
 from frieren.weights import load_part
 
 
@@ -35,3 +42,33 @@ def test_the_alignment_classifier_says_yes_and_no():
     rows = {row["question"]: row["share"] for row in quality.measure("valid", 30, tagger, classifier).rows()}
     assert rows["true"] >= 0.85
     assert rows["shifted"] <= 0.10 and rows["foreign, another kind"] <= 0.05
+
+
+def test_rolling_all_sounds_costs_timing_and_hardly_moves_fd(tmp_path):
+    """By half a second; FD is against the true sounds of other clips of the same kinds, as to its own set it is 0."""
+    pytest.importorskip("librosa")
+    clock, cycle, few = Clock(fps=25.0), world.LEVELS * (len(world.KINDS) + 1), 8
+    folders = {name: tmp_path / name for name in ("made", "rolled", "other", "seen", "some", "some rolled")}
+    for folder in folders.values():
+        folder.mkdir()
+    for place, index in enumerate(range(0, 48, 2)):
+        clip = world.clip("valid", index, clock, 32, picture=place < few)
+        other = world.clip("valid", index + cycle, clock, picture=False)
+        waves = {"made": clip.wave, "rolled": np.roll(clip.wave, clock.sample_rate // 2), "other": other.wave}
+        if place < few:
+            write_clip(clip, folders["seen"] / f"{index}.mp4", clock.fps)
+            waves |= {"some": waves["made"], "some rolled": waves["rolled"]}
+        for name, wave in waves.items():
+            soundfile.write(folders[name] / f"{index}.wav", wave, clock.sample_rate)
+
+    def scores(generated: str, reference: str, *names: str) -> dict[str, float]:
+        sides = folders[generated], folders[reference]
+        found = evaluate(*sides, PRESETS["world"], scores=names, cache=FeatureCache(tmp_path / "cache")).scores
+        return {score.name: score.value for score in found}
+
+    still, moved = (scores(name, "other", "fd")["fd_world"] for name in ("made", "rolled"))
+    assert moved == pytest.approx(still, rel=0.05) and still > 1
+    true, rolled = (scores(name, "seen", "onsets", "alignment_world") for name in ("some", "some rolled"))
+    assert rolled["alignment_world"] < 0.5 * true["alignment_world"]
+    for name in ("onset_precision_50ms", "onset_recall_50ms", "onset_f1_50ms", "onset_ap_50ms", "onset_f1_100ms"):
+        assert rolled[name] < 0.6 * true[name]

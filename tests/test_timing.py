@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("librosa")
 
 from frieren.evaluation.envelope import Envelope
-from frieren.evaluation.onsets import OnsetDetector, Onsets, match
+from frieren.evaluation.onsets import OnsetDetector, Onsets, match, signed_errors
 from frieren.evaluation.timing import WINDOWS, Heard, Truth, compare, scores
 
 RATE = 16_000
@@ -128,3 +128,21 @@ def test_lists_that_do_not_fit_together_are_refused():
         scores(WAVES[:2], WAVES[:1], RATE)
     with pytest.raises(ValueError, match="1 videos for 2 pairs"):
         scores(WAVES[:2], WAVES[:2], RATE, videos=["a"])
+
+
+def test_the_offset_has_an_interval_and_what_chance_gives():
+    late = [np.roll(wave, round(0.02 * RATE)) for wave in WAVES]
+    timing = scores(late, WAVES, RATE, shifts=200)
+    low, high, _ = timing.offset_interval()
+    assert low <= timing.summary()["offset_ms"]["median"] <= high and 15 < low < high < 25
+    turns = np.random.default_rng(0).uniform(0.0, 1.0, (6, 200))
+    found = [OnsetDetector().detect(wave, RATE) for wave in late]
+    true = [OnsetDetector().detect(wave, RATE) for wave in WAVES]
+    first = [
+        signed_errors(t, (f + turn * SECONDS) % SECONDS, 0.1)
+        for t, f, turn in zip(true, found, turns[:, 0], strict=True)
+    ]
+    assert timing.offset_chance()[0] == pytest.approx(1e3 * np.median(np.concatenate(first)))
+    assert abs(timing.offset_chance().mean()) < 15 and len(timing.offset_chance()) == 200
+    silent = scores([0 * wave for wave in WAVES], WAVES, RATE, shifts=5)
+    assert silent.offset_interval() is None and silent.summary()["offset_ms"]["chance_mean"] is None

@@ -3,6 +3,7 @@
 frieren evaluate GENERATED REFERENCE --preset world
 frieren evaluate GENERATED REFERENCE --preset paper --out scores/
 frieren evaluate timing --model mini --out docs/timing
+frieren evaluate sweep --model mini --steps 1 --steps 5 --steps 25 -o sweep/
 frieren evaluate --listening study mini=out/mini --videos clips/ --references clips/
 frieren evaluate --mos answers_*.json --key study.key.json
 """
@@ -10,6 +11,7 @@ frieren evaluate --mos answers_*.json --key study.key.json
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,12 +27,14 @@ from frieren.errors import FrierenError
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from frieren import Model
     from frieren.world import Clip
 
 Preset = Literal["world", "paper", "av-bench"]
 Over = Literal["softmax", "sigmoid"]
+STEPS = (1, 2, 5, 10, 25)
 FLAGS = ("--listening", "--mos")  # as the first word: `--scores` is an option of the command `scores`
 
 
@@ -65,7 +69,7 @@ def scores(
     preset: Annotated[Preset, typer.Option(help="Networks and settings; world needs no download.")] = "world",
     only: Annotated[
         list[str] | None,
-        typer.Option("--scores", help="Only this one; may be repeated: fd, fad, is, kl, kid, desync, ..."),
+        typer.Option("--scores", help="Only this one; may be repeated: fd, fad, is, kl, kid, onsets, ..."),
     ] = None,
     videos: Annotated[Path | None, typer.Option(help="Folder of the videos, if REFERENCE holds sounds.")] = None,
     crop: Annotated[
@@ -79,7 +83,7 @@ def scores(
     cache: Annotated[bool, typer.Option(help="Keep features, so that a second run is quick.")] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.json and scores.md.")] = None,
 ) -> None:
-    """FD, FAD, IS, KL, KID and alignment of generated sounds, with 95 % intervals. Needs the extra `eval`.
+    """FD, FAD, IS, KL, KID, timing and alignment of generated sounds, with 95 % intervals. Needs the extra `eval`.
 
     Files are named <id>.wav, <id>_<k>.wav, Y<id>_<k>.wav or as `frieren generate` names them.
     """
@@ -145,11 +149,11 @@ def timing(
     if out:
         prepare_folder(out)
     loaded = frieren.load(model)
+    struck = struck_clips(split, clips, loaded)
     try:
-        struck = clipsets.impact_clips(split, clips, loaded.clock, loaded.image_size)
         going_on = clipsets.steady_clips(split, steady, loaded.clock, loaded.image_size)
     except ValueError as error:
-        raise typer.BadParameter(f"--clips or --steady: {error}") from error
+        raise typer.BadParameter(f"--steady: {error}") from error
     drawn = {round(index * (clips - 1) / max(1, pictures - 1)) for index in range(pictures)} if out else set()
     numbers = iter(range(clips + steady))
     with Bars(f"{clips + steady} clips") as bars:
@@ -197,6 +201,56 @@ def judges(
         (out / "judges.md").write_text(report.markdown(), encoding="utf-8")
 
 
+@app.command()
+def sweep(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for sweep.json, sweep.md and the pictures.")],
+    model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
+    steps: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Solver steps to measure at; may be repeated.", show_default="1, 2, 5, 10, 25"),
+    ] = None,
+    guidance: Annotated[
+        list[float] | None, typer.Option(min=0, help="Guidance to measure at; may be repeated.", show_default="none")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="FoleyWorld split.")] = "valid",
+    clips: Annotated[int, typer.Option(min=2, help="Clips whose only sounds are visible impacts.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Clip i is generated with seed + i, at every setting.")] = 0,
+) -> None:
+    """Onset F1 against solver steps, and against guidance: tables and pictures. Needs the extra `eval`.
+
+    Where one is swept the other is the model's own.
+    """
+    needs_extra()
+    import frieren
+    from frieren.evaluation import sweep as sweeps
+
+    prepare_folder(out)
+    loaded = frieren.load(model)
+    chosen = struck_clips(split, clips, loaded)
+    settings = {"steps": steps or (() if guidance else STEPS), "guidance": guidance or ()}
+    number = {clip.index: place for place, clip in enumerate(chosen)}
+    features = {clip.index: features_of(loaded, clip) for clip in chosen}
+    with Bars(f"{clips} clips") as bars:
+
+        def generate(clip: Clip, at: Mapping[str, float]) -> np.ndarray:
+            place = number[clip.index]
+            wave = sound_of(loaded, clip, seed + place, **at, features=features[clip.index])
+            bars(f"{at['steps']:g} steps, guidance {at['guidance']:g}", place + 1, clips)
+            return wave
+
+        report = sweeps.measure(
+            generate,
+            chosen,
+            loaded.clock.sample_rate,
+            settings,
+            model=model,
+            own={"steps": loaded.config.steps, "guidance": loaded.config.guidance},
+            about={"split": split, "seed": seed},
+        )
+    report.save(out)
+    typer.echo(report.markdown())
+
+
 class MissingExtraError(FrierenError):
     """What measures is not installed."""
 
@@ -208,11 +262,33 @@ def needs_extra() -> None:
         raise MissingExtraError(f"measuring needs {', '.join(missing)}: pip install 'frieren[eval]'")
 
 
-def sound_of(model: Model, clip: Clip, seed: int, steps: int | None, guidance: float | None) -> np.ndarray:
-    """The model's sound for a clip's frames, [S]."""
+def struck_clips(split: str, count: int, model: Model) -> list[Clip]:
+    """Clips whose only sounds are visible impacts, as the model wants them."""
+    from frieren.evaluation.clipsets import impact_clips
+
+    try:
+        return impact_clips(split, count, model.clock, model.image_size)
+    except ValueError as error:
+        raise typer.BadParameter(f"--clips: {error}") from error
+
+
+def features_of(model: Model, clip: Clip) -> Tensor:
+    """What the model sees in a clip's frames, [F, D]."""
     import torch
 
-    features = model.encode(torch.from_numpy(clip.images).float() / 255)
+    return model.encode(torch.from_numpy(clip.images).float() / 255)
+
+
+def sound_of(
+    model: Model,
+    clip: Clip,
+    seed: int,
+    steps: int | None,
+    guidance: float | None,
+    features: Tensor | None = None,
+) -> np.ndarray:
+    """The model's sound for a clip's frames, or for the features of them, [S]."""
+    features = features_of(model, clip) if features is None else features
     latent = model.sample(features, seconds=clip.seconds, seed=seed, steps=steps, guidance=guidance)
     return model.vocode(model.decode(latent)).numpy()
 

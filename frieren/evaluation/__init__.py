@@ -25,6 +25,7 @@ resampling  torchaudio's default resampler
 Timing measured directly:
 
 timing      scores of pairs of sounds, beside ceiling and chance
+timekeeping the same as rows of the report, of files
 onsets      when something is struck: a detector, and the optimal matching of two lists of instants
 ranking     onsets from the strongest down: average precision
 envelope    how loud a sound is over time, and how alike two such curves are
@@ -33,6 +34,7 @@ condfoley   CondFoleyGen's onset scores with all that is odd in them, for publis
 clipsets    clips of FoleyWorld that timing can be measured on
 impacts     the protocol on visible impacts
 steady      the protocol on visible rain, engines and wind
+sweep       onset F1 against solver steps and guidance
 
 People, and pictures:
 

@@ -67,6 +67,31 @@ def ratio(
     return Interval(float(found.confidence_interval.low), float(found.confidence_interval.high), "bootstrap")
 
 
+def median(values: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, seed: int = 0) -> Interval | None:
+    """Percentile interval of the median of values [N]; clusters [N] are drawn again, with all of their values.
+
+    Returns:
+        None where there is only one cluster, or none.
+    """
+    from scipy.stats import bootstrap
+
+    names, place = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        return None
+    groups = [values[place == index] for index in range(len(names))]
+    found = bootstrap(
+        (np.arange(len(names)),),
+        lambda drawn: np.median(np.concatenate([groups[index] for index in drawn])),
+        vectorized=False,
+        method="percentile",
+        confidence_level=LEVEL,
+        n_resamples=draws,
+        batch=max(1, 4_000_000 // len(names)),  # bounds the memory
+        random_state=np.random.default_rng(seed),
+    )
+    return Interval(float(found.confidence_interval.low), float(found.confidence_interval.high), "bootstrap")
+
+
 def deal(clusters: Sequence, groups: int = GROUPS, seed: int = 0) -> tuple[dict, int]:
     """The group of each cluster, dealt at random like cards, and how many groups there are: no more than clusters.
 

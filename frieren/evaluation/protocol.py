@@ -63,6 +63,7 @@ class Preset:
         texture: extractor of FAD: several rows per file.
         labels: ends of the scores' names, for `tagger` and `texture`; no two backbones share one.
         judges: scores of picture and sound together, by their names in `judges.JUDGES`.
+        timing: those of `timekeeping.TIMING` that are measured unless others are asked for.
         front: how files become waves.
         crop: "generated": the true sound is cut to the length of the generated one; "none"; or seconds for both.
         samples: per video that are expected; None for any number.
@@ -88,13 +89,22 @@ class Preset:
     kid_subsets: int = 100
     kid_size: int = 1000
     kid_seed: int = 2020
+    timing: tuple[str, ...] = ()
 
 
 PRESETS = {
     preset.name: preset
     for preset in (
         # Embedded networks, nothing to download. One split: ten of a few dozen files each would be biased low.
-        Preset("world", "world", "world-windows", ("world", "world"), ("alignment_world",), is_splits=1),
+        Preset(
+            "world",
+            "world",
+            "world-windows",
+            ("world", "world"),
+            ("alignment_world",),
+            is_splits=1,
+            timing=("onsets", "envelope"),
+        ),
         # audioldm_eval 70fc9cd (2023-10-31) ... ca602b6 (2024-06-02) with backbone cnn14, and Diff-Foley's classifier.
         Preset(
             "paper",

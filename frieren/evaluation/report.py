@@ -58,6 +58,8 @@ class Report:
         generated_lengths, reference_lengths: durations that were heard.
         left_out: files that were not compared, and why.
         notes: warnings about the whole.
+        timing: constants, shifts and seed of the timing scores, and the number of scripts that true instants are from;
+            empty if timing was not measured.
     """
 
     scores: Sequence[Score]
@@ -74,11 +76,17 @@ class Report:
     reference_lengths: Lengths
     left_out: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    timing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def protocol(self) -> dict[str, str]:
         """What a reader has to know beside the numbers, in words."""
         few, many = self.samples
         changed = ", ".join(f"{name} = {value}" for name, value in self.changed.items())
+        timing = {}
+        if self.timing:
+            scripts = self.timing["scripts"]
+            known = f"visible events of {scripts} scripts, onsets heard in {self.videos - scripts} true sounds"
+            timing["timing"] = f"{known}; {self.timing['shifts']} circular shifts, seed {self.timing['seed']}"
         return {
             "preset": self.preset.name + (f", but {changed}" if changed else ""),
             "generated": self.generated,
@@ -88,6 +96,7 @@ class Report:
             "contents of files": f"SHA-256 {self.files_sha256[:DIGITS]}",
             "generated sounds": str(self.generated_lengths),
             "true sounds": f"{self.reference_lengths}, crop {self.preset.crop}",
+            **timing,
             "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
         }
 

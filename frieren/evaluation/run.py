@@ -5,6 +5,7 @@ frieren evaluate GENERATED REFERENCE --preset world
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from frieren.evaluation.protocol import (
     Pair,
     Preset,
     ProtocolError,
+    file_hash,
     list_hash,
     listed,
     media_files,
@@ -32,6 +34,7 @@ from frieren.evaluation.protocol import (
 )
 from frieren.evaluation.report import Lengths, Report
 from frieren.evaluation.scores import Comparison, Score, judged
+from frieren.evaluation.timekeeping import TIMING, Timed, Timekeeper
 
 SETS = ("fd", "fad", "is", "kl", "kid")  # scores of sounds alone
 UNREADABLE = (VideoError, OSError, ValueError)  # ValueError: too short for a network, which says so
@@ -46,11 +49,12 @@ def ignore(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Trial:
-    """A generated sound and its true sound, heard."""
+    """A generated sound and its true sound, heard; and listened to for their timing, where that is wanted."""
 
     pair: Pair
     made: Heard
     true: Heard
+    timed: Timed | None = None
 
 
 def evaluate(
@@ -70,8 +74,8 @@ def evaluate(
     Args:
         generated, reference: folders; see `protocol` for the names of files.
         preset: every setting.
-        scores: some of "fd", "fad", "is", "kl", "kid" and the names of `judges.loaders`; by default the first five and
-            the preset's judges, of which those that cannot be had stand in the report with the reason.
+        scores: some of SETS, TIMING and the names of `judges.loaders`; by default SETS and the preset's timing and
+            judges, of which those that cannot be had stand in the report with the reason.
         videos: folder of the videos, where the reference holds sounds; or of features that a judge takes for them.
         allow_missing: leave out what is missing or cannot be read, and say so, instead of stopping.
         cache: where features are kept.
@@ -82,24 +86,27 @@ def evaluate(
         ProtocolError: files are missing or cannot be read, a score is unknown or cannot be had.
         WeightsError: the weights of a network that was asked for are not here.
     """
-    wanted = tuple(scores or (*SETS, *preset.judges))
-    if unknown := sorted(set(wanted) - {*SETS, *loaders()}):
-        raise ProtocolError(f"{unknown[0]}: no such score; choose among {', '.join((*SETS, *loaders()))}")
+    wanted = known_scores(scores or (*SETS, *preset.timing, *preset.judges))
     names = {name: preset.texture if name == "fad" else preset.tagger for name in wanted if name in SETS}
     extractors = {name: load_extractor(name) for name in dict.fromkeys(names.values())}
     listener = Listener(list(extractors.values()), preset.front, cache or FeatureCache())
+    keeper = Timekeeper(listener) if {*wanted} & {*TIMING} else None
     pairs, missing = pair(generated, reference, allow_missing=allow_missing)
-    trials, unreadable = hear(listener, pairs, preset, on_progress)
+    trials, unreadable = hear(listener, pairs, preset, on_progress, keeper)
     if unreadable and not allow_missing:
         told = [f"{name} ({reason})" for name, reason in unreadable.items()]
         raise ProtocolError(f"cannot be heard: {listed(told)}; repair or remove it, or leave it out: --allow-missing")
     if not trials:
         raise ProtocolError(f"{generated}: no file is left to be compared")
-    found = []
+    timing = keeper.compare([one.timed for one in trials], [one.pair.video for one in trials]) if keeper else None
+    rows, found = keeper.rows(timing) if keeper else {}, []
     for done, name in enumerate(wanted):
         on_progress("score", done, len(wanted))
         if name in SETS:
             found.append(score_of(name, trials, extractors[names[name]], preset))
+            continue
+        if name in rows:
+            found += rows[name]
             continue
         try:
             found.append(verdict(name, trials, listener, videos, allow_missing, on_progress))
@@ -108,14 +115,26 @@ def evaluate(
                 raise
             found.append(Score(name, None, "higher", notes=(f"not measured: {error}",)))
     on_progress("score", len(wanted), len(wanted))
-    where = {"generated": str(generated), "reference": str(reference)}
-    return report(found, trials, preset, changed=changed or {}, left_out=missing | unreadable, **where)
+    where = {"generated": str(generated), "reference": str(reference), "left_out": missing | unreadable}
+    return report(found, trials, preset, changed=changed or {}, timing=timing.settings() if timing else {}, **where)
+
+
+def known_scores(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, if all of them are of scores.
+
+    Raises:
+        ProtocolError: otherwise.
+    """
+    known = (*SETS, *TIMING, *loaders())
+    if unknown := sorted({*names} - {*known}):
+        raise ProtocolError(f"{unknown[0]}: no such score; choose among {', '.join(known)}")
+    return tuple(names)
 
 
 def hear(
-    listener: Listener, pairs: Sequence[Pair], preset: Preset, on_progress: Progress
+    listener: Listener, pairs: Sequence[Pair], preset: Preset, on_progress: Progress, keeper: Timekeeper | None = None
 ) -> tuple[list[Trial], dict[str, str]]:
-    """All pairs as networks hear them; and the names of the files that they cannot, with the reason."""
+    """All pairs as networks hear them, and `keeper`; and the names of the files that they cannot, with the reason."""
 
     def work(one: Pair) -> Trial | tuple[Path, Exception]:
         path = one.generated
@@ -123,16 +142,19 @@ def hear(
             made = listener.hear(path, preset.crop if isinstance(preset.crop, float) else None)
             path = one.reference
             true = listener.hear(path, {"none": None, "generated": made.seconds}.get(preset.crop, preset.crop))
+            timed = keeper.hear(one, min(made.seconds, true.seconds)) if keeper else None
         except UNREADABLE as error:
             return path, error
-        return Trial(one, made, true)
+        return Trial(one, made, true, timed)
 
     trials, unreadable = [], {}
     on_progress("hear", 0, len(pairs))
     for done, result in enumerate(side_by_side(work, pairs), 1):
         on_progress("hear", done, len(pairs))
         if isinstance(result, Trial):
-            trials.append(result)
+            # A copy by this thread: what stays would lie between the large arrays that come and go in the other's heap,
+            # which then grows by a megabyte a file.
+            trials.append(copy.deepcopy(result))
         else:
             path, error = result
             unreadable[str(path)] = str(error).removeprefix(f"{path}: ")
@@ -252,12 +274,15 @@ def report(
     *,
     changed: Mapping[str, Any],
     left_out: Mapping[str, str],
+    timing: Mapping[str, Any],
     generated: str,
     reference: str,
 ) -> Report:
     """The scores with everything that they hang on."""
     samples = Counter(one.pair.video for one in trials).values()
-    files = sorted({heard.file for one in trials for heard in (one.made, one.true)})
+    scripts = {one.timed.script for one in trials if one.timed and one.timed.script}
+    heard = {heard.file for one in trials for heard in (one.made, one.true)}
+    files = sorted(heard | {file_hash(path) for path in scripts})
     notes = []
     if set(samples) != {preset.samples or max(samples)}:
         wanted = preset.samples or "equally many"
@@ -279,6 +304,7 @@ def report(
         reference_lengths=lengths([one.true.seconds for one in trials]),
         left_out=left_out,
         notes=tuple(notes),
+        timing={**timing, "scripts": len(scripts)} if timing else {},
     )
 
 

@@ -37,7 +37,7 @@ class Score:
 
     name: str
     value: float | None
-    better: Literal["lower", "higher"]
+    better: Literal["lower", "higher", "nearer 0"]
     interval: Interval | None = None
     count: int = 0
     backbone: str = ""

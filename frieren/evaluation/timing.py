@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frieren.evaluation.envelope import Envelope
-from frieren.evaluation.intervals import Interval, ratio
+from frieren.evaluation.intervals import Interval, median, ratio
 from frieren.evaluation.onsets import OnsetDetector, Onsets, signed_errors
 from frieren.evaluation.ranking import average_precision, hits_by_rank, ranked
 
@@ -141,6 +141,7 @@ class Timing:
         measured: the scores by name, as in "onset_f1_50ms".
         offsets: [C] of [P] seconds: generated minus true, of the onsets matched within the widest window.
         ceiling_offsets: the same of the detector on the true sound.
+        chance_offsets: [C] of [Q, 2]: number of the shift, and seconds, of those matched under any of the shifts.
         detector, meter, windows, shifts, seed: the settings.
     """
 
@@ -148,6 +149,7 @@ class Timing:
     measured: dict[str, Measured]
     offsets: tuple[np.ndarray, ...] = field(repr=False)
     ceiling_offsets: tuple[np.ndarray, ...] = field(repr=False)
+    chance_offsets: tuple[np.ndarray, ...] = field(repr=False)
     detector: OnsetDetector
     meter: Envelope
     windows: tuple[float, ...]
@@ -162,7 +164,20 @@ class Timing:
             measured={name: one.of(clips) for name, one in self.measured.items()},
             offsets=tuple(self.offsets[clip] for clip in clips),
             ceiling_offsets=tuple(self.ceiling_offsets[clip] for clip in clips),
+            chance_offsets=tuple(self.chance_offsets[clip] for clip in clips),
         )
+
+    def offset_interval(self) -> Interval | None:
+        """Percentile bootstrap of the median offset over videos, ms; None if fewer than two have a matched onset."""
+        videos = np.repeat(np.asarray(self.videos), [len(one) for one in self.offsets])
+        return median(1e3 * np.concatenate([*self.offsets, []]), videos)
+
+    def offset_chance(self) -> np.ndarray:
+        """[shifts] the median offset in ms when every clip is shifted at random; without shifts that match nothing."""
+        from scipy.ndimage import median as medians
+
+        shift, seconds = np.concatenate([*self.chance_offsets, np.zeros((0, 2))]).T
+        return 1e3 * medians(seconds, shift, np.unique(shift)) if len(shift) else np.zeros(0)
 
     def rows(self) -> Iterator[dict[str, str | float]]:
         """One row per clip: its video, every score (NaN where not defined), the median offset in ms."""
@@ -183,8 +198,14 @@ class Timing:
                 "clips": len(self.videos) - one.left_out, "left_out": one.left_out,
             }  # fmt: skip
         for name, offsets in (("offset_ms", self.offsets), ("ceiling_offset_ms", self.ceiling_offsets)):
-            low, median, high = (_known(value) for value in quartiles(np.concatenate([*offsets, []])))
-            body[name] = {"median": median, "quartiles": [low, high], "pairs": sum(map(len, offsets))}
+            low, middle, high = (_known(value) for value in quartiles(np.concatenate([*offsets, []])))
+            body[name] = {"median": middle, "quartiles": [low, high], "pairs": sum(map(len, offsets))}
+        interval, chance = self.offset_interval(), self.offset_chance()
+        body["offset_ms"] |= {
+            "interval": list(interval[:2]) if interval else None,
+            "chance_mean": float(chance.mean()) if chance.size else None,
+            "chance_95": float(np.quantile(chance, UPPER)) if chance.size else None,
+        }
         return body
 
     def settings(self) -> dict[str, object]:
@@ -292,13 +313,17 @@ def compare(
 ) -> Timing:
     """What `scores` does, of sounds that have been listened to with `detector` and `meter`."""
     rng, none = np.random.default_rng(seed), np.zeros(0)
-    parts, ceilings, offsets, ceiling_offsets = [], [], [], []
+    parts, ceilings, offsets, ceiling_offsets, chance_offsets = [], [], [], [], []
     for made, truth in pairs:
         turns = rng.uniform(0.0, 1.0, shifts)  # of the clip's length
         parts.append(_parts(made, truth, turns, meter, windows))
         ceilings.append(None if truth.heard is None else _parts(truth.heard, truth, none, meter, windows))
-        offsets.append(_offsets(truth, made, max(windows)))
-        ceiling_offsets.append(none if truth.heard is None else _offsets(truth, truth.heard, max(windows)))
+        offsets.append(_offsets(truth, made.onsets.times, max(windows)))
+        best = none if truth.heard is None else truth.heard.onsets.times
+        ceiling_offsets.append(_offsets(truth, best, max(windows)))
+        shifted = [_offsets(truth, times, max(windows)) for times in _turned(made.onsets.times, turns, made.seconds)]
+        of_shift = np.repeat(np.arange(shifts), [len(one) for one in shifted])
+        chance_offsets.append(np.stack([of_shift, np.concatenate([*shifted, none])], axis=1))
     if not parts:
         raise ValueError("there is no pair of sounds to score; give at least one")
     missing = Part(np.full(1, np.nan), np.nan)
@@ -312,7 +337,8 @@ def compare(
     names = tuple(str(index) for index in range(len(parts))) if videos is None else tuple(videos)
     if len(names) != len(parts):
         raise ValueError(f"{len(names)} videos for {len(parts)} pairs of sounds; give one for each pair")
-    return Timing(names, measured, tuple(offsets), tuple(ceiling_offsets), detector, meter, windows, shifts, seed)
+    found = (tuple(some) for some in (offsets, ceiling_offsets, chance_offsets))
+    return Timing(names, measured, *found, detector, meter, windows, shifts, seed)
 
 
 def _parts(
@@ -322,7 +348,7 @@ def _parts(
     parts = {}
     nothing = Part(np.zeros(1 + len(turns)), 0)
     times = ranked(made.onsets)
-    found = np.vstack([times, (times + turns[:, None] * made.seconds) % made.seconds])  # [1 + D, K]
+    found = np.vstack([times, _turned(times, turns, made.seconds)])  # [1 + D, K]
     for window in windows:
         names = [f"onset_{rate}_{1e3 * window:g}ms" for rate in ("precision", "recall", "f1", "ap")]
         if truth.onsets is None:
@@ -342,6 +368,11 @@ def _parts(
     return parts
 
 
-def _offsets(truth: Truth, heard: Heard, window: float) -> np.ndarray:
+def _turned(times: np.ndarray, turns: np.ndarray, seconds: float) -> np.ndarray:
+    """Instants [K] in a clip of `seconds`, moved around by every one of `turns` [D] (0..1 of its length), [D, K]."""
+    return (times + turns[:, None] * seconds) % seconds
+
+
+def _offsets(truth: Truth, times: np.ndarray, window: float) -> np.ndarray:
     true = () if truth.onsets is None else truth.onsets
-    return np.array(signed_errors(true, heard.onsets.times, window))
+    return np.array(signed_errors(true, times, window))
