@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from frieren.world import GALLERY
 from frieren.world.modal import fast_length
 from frieren.world.room import Room, draw_room, record
 from frieren.world.script import Activity, Event, Source
-from frieren.world.voices import MATERIALS, PITCHES, sound, steady, strike
+from frieren.world.voices import sound, steady, strike
 
 RATE = 16000
 QUIET = Room(hiss=-200.0, hum=-200.0)  # nothing but the direct sound
-STEADY = ("rain", "engine", "wind")
-IMPACTS = tuple(kind for kind in MATERIALS if kind not in STEADY)
+STEADY = tuple(name for name, kind in GALLERY.items() if kind.voice)
+IMPACTS = tuple(name for name, kind in GALLERY.items() if kind.builds)
+MATERIALS = {name: kind.made_of for name, kind in GALLERY.items()}
+PITCHES = {name: kind.pitches for name, kind in GALLERY.items()}
 PAIRS = [(kind, material) for kind in IMPACTS for material in MATERIALS[kind]]
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from frieren.world.canvas import Brush
+from frieren.world.kinds.kind import Kind
 from frieren.world.motion import since
-from frieren.world.script import Event
-from frieren.world.voices import MATERIALS, PITCHES
+from frieren.world.script import Event, Source
+
+GRID = 50.0  # points per second of an activity
 
 TONES = {
     "wood": (0.62, 0.42, 0.24),
@@ -31,27 +33,21 @@ class Task:
     """What a source has to fit into.
 
     Attributes:
-        kind: name of the kind to write.
+        kind: the kind to write.
         seconds: length of the clip.
         taken: contact times of the sources before it.
         mute: move, but touch nothing and make no sound.
     """
 
-    kind: str
+    kind: Kind
     seconds: float
     taken: tuple[float, ...] = ()
     mute: bool = False
 
 
-def material(kind: str, rng: np.random.Generator) -> str:
+def material(kind: Kind, rng: np.random.Generator) -> str:
     """One of the kind's materials."""
-    return str(rng.choice(MATERIALS[kind]))
-
-
-def pitch(kind: str, size: float) -> float:
-    """Fundamental in Hz: small is high, on a logarithmic scale."""
-    low, high = PITCHES[kind]
-    return float(high * (low / high) ** size)
+    return str(rng.choice(kind.made_of))
 
 
 def vivid(rng: np.random.Generator) -> np.ndarray:
@@ -80,11 +76,16 @@ def apart(colour: np.ndarray, other: np.ndarray, least: float = 0.3) -> np.ndarr
 def contacts(task: Task, made_of: str, size: float, times, strengths, x, y) -> tuple[Event, ...]:
     """Events at `times` [N], at positions in the source's own coordinates."""
     x, y = np.broadcast_to(x, len(times)), np.broadcast_to(y, len(times))
-    tone = pitch(task.kind, size)
+    tone = task.kind.pitch(size)
     return tuple(
-        Event(task.kind, made_of, float(t), float(s), float(a), float(b), True, tone)
+        Event(task.kind.name, made_of, float(t), float(s), float(a), float(b), True, tone)
         for t, s, a, b in zip(times, strengths, x, y, strict=True)
     )
+
+
+def struck(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Times and strengths [N] of its contacts."""
+    return np.array([event.time for event in source.events]), np.array([event.strength for event in source.events])
 
 
 def spray(rng: np.random.Generator) -> dict:

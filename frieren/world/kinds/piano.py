@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.matter import Task, apart, contacts, material, pitch, vivid
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import Task, apart, contacts, material, vivid
+from frieren.world.modal import Build
 from frieren.world.motion import glide, rhythm, strokes
 from frieren.world.script import Source
 
@@ -35,8 +37,8 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     level = look["level"]
     events = contacts(task, made_of, size, times, strengths, x, level)
     share = np.clip(1 - (key + 0.5) / keys, 0, 1)
-    events = tuple(replace(event, pitch=pitch(task.kind, float(s))) for event, s in zip(events, share, strict=True))
-    return Source(task.kind, size, events, look=look)
+    events = tuple(replace(event, pitch=task.kind.pitch(float(s))) for event, s in zip(events, share, strict=True))
+    return Source(task.kind.name, size, events, look=look)
 
 
 def _across(times: np.ndarray, x: np.ndarray, home: float):
@@ -109,3 +111,8 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         else:
             brush.stick(x, y, x + look["lean"], y - 0.8, thick, look["finger"], **style)
             brush.stick(x + look["lean"], y - 0.8, x + look["lean"] * 2, y - 1.6, thick * 2.2, look["finger"], **style)
+
+
+STRING = Build("string", (0.40, 0.80), 0.35, 3000, 0.14, 0.012, (250, 4000))
+# A string under its own hammer keeps more of its ring than a body that is touched.
+PIANO = Kind("piano", "tonal", write, draw, (130.8, 1046.5), {"string": STRING}, keep=0.6, mirrors=False)

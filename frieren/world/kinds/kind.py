@@ -1,0 +1,60 @@
+"""What a kind of source is: its law of motion, its drawing, its voice, and how it may be placed in a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from frieren.world.modal import Build
+
+FAMILIES = ("impacts", "continuous", "tonal", "rhythmic")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of source; each is declared at the end of its own room.
+
+    Attributes:
+        name: such as "ball".
+        family: one of FAMILIES.
+        write: (Task, script generator, look generator) -> Source, the law of motion.
+        draw: (Canvas, Pose, Source, times [F]), the drawing.
+        pitches: (low, high) Hz from the largest to the smallest; for a kind that sounds on, what its voice makes of it.
+        builds: material -> Build, if it has contacts.
+        materials: of a kind without contacts.
+        hit: (Body, strength, number of the hit, sample_rate, generator) -> [N] float32, if a contact is more than
+            one hit of a body.
+        voice: (rate [S], loudness [S], sample_rate, generator) -> [S] float32 of RMS about 1, if it sounds on.
+        keep: share of a ring that survives the next contact with the same body.
+        near: may be seen so near that it leaves the picture.
+        tilts: may lie on its side.
+        mirrors: may be flipped left and right.
+        fills: covers the whole picture, wherever its pose is.
+    """
+
+    name: str
+    family: str
+    write: Callable
+    draw: Callable
+    pitches: tuple[float, float]
+    builds: dict[str, Build] = field(default_factory=dict)
+    materials: tuple[str, ...] = ()
+    hit: Callable[..., np.ndarray] | None = None
+    voice: Callable[..., np.ndarray] | None = None
+    keep: float = 0.35
+    near: bool = False
+    tilts: bool = False
+    mirrors: bool = True
+    fills: bool = False
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """All its materials."""
+        return tuple(self.builds) or self.materials
+
+    def pitch(self, size: float) -> float:
+        """Fundamental in Hz at size 0..1: small is high, on a logarithmic scale."""
+        low, high = self.pitches
+        return float(high * (low / high) ** size)
