@@ -13,9 +13,9 @@ from frieren.world.voices import sound, steady, strike
 
 RATE = 16000
 QUIET = Room(hiss=-200.0, hum=-200.0)  # nothing but the direct sound
-STEADY = tuple(name for name, kind in GALLERY.items() if kind.voice)
+STEADY = tuple(name for name, kind in GALLERY.items() if kind.voices)
 IMPACTS = tuple(name for name, kind in GALLERY.items() if kind.builds)
-MATERIALS = {name: kind.made_of for name, kind in GALLERY.items()}
+MATERIALS = {name: kind.materials for name, kind in GALLERY.items()}
 PITCHES = {name: kind.pitches for name, kind in GALLERY.items()}
 PAIRS = [(kind, material) for kind in IMPACTS for material in MATERIALS[kind]]
 

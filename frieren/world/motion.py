@@ -56,6 +56,15 @@ def glide(times: np.ndarray, values: np.ndarray) -> Path:
     return path([(t, v, SMOOTH) for t, v in zip(times, values, strict=True)])
 
 
+def visits(times: np.ndarray, x: np.ndarray, home: float) -> Path:
+    """Path that stays at x[i] from shortly before times[i] until shortly after; at `home` if there are none."""
+    if len(times) == 0:
+        return glide([0.0], [home])
+    gap = np.diff(times, prepend=times[0] - 1, append=times[-1] + 1)
+    knots = np.stack([times - 0.2 * gap[:-1], times + 0.25 * gap[1:]], 1).ravel()
+    return glide(knots, np.repeat(x, 2))
+
+
 def spaced(times, taken) -> np.ndarray:
     """Those of `times` (increasing) that keep the gap to `taken` and to the ones kept before."""
     kept: list[float] = []

@@ -114,13 +114,13 @@ def impacts(events: tuple[Event, ...], samples: int, sample_rate: int, rng: np.r
 
 def steady(activity: Activity, samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """A continuous sound [samples] float32, RMS STEADY_RMS at loudness 1, faded at both ends of the clip."""
-    voice = named(activity.kind).voice
-    if voice is None:
-        there = ", ".join(name for name, kind in GALLERY.items() if kind.voice)
+    voices = named(activity.kind).voices
+    if not voices:
+        there = ", ".join(name for name, kind in GALLERY.items() if kind.voices)
         raise ValueError(f"kind is {activity.kind!r}; expected one that sounds on: {there}")
     t = np.arange(samples) / sample_rate
     loudness = np.interp(t, activity.times, activity.loudness).astype(np.float32)
     rate = np.interp(t, activity.times, activity.rate)
-    wave = voice(rate, loudness, sample_rate, rng) * loudness * np.float32(STEADY_RMS)
+    wave = voices[activity.material](rate, loudness, sample_rate, rng) * loudness * np.float32(STEADY_RMS)
     edge = np.sin(0.5 * np.pi * np.minimum(np.arange(samples) / (EDGE * sample_rate), 1.0)).astype(np.float32) ** 2
     return wave * edge * edge[::-1]

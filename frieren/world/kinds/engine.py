@@ -9,6 +9,7 @@ from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import GRID, Task, apart, material, tinted, vivid
 from frieren.world.modal import band, coloured
 from frieren.world.motion import swells
+from frieren.world.noises import wander
 from frieren.world.script import Activity, Source
 
 FIRING_HZ = (20.0, 120.0)
@@ -101,9 +102,8 @@ def engine(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.ran
     without breaks; a dull and a bright table are mixed by speed.
     """
     samples, cylinders = len(rate), int(rng.integers(2, 5))
-    knots = np.linspace(0.0, samples, 2 + samples // (sample_rate // 16))  # about 16 a second
-    wander = np.interp(np.arange(samples), knots, rng.standard_normal(len(knots)))
-    phase = np.cumsum(rate * (1.0 + 0.006 * wander)) / sample_rate + rng.uniform()
+    jitter = 0.006 * wander(samples, sample_rate // 16, rng)
+    phase = np.cumsum(rate * (1.0 + jitter)) / sample_rate + rng.uniform()
     size = 4096
     order = np.arange(1, size // 2)
     harmonic = order / cylinders
@@ -125,4 +125,4 @@ def engine(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.ran
     return 0.93 * tone + (0.15 + 0.3 * speed) * noise
 
 
-ENGINE = Kind("engine", "continuous", write, draw, FIRING_HZ, materials=("metal",), voice=engine, near=True)
+ENGINE = Kind("engine", "continuous", write, draw, FIRING_HZ, voices={"metal": engine}, near=True)

@@ -23,10 +23,10 @@ class Kind:
         draw: (Canvas, Pose, Source, times [F]), the drawing.
         pitches: (low, high) Hz from the largest to the smallest; for a kind that sounds on, what its voice makes of it.
         builds: material -> Build, if it has contacts.
-        materials: of a kind without contacts.
         hit: (Body, strength, number of the hit, sample_rate, generator) -> [N] float32, if a contact is more than
             one hit of a body.
-        voice: (rate [S], loudness [S], sample_rate, generator) -> [S] float32 of RMS about 1, if it sounds on.
+        voices: material -> (rate [S], loudness [S], sample_rate, generator) -> [S] float32 of RMS about 1, if it
+            sounds on.
         keep: share of a ring that survives the next contact with the same body.
         near: may be seen so near that it leaves the picture.
         tilts: may lie on its side.
@@ -40,9 +40,8 @@ class Kind:
     draw: Callable
     pitches: tuple[float, float]
     builds: dict[str, Build] = field(default_factory=dict)
-    materials: tuple[str, ...] = ()
     hit: Callable[..., np.ndarray] | None = None
-    voice: Callable[..., np.ndarray] | None = None
+    voices: dict[str, Callable[..., np.ndarray]] = field(default_factory=dict)
     keep: float = 0.35
     near: bool = False
     tilts: bool = False
@@ -50,9 +49,9 @@ class Kind:
     fills: bool = False
 
     @property
-    def made_of(self) -> tuple[str, ...]:
-        """All its materials."""
-        return tuple(self.builds) or self.materials
+    def materials(self) -> tuple[str, ...]:
+        """All that it may be made of."""
+        return tuple(self.builds or self.voices)
 
     def pitch(self, size: float) -> float:
         """Fundamental in Hz at size 0..1: small is high, on a logarithmic scale."""

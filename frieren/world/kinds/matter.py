@@ -47,7 +47,7 @@ class Task:
 
 def material(kind: Kind, rng: np.random.Generator) -> str:
     """One of the kind's materials."""
-    return str(rng.choice(kind.made_of))
+    return str(rng.choice(kind.materials))
 
 
 def vivid(rng: np.random.Generator) -> np.ndarray:

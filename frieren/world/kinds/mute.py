@@ -65,4 +65,4 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         brush.disc(x, y, 0.16, look["second"], **style)
 
 
-SILENCE = Kind("silence", "silent", write, draw, (0.0, 0.0), materials=("nothing",))
+SILENCE = Kind("silence", "silent", write, draw, (0.0, 0.0))

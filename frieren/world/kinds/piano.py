@@ -10,7 +10,7 @@ from frieren.world.canvas import Canvas, Pose
 from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import Task, apart, contacts, material, vivid
 from frieren.world.modal import Build
-from frieren.world.motion import glide, rhythm, strokes
+from frieren.world.motion import rhythm, strokes, visits
 from frieren.world.script import Source
 
 
@@ -30,7 +30,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         height, power = strokes(rng, times[mine], task.seconds, hold=float(rng.uniform(0.03, 0.2)))
         strengths[mine] = power
         home = 0.0 if hands == 1 else hand - 0.5
-        across = _across(times[mine], x[mine], home)
+        across = visits(times[mine], x[mine], home)
         fingers.append({"height": height, "across": across})
     made_of = material(task.kind, rng)
     look = _look(looks) | {"fingers": fingers, "keys": keys, "key": key, "hold": float(rng.uniform(0.1, 0.3))}
@@ -39,15 +39,6 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     share = np.clip(1 - (key + 0.5) / keys, 0, 1)
     events = tuple(replace(event, pitch=task.kind.pitch(float(s))) for event, s in zip(events, share, strict=True))
     return Source(task.kind.name, size, events, look=look)
-
-
-def _across(times: np.ndarray, x: np.ndarray, home: float):
-    """Stays over a key from shortly before its contact until shortly after."""
-    if len(times) == 0:
-        return glide([0.0], [home])
-    gap = np.diff(times, prepend=times[0] - 1, append=times[-1] + 1)
-    knots = np.stack([times - 0.2 * gap[:-1], times + 0.25 * gap[1:]], 1).ravel()
-    return glide(knots, np.repeat(x, 2))
 
 
 def _look(rng: np.random.Generator) -> dict:

@@ -9,6 +9,7 @@ from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import GRID, Task, material, tinted, vivid
 from frieren.world.modal import band, coloured, fade_out
 from frieren.world.motion import swells
+from frieren.world.noises import arrivals, scattered, sliding
 from frieren.world.script import Activity, Source
 
 DROPS_HZ, GUSTS_HZ = (1200.0, 4500.0), (180.0, 1200.0)  # of the bubbles of rain; of the middle of the band of wind
@@ -171,8 +172,7 @@ def _sway(canvas: Canvas, pose: Pose, look: dict, level, times) -> None:
 def rain(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Drops as a Poisson process of `rate` [S] per second over a bed of noise; [S] float32, RMS about 1."""
     samples = len(rate)
-    chance = np.minimum(rate, MOST_DROPS) / sample_rate
-    first = np.flatnonzero(rng.random(samples, dtype=np.float32) < chance)
+    first = arrivals(np.minimum(rate, MOST_DROPS), sample_rate, rng)
     length = int(0.02 * sample_rate)
     t = np.arange(length) / sample_rate
     bank = np.empty((DROPS, length))
@@ -181,10 +181,7 @@ def rain(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.rando
         bubble = np.sin(2.0 * np.pi * pitch * t * (1.0 + 4.0 * t)) * np.exp(-t / rng.uniform(0.002, 0.005))
         splash = coloured(length, band(800.0, 6000.0), sample_rate, rng) * np.exp(-t / rng.uniform(0.0005, 0.002))
         drop[:] = fade_out(rng.uniform(0.3, 1.0) * bubble + 0.5 * splash)
-    which = rng.integers(DROPS, size=len(first))
-    size = np.exp(0.6 * rng.standard_normal(len(first)))
-    at = first[:, None] + np.arange(length)
-    wave = np.bincount(at.ravel(), (bank[which] * size[:, None]).ravel(), minlength=samples)[:samples]
+    wave = scattered(first, bank, samples, rng)
     bed = coloured(samples, lambda hz: band(500.0, 5000.0)(hz) ** 0.7, sample_rate, rng)
     # Few drops are heard one by one, many melt into the bed.
     density = np.minimum(rate / MOST_DROPS, 1.0)
@@ -192,18 +189,11 @@ def rain(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.rando
 
 
 def wind(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Band-passed noise whose centre rises with the gust `rate` [S] 0..1 and with loudness; [S] float32, RMS about 1.
-
-    Three fixed bands are mixed with weights that slide over them: a filter that moves, at the cost of three.
-    """
+    """Band-passed noise whose centre rises with loudness and with the gust `rate` [S] 0..1; [S] float32, RMS near 1."""
     low, high = np.array(GUSTS_HZ) * rng.uniform(0.8, 1.25)
     where = 2.0 * np.clip(0.7 * rate + 0.3 * loudness, 0.0, 1.0)
-    wave = np.zeros(len(rate), dtype=np.float32)
-    for index, centre in enumerate(np.geomspace(low, high, 3)):
-        weight = np.sqrt(np.clip(1.0 - np.abs(where - index), 0.05, 1.0)).astype(np.float32)
-        wave += weight * coloured(len(rate), lambda hz, c=centre: band(0.85 * c, 1.18 * c)(hz) ** 3, sample_rate, rng)
-    return wave
+    return sliding(where, np.geomspace(low, high, 3), sample_rate, rng)
 
 
-RAIN = Kind("rain", "continuous", write, draw, DROPS_HZ, materials=("water",), voice=rain, fills=True)
-WIND = Kind("wind", "continuous", write, draw, GUSTS_HZ, materials=("air",), voice=wind)
+RAIN = Kind("rain", "continuous", write, draw, DROPS_HZ, voices={"water": rain}, fills=True)
+WIND = Kind("wind", "continuous", write, draw, GUSTS_HZ, voices={"air": wind})
