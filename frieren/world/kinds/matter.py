@@ -9,7 +9,7 @@ import numpy as np
 from frieren.world.canvas import Brush
 from frieren.world.kinds.kind import Kind
 from frieren.world.motion import since
-from frieren.world.script import Event, Source
+from frieren.world.script import Activity, Event, Source
 
 GRID = 50.0  # points per second of an activity
 
@@ -24,6 +24,11 @@ TONES = {
     "water": (0.25, 0.45, 0.65),
     "bag": (0.35, 0.28, 0.22),
     "string": (0.92, 0.90, 0.86),
+    "bronze": (0.72, 0.52, 0.25),
+    "steel": (0.66, 0.70, 0.74),
+    "ceramic": (0.88, 0.84, 0.78),
+    "leather": (0.55, 0.27, 0.18),
+    "hand": (0.80, 0.58, 0.46),
     "leaves": (0.25, 0.50, 0.22),
 }
 
@@ -81,6 +86,34 @@ def contacts(task: Task, made_of: str, size: float, times, strengths, x, y) -> t
         Event(task.kind.name, made_of, float(t), float(s), float(a), float(b), True, tone)
         for t, s, a, b in zip(times, strengths, x, y, strict=True)
     )
+
+
+def going(task: Task, made_of: str, grid: np.ndarray, loudness, rate) -> Activity | None:
+    """The sound that goes on over `grid` [N] seconds; None of a mute source. Where it is not heard its rate is 0."""
+    if task.mute:
+        return None
+    loudness = np.clip(loudness, 0.0, 1.0)
+    return Activity(task.kind.name, made_of, grid, loudness, rate * (loudness > 0))
+
+
+def timeline(task: Task) -> np.ndarray:
+    """Seconds [N] at which an activity is written."""
+    return np.arange(round(task.seconds * GRID) + 1) / GRID
+
+
+def finish(rng: np.random.Generator) -> dict:
+    """Shading and outline, which most shapes of a source share."""
+    return {"shade": float(rng.uniform(0, 0.45)), "outline": float(rng.choice([0.0, 0.0, 0.025, 0.035]))}
+
+
+def gloss(look: dict) -> dict:
+    """What a brush takes of `finish`."""
+    return {"shade": look["shade"], "outline": look["outline"]}
+
+
+def skin(rng: np.random.Generator) -> np.ndarray:
+    """The colour [3] of somebody's hands."""
+    return np.clip(np.array([0.85, 0.62, 0.5]) * rng.uniform(0.35, 1.15), 0, 1)
 
 
 def struck(source: Source) -> tuple[np.ndarray, np.ndarray]:
