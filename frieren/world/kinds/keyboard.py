@@ -96,15 +96,15 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
             brush.box(-0.6 + wide, -0.92 + 0.14 * line, wide, 0.035, look["lit"])
     brush.box(0.0, 0.18, 1.08, 0.55, look["case"], corner=0.08, **gloss(look))
     x, y = places()
+    wide = np.where(np.arange(BAR + 1) == BAR, 0.5, 0.095)
     for number in range(BAR + 1):
-        age = times[:, None] - hits[None, look["key"] == number] if (look["key"] == number).any() else None
-        wide = 0.5 if number == BAR else 0.095
-        if age is None:
-            brush.box(x[number], y[number], wide, 0.085, look["cap"], corner=look["round"])
-            continue
-        down = np.clip(1 - np.where(age >= 0, age - 0.06, 9).min(1) / 0.06, 0, 1)
-        tone = look["cap"] + (look["lit"] - look["cap"]) * (look["glow"] * down)[:, None]
-        brush.box(x[number], y[number] + 0.04 * down, wide, 0.085 - 0.02 * down, tone, corner=look["round"])
+        brush.box(x[number], y[number], wide[number], 0.085, look["cap"], corner=look["round"])
+    age = times[:, None] - hits[None]
+    frames, which = np.nonzero((age >= 0) & (age < 0.12))
+    down, key = np.clip((0.12 - age[frames, which]) / 0.06, 0, 1), look["key"][which]
+    brush.box(x[key], y[key], wide[key], 0.085, look["case"] * 0.5, corner=look["round"], frames=frames)
+    lit = look["cap"] + (look["lit"] - look["cap"]) * look["glow"]
+    brush.box(x[key], y[key] + 0.04 * down, wide[key], 0.085 - 0.02 * down, lit, corner=look["round"], frames=frames)
     for hand in look["hands"]:
         height, u, v = hand["height"].at(times), hand["x"].at(times), hand["y"].at(times)
         tip = v - look["reach"] * height
