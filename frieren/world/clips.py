@@ -25,7 +25,8 @@ SECONDS = 8.0
 SPLITS = ("train", "valid", "test")
 LEVELS = 4
 CYCLE = (*KINDS, SILENCE.name)
-MOVING = ("colour", "tip", "drop", "hand", "bob", "finger", "mark", "leaves")  # looks: colours of what moves
+# Names in looks of the colours of what moves.
+MOVING = ("colour", "tip", "drop", "hand", "bob", "finger", "mark", "leaves", "vapour", "air", "string", "shoe", "foam")
 EDGE = 0.02  # screen units within which a contact counts as off screen
 
 

@@ -59,7 +59,7 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     hits, power = struck(source)
     height = look["height"].at(times)
     lit = np.minimum(ring(times, hits, power, 0.0, 0.07), 1.0)
-    big = look["big"] * (0.75 if look["view"] == "body" else 1.15)
+    big = look["big"] * (0.75 if look["view"] == "body" else 1.45)
     if look["view"] == "body":
         brush.box(0, 0.65, 0.5, 0.75, look["coat"], corner=0.2, **gloss(look))
         brush.disc(0, -0.55, 0.3, look["face"], **gloss(look))

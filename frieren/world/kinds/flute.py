@@ -88,7 +88,7 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         brush.disc(x, 0, 0.45 * thick, look["air"], opacity=0.8 * breath * (1 - down) * (np.round(closed) == hole))
         side = 1.0 if look["below"] else -1.0
         y = side * (look["lift"] * (1 - down))
-        brush.stick(x, y, x + 0.06, y + side * 0.55, 0.085, look["finger"], **gloss(look))
+        brush.stick(x, y, x + 0.06, y + side * 0.55, 0.062, look["finger"], **gloss(look))
 
 
 def pipe(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ from frieren.world.noises import tone, unit, wander
 from frieren.world.script import Source
 
 WHISTLE_HZ = (1500.0, 2900.0)
-PUFFS = 12
+PUFFS = 16
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
@@ -79,11 +79,11 @@ def _jet(brush, look: dict, steam, times, x0: float, y0: float) -> None:
     s, power = (run % 1.0)[frames, lane], steam[frames]
     reach = s * (0.25 + 0.75 * power)
     brush.disc(
-        x0 + 0.55 * reach + 0.15 * look["aim"][lane] * s,
+        x0 + 0.5 * reach + 0.15 * look["aim"][lane] * s,
         y0 - 0.9 * reach + 0.25 * look["aim"][lane] * s,
-        0.05 + 0.2 * s * (0.4 + 0.6 * power),
+        0.06 + 0.3 * s * (0.4 + 0.6 * power),
         look["vapour"],
-        opacity=0.75 * (1 - s),
+        opacity=0.9 * (1 - s),
         frames=frames,
     )
     brush.stick(
@@ -91,7 +91,7 @@ def _jet(brush, look: dict, steam, times, x0: float, y0: float) -> None:
         y0,
         x0 + 0.22 * steam,
         y0 - 0.36 * steam,
-        0.035 + 0.02 * steam,
+        0.045 + 0.03 * steam,
         look["vapour"],
         opacity=np.clip(3 * steam, 0, 0.9),
     )

@@ -40,7 +40,7 @@ def _look(made_of: str, size: float, rng: np.random.Generator) -> dict:
     speed = rng.uniform(0.6, 2.8, PIECES)
     return finish(rng) | {
         "shape": str(rng.choice(["vase", "plate", "bottle", "cup"])),
-        "big": 0.17 + 0.14 * size,
+        "big": 0.22 + 0.14 * size,
         "ground": ground,
         "colour": apart(tinted(made_of, rng), ground, 0.35),
         "band": vivid(rng),

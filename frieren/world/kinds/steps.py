@@ -24,7 +24,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         times, hard = times[:0], hard[:0]
     strengths = np.clip(hard + rng.normal(0, 0.06, len(times)), 0.35, 1.0)
     made_of = material(task.kind, rng)
-    stride = float(rng.uniform(0.25, 0.42))
+    stride = float(rng.uniform(0.25, 0.4))
     feet = [_foot(rng, times[number::2], stride, hard[number::2]) for number in (0, 1)]
     # The ground runs by while it walks: a stride for every step.
     run = (
@@ -97,13 +97,13 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     else:
         for k in range(4):
             brush.box(np.mod(0.8 * k - run, 3.2) - 1.6, FLOOR + 0.25, 0.03, 0.25, look["spots"])
-    hip = FLOOR - (1.15 if look["near"] else 0.8) * look["tall"]
+    hip = FLOOR - (1.3 if look["near"] else 1.02) * look["tall"]
     bob = 0.03 * np.cos(2 * np.pi * run / (look["stride"] * 1.6))
     for number, foot in enumerate(look["feet"]):
         _leg(brush, look, foot, times, hip + bob, 1.0 if number else 0.75)
     if not look["near"]:
-        brush.stick(0.0, hip - 0.05 + bob, 0.05, hip - 0.55 + bob, 0.2, look["coat"], **gloss(look))
-        brush.disc(0.08, hip - 0.9 + bob, 0.17, look["face"], **gloss(look))
+        brush.stick(0.0, hip - 0.05 + bob, 0.05, hip - 0.42 + bob, 0.18, look["coat"], **gloss(look))
+        brush.disc(0.08, hip - 0.76 + bob, 0.17, look["face"], **gloss(look))
     else:
         brush.box(0.0, hip - 0.25 + bob, 0.32, 0.35, look["coat"], corner=0.08, **gloss(look))
     if look["dust"] and len(hits):
@@ -126,7 +126,7 @@ def _leg(brush, look: dict, foot: dict, times, hip, tone: float) -> None:
     thick = look["thick"]
     ankle_x, ankle_y = x - 0.08, FLOOR - 0.16 - lift
     # The knee bends forward as far as the foot is lifted.
-    knee_x, knee_y = 0.5 * ankle_x + 0.12 + 0.5 * lift, 0.5 * (hip + ankle_y)
+    knee_x, knee_y = 0.5 * ankle_x + 0.05 + 0.45 * lift, 0.5 * (hip + ankle_y)
     leg = np.clip(look["leg"] * tone, 0, 1)
     brush.stick(0.0, hip, knee_x, knee_y, thick, leg, shade=look["shade"])
     brush.stick(knee_x, knee_y, ankle_x, ankle_y, 0.85 * thick, leg, shade=look["shade"])
