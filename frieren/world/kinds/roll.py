@@ -15,7 +15,7 @@ from frieren.world.noises import arrivals, clicks, scattered, unit, wander
 from frieren.world.script import Source
 
 ROLLING_HZ = (120.0, 1100.0)
-TIP = 0.13  # radians of tilt per unit of acceleration
+TIP = 0.09  # radians of tilt per unit of acceleration
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
@@ -32,7 +32,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     place = glide(times, places).at(grid)
     speed = np.gradient(place) * GRID
     radius = 0.15 + 0.2 * size
-    soft = np.hanning(17) / np.hanning(17).sum()
+    soft = np.hanning(13) / np.hanning(13).sum()
     tilt = np.clip(TIP * np.convolve(np.gradient(speed) * GRID, soft, "same"), -0.4, 0.4)
     fast = np.abs(speed)
     loud = np.where(fast > 0.03, np.clip(fast / 1.8, 0, 1) ** 0.7 * (0.65 + 0.35 * size), 0.0)

@@ -8,7 +8,7 @@ from frieren.world.canvas import Canvas, Pose
 from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import Task, apart, contacts, finish, gloss, material, skin, struck, tinted, vivid
 from frieren.world.modal import Body, Build, hit, layered
-from frieren.world.motion import GAP, HEAD, IN, OUT, SMOOTH, TAIL, glide, path, spaced
+from frieren.world.motion import GAP, HEAD, IN, OUT, SMOOTH, TAIL, path, ring, spaced
 from frieren.world.noises import scattered
 from frieren.world.script import Source
 
@@ -26,12 +26,9 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     made_of = material(task.kind, rng)
     stride = float(rng.uniform(0.25, 0.4))
     feet = [_foot(rng, times[number::2], stride, hard[number::2]) for number in (0, 1)]
-    # The ground runs by while it walks: a stride for every step.
-    run = (
-        glide(np.append(times, 99.0), np.append(stride * 1.6 * np.arange(len(times)), stride * 1.6 * len(times)))
-        if len(times)
-        else None
-    )
+    # The ground runs by while it walks, a stride for every step, fastest right after the foot is set down.
+    until = np.append(times, times[-1] + 0.6 if len(times) else 0.0)
+    run = path([(time, 1.6 * stride * count, OUT) for count, time in enumerate(until)], 2.5)
     look = _look(made_of, looks) | {"feet": feet, "run": run, "tall": 0.75 + 0.3 * size, "stride": stride}
     return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, stride, FLOOR), look=look)
 
@@ -89,7 +86,7 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     """Ground that runs by, legs with a knee each, shoes that turn over from heel to toe, and the body if it fits."""
     look, brush = source.look, canvas.brush(pose)
     hits, power = struck(source)
-    run = look["run"].at(times) if look["run"] is not None else np.zeros(len(times))
+    run = look["run"].at(times)
     brush.box(0, FLOOR + 1.5, 4.0, 1.5, look["ground"])
     if look["texture"] == "grains":
         for u, v in look["grain"]:
@@ -98,7 +95,7 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         for k in range(4):
             brush.box(np.mod(0.8 * k - run, 3.2) - 1.6, FLOOR + 0.25, 0.03, 0.25, look["spots"])
     hip = FLOOR - (1.3 if look["near"] else 1.02) * look["tall"]
-    bob = 0.03 * np.cos(2 * np.pi * run / (look["stride"] * 1.6))
+    bob = 0.07 * np.minimum(ring(times, hits, power, 0.0, 0.09), 1.0)
     for number, foot in enumerate(look["feet"]):
         _leg(brush, look, foot, times, hip + bob, 1.0 if number else 0.75)
     if not look["near"]:
@@ -148,7 +145,7 @@ def step(body: Body, strength: float, number: int, sample_rate: int, rng: np.ran
     if body.noise > LOOSE:
         grain = heel[: sample_rate // 100] * np.linspace(1, 0, sample_rate // 100)
         first = (np.sort(rng.uniform(0.01, 0.16, 22)) * sample_rate).astype(int)
-        parts.append((0, 0.3, scattered(first, grain[None], int(0.2 * sample_rate), rng, 0.6)))
+        parts.append((0, 0.2, scattered(first, grain[None], int(0.2 * sample_rate), rng, 0.6)))
     return layered(*parts)
 
 
@@ -162,7 +159,7 @@ STEPS = Kind(
     {
         "wood": Build("panel", (0.03, 0.06), 0.8, 1800, 0.35, 0.012, (300, 3000)),
         "stone": Build("block", (0.012, 0.03), 0.4, 5000, 0.60, 0.008, (1200, 6500)),
-        "gravel": Build("block", (0.02, 0.03), 0.9, 1500, 1.60, 0.045, (1500, 7500)),
+        "gravel": Build("block", (0.02, 0.03), 0.9, 1500, 1.40, 0.030, (1500, 7500)),
         "snow": Build("block", (0.03, 0.05), 1.0, 900, 1.30, 0.060, (500, 2800)),
     },
     hit=step,

@@ -154,15 +154,13 @@ def draw_beach(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) ->
         shown = np.clip(4 * s, 0, 1) * (s < 1)
         brush.ellipse(0, y, 1.6, 0.03 + 0.15 * big * np.clip(s, 0, 1), look["colour"] * 0.7, opacity=shown)
         brush.ellipse(0, y - 0.08 * big * np.clip(s, 0, 1), 1.6, 0.03, look["foam"], opacity=shown * 0.8)
-    for k, lump in enumerate(look["lumps"]):  # white water where it breaks, as much as is heard
-        x = (k - 4) * 0.32 + 0.05 * np.sin(9 * times + lump)
-        brush.disc(
-            x,
-            shore + 0.1 + 0.5 * (edge - shore) * (k % 2),
-            (0.06 + 0.22 * loud) * (0.8 + 0.2 * np.sin(11 * times + lump)),
-            look["foam"],
-            opacity=np.clip(1.6 * loud - 0.15, 0, 0.95),
-        )
+    # White water where it breaks, as much as is heard: two rows that boil.
+    white = np.clip(2.0 * loud - 0.1, 0, 0.95)
+    for k, lump in enumerate(np.tile(look["lumps"], 2)):
+        x = (k % 9 - 4) * 0.32 + 0.16 * (k // 9) + 0.08 * np.sin(23 * times + lump)
+        y = shore + (0.1 + 0.45 * (k // 9)) * (edge - shore) - 0.12 * loud * np.abs(np.sin(17 * times + 2 * lump))
+        big = (0.06 + 0.24 * loud) * (1 + 0.4 * np.sin(29 * times + 3 * lump))
+        brush.disc(x, y, big, look["foam"], opacity=white)
 
 
 def breakers(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
