@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
@@ -100,14 +102,16 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     )
 
 
-def whine(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """A motor at `rate` [S] Hz with its gears, and the grind of the work when it is loud; [S] float32, RMS about 1."""
+def whine(
+    rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator, *, work: tuple[float, float]
+) -> np.ndarray:
+    """A motor at `rate` [S] Hz with its gears, and the grind of the work, in a band of Hz, when it is loud."""
     samples = len(rate)
     hz = rate * (1.0 + 0.006 * wander(samples, sample_rate // 30, rng))
     order = np.arange(1, 19)
     gears = np.where(order % int(rng.integers(5, 8)) == 0, 1.6, 0.5) * order**-0.4
     motor = tone(hz, gears, sample_rate, rng)
-    grind = coloured(samples, band(900.0, 4500.0), sample_rate, rng)
+    grind = coloured(samples, band(*work), sample_rate, rng)
     rattle = 1.0 + 0.7 * tone(hz / 8.0, [1.0, 0.7, 0.5, 0.3], sample_rate, rng)
     return unit(motor + np.clip(2.0 * loudness - 0.7, 0.08, 1.3) * grind * rattle, loudness)
 
@@ -118,6 +122,10 @@ DRILL = Kind(
     write,
     draw,
     MOTOR_HZ,
-    voices={"wood": whine, "stone": whine, "metal": whine},
+    voices={
+        "wood": partial(whine, work=(400.0, 1800.0)),
+        "stone": partial(whine, work=(900.0, 4000.0)),
+        "metal": partial(whine, work=(2500.0, 7000.0)),
+    },
     near=True,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
@@ -91,12 +93,16 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         brush.stick(x, y, x + 0.06, y + side * 0.55, 0.062, look["finger"], **gloss(look))
 
 
-def pipe(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """A nearly pure tone at `rate` [S] Hz with vibrato, and breath around it; [S] float32, RMS about 1."""
+def pipe(
+    rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator, *, bright: float
+) -> np.ndarray:
+    """A nearly pure tone at `rate` [S] Hz with vibrato, and breath around it; `bright` is the share of its octave."""
     samples = len(rate)
     beat = np.sin(2 * np.pi * rng.uniform(4.2, 5.8) * np.arange(samples) / sample_rate)
     hz = rate * (1.0 + 0.004 * beat + 0.002 * wander(samples, sample_rate // 15, rng))
-    voice = tone(hz, [1.0, rng.uniform(0.15, 0.4), rng.uniform(0.05, 0.2), 0.05, 0.02], sample_rate, rng)
+    voice = tone(
+        hz, [1.0, bright * rng.uniform(0.7, 1.4), bright * rng.uniform(0.2, 0.6), 0.05, 0.02], sample_rate, rng
+    )
     breath = coloured(samples, band(800.0, 4500.0), sample_rate, rng)
     # Each new tone starts with a chiff of air.
     turn = np.abs(np.gradient(rate)) > 0.05
@@ -104,4 +110,11 @@ def pipe(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.rando
     return unit(voice * (1.0 + 0.12 * beat) + (0.14 + 0.5 * np.minimum(chiff, 1.0)) * breath, loudness)
 
 
-FLUTE = Kind("flute", "tonal", write, draw, PIPE_HZ, voices={"wood": pipe, "metal": pipe})
+FLUTE = Kind(
+    "flute",
+    "tonal",
+    write,
+    draw,
+    PIPE_HZ,
+    voices={"wood": partial(pipe, bright=0.15), "metal": partial(pipe, bright=0.45)},
+)

@@ -109,4 +109,4 @@ def whistle(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.ra
     return unit(0.85 * blown * voice + (0.35 + 0.65 * (1.0 - blown)) * steam, loudness)
 
 
-KETTLE = Kind("kettle", "tonal", write, draw, WHISTLE_HZ, voices={"metal": whistle, "steel": whistle})
+KETTLE = Kind("kettle", "tonal", write, draw, WHISTLE_HZ, voices={"steel": whistle})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
@@ -93,8 +95,10 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
             brush.ellipse(x, y, 0.15 + 0.2 * squeak, 0.15 + 0.2 * squeak, look["flash"], hollow=0.02, opacity=squeak)
 
 
-def squeal(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """A dry axle's tone that comes with every turn of `rate` [S] per second, over the rumble of the rim."""
+def squeal(
+    rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator, *, rim: tuple[float, float]
+) -> np.ndarray:
+    """A dry axle's tone that comes with every turn of `rate` [S] per second, over the rumble of a rim, in a band of Hz."""
     samples = len(rate)
     phase = np.cumsum(rate) / sample_rate
     loud = squeaking(phase) * (rate > 0)
@@ -106,9 +110,16 @@ def squeal(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.ran
         * (0.9 + 0.15 * np.minimum(rate, 1))
     )
     cry = tone(hz, [1.0, 0.7, 0.25, 0.3, 0.1], sample_rate, rng)
-    rim = coloured(samples, band(90.0, 700.0), sample_rate, rng) * (1.0 + 0.4 * np.cos(2 * np.pi * 6 * phase))
-    wave = cry * loud + 0.45 * (1.0 - loud) * rim
+    roll = coloured(samples, band(*rim), sample_rate, rng) * (1.0 + 0.4 * np.cos(2 * np.pi * 6 * phase))
+    wave = cry * loud + 0.45 * (1.0 - loud) * roll
     return unit(wave, (rate > 0).astype(float))
 
 
-WHEEL = Kind("wheel", "continuous", write, draw, SQUEAK_HZ, voices={"wood": squeal, "metal": squeal})
+WHEEL = Kind(
+    "wheel",
+    "continuous",
+    write,
+    draw,
+    SQUEAK_HZ,
+    voices={"wood": partial(squeal, rim=(90.0, 500.0)), "metal": partial(squeal, rim=(300.0, 1800.0))},
+)
