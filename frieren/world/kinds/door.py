@@ -74,8 +74,9 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     style = gloss(look)
     fist = look["fist"]
     if look["side"]:
-        brush.box(0.25 + 0.25 + shake, 0, 0.25, 1.25, look["door"], stripe=look["grain"])
-        brush.box(0.25 + 0.62, 0, 0.12, 1.4, look["frame"])
+        thick = 0.5 * look["wide"] - 0.13
+        brush.box(0.25 + thick + shake, 0, thick, 1.25, look["door"], stripe=look["grain"])
+        brush.box(0.37 + 2 * thick, 0, 0.12, 1.4, look["frame"])
         brush.box(0.18 + shake, 0.45, 0.08, 0.06, look["knob"], corner=0.03)
         at, big, back = (x - fist - look["reach"] * height, y), fist, (-0.9, look["lean"])
     else:

@@ -38,7 +38,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
             }
         )
     made_of = material(task.kind, rng)
-    look = _look(made_of, looks) | {"hands": hands, "key": key}
+    look = _look(made_of, looks) | {"hands": hands, "key": key, "half": 0.075 + 0.03 * size}
     events = contacts(task, made_of, size, times, strengths, x[key], y[key])
     # The space bar is the largest key, so it is the lowest.
     events = tuple(
@@ -96,15 +96,23 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
             brush.box(-0.6 + wide, -0.92 + 0.14 * line, wide, 0.035, look["lit"])
     brush.box(0.0, 0.18, 1.08, 0.55, look["case"], corner=0.08, **gloss(look))
     x, y = places()
-    wide = np.where(np.arange(BAR + 1) == BAR, 0.5, 0.095)
+    wide = np.where(np.arange(BAR + 1) == BAR, 0.5, look["half"])
     for number in range(BAR + 1):
-        brush.box(x[number], y[number], wide[number], 0.085, look["cap"], corner=look["round"])
+        brush.box(x[number], y[number], wide[number], 0.9 * look["half"], look["cap"], corner=look["round"])
     age = times[:, None] - hits[None]
     frames, which = np.nonzero((age >= 0) & (age < 0.12))
     down, key = np.clip((0.12 - age[frames, which]) / 0.06, 0, 1), look["key"][which]
-    brush.box(x[key], y[key], wide[key], 0.085, look["case"] * 0.5, corner=look["round"], frames=frames)
+    brush.box(x[key], y[key], wide[key], 0.9 * look["half"], look["case"] * 0.5, corner=look["round"], frames=frames)
     lit = look["cap"] + (look["lit"] - look["cap"]) * look["glow"]
-    brush.box(x[key], y[key] + 0.04 * down, wide[key], 0.085 - 0.02 * down, lit, corner=look["round"], frames=frames)
+    brush.box(
+        x[key],
+        y[key] + 0.04 * down,
+        wide[key],
+        0.9 * look["half"] - 0.02 * down,
+        lit,
+        corner=look["round"],
+        frames=frames,
+    )
     for hand in look["hands"]:
         height, u, v = hand["height"].at(times), hand["x"].at(times), hand["y"].at(times)
         tip = v - look["reach"] * height

@@ -119,9 +119,9 @@ def _cut(brush, look: dict, x, low: float, times) -> None:
     u, v = np.cos(tilt), np.sin(tilt)
     bx, by = x * u, low - 0.12 + deep + x * v
     brush.box(bx, by, long, 0.12, look["colour"], angle=tilt, **gloss(look))
-    for k in range(9):
-        s = (k - 4) / 4 * 0.92
-        brush.disc(bx + s * u - 0.13 * v, by + s * v + 0.13 * u, 0.05, look["colour"] * 0.8)
+    coarse = 0.03 + 0.04 * look["size"]  # large teeth meet the wood less often
+    for s in np.arange(-0.92, 0.93, 3.4 * coarse):
+        brush.disc(bx + s * u - 0.13 * v, by + s * v + 0.13 * u, coarse, look["colour"] * 0.8)
     gx, gy = bx - 1.1 * u, by - 1.1 * v
     brush.ellipse(gx, gy, 0.2, 0.24, look["grip"], hollow=0.07)
     brush.disc(gx - 0.1, gy, 0.17, look["finger"], **gloss(look))

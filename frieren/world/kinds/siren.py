@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
@@ -65,7 +67,8 @@ def _look(rng: np.random.Generator) -> dict:
 
 def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     """Foot, lamp or two, light that grows with the pitch, sound waves from a horn."""
-    look, brush = source.look, canvas.brush(pose)
+    look = source.look
+    brush = canvas.brush(replace(pose, scale=pose.scale * (0.75 + 0.4 * source.size)))
     high, on = (np.interp(times, look["grid"], look[name]) for name in ("high", "on"))
     glow = on * (0.3 + 0.7 * high)
     if look["shape"] == "bar":  # two lamps: the left one for the low tones, the right one for the high ones

@@ -98,7 +98,7 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
 def squeal(
     rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator, *, rim: tuple[float, float]
 ) -> np.ndarray:
-    """A dry axle's tone that comes with every turn of `rate` [S] per second, over the rumble of a rim, in a band of Hz."""
+    """A dry axle's tone that comes with every turn of `rate` [S] per second, over the rumble of a rim, a band in Hz."""
     samples = len(rate)
     phase = np.cumsum(rate) / sample_rate
     loud = squeaking(phase) * (rate > 0)
