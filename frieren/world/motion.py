@@ -87,6 +87,25 @@ def rhythm(rng: np.random.Generator, seconds: float, taken=()) -> np.ndarray:
     return spaced(times, taken)
 
 
+def bursts(rng, seconds: float, taken=(), *, gap, count, jitter, wait) -> np.ndarray:
+    """Contact times in runs, each at its own tempo, with waits between.
+
+    Args:
+        gap: (low, high) seconds between the contacts of a run.
+        count: (fewest, most) contacts of a run.
+        jitter: (low, high) spread of the log of its gaps.
+        wait: (low, high) seconds between two runs.
+    """
+    times, now = [], HEAD - rng.uniform(0, 1.2)
+    while now < seconds:
+        pace, loose = rng.uniform(*gap), rng.uniform(*jitter)
+        for _ in range(int(rng.integers(count[0], count[1] + 1))):
+            now += max(GAP + 0.004, pace * np.exp(rng.normal(0, loose)))
+            times.append(now)
+        now += rng.uniform(*wait)
+    return spaced([time for time in times if HEAD < time < seconds - TAIL], taken)
+
+
 def strokes(rng, contacts: np.ndarray, seconds: float, *, hold: float = 0.0) -> tuple[Path, np.ndarray]:
     """Height of a tool over its surface, 0 at each contact and never else, with swings that stop short in the pauses.
 

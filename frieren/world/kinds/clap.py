@@ -8,31 +8,24 @@ from frieren.world.canvas import Canvas, Pose
 from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import Task, apart, contacts, finish, gloss, material, skin, struck, vivid
 from frieren.world.modal import Body, Build, hit, layered
-from frieren.world.motion import GAP, HEAD, TAIL, rhythm, ring, spaced, strokes
+from frieren.world.motion import bursts, rhythm, ring, strokes
 from frieren.world.script import Source
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
     """Beats of two to five a second in stretches, or the usual rhythm; the swing of the hands is the strength."""
     size = float(rng.uniform())
-    times = rhythm(rng, task.seconds, task.taken) if rng.random() < 0.4 else _beats(rng, task)
-    height, strengths = strokes(rng, times[:0] if task.mute else times, task.seconds, hold=float(rng.uniform(0, 0.03)))
+    beat = {"gap": (0.2, 0.55), "count": (3, 11), "jitter": (0.02, 0.1), "wait": (0.3, 1.6)}
+    if rng.random() < 0.4:
+        times = rhythm(rng, task.seconds, task.taken)
+    else:
+        times = bursts(rng, task.seconds, task.taken, **beat)
+    if task.mute:
+        times = times[:0]
+    height, strengths = strokes(rng, times, task.seconds, hold=float(rng.uniform(0, 0.03)))
     made_of = material(task.kind, rng)
     look = _look(looks) | {"height": height, "big": 0.2 + 0.14 * size}
-    return Source(
-        task.kind.name, size, contacts(task, made_of, size, times[: len(strengths)], strengths, 0.0, 0.0), look=look
-    )
-
-
-def _beats(rng: np.random.Generator, task: Task) -> np.ndarray:
-    times, now = [], HEAD - rng.uniform(0, 1.2)
-    while now < task.seconds:
-        gap, jitter = rng.uniform(0.2, 0.55), rng.uniform(0.02, 0.1)
-        for _ in range(int(rng.integers(3, 12))):
-            now += max(GAP + 0.005, gap * np.exp(rng.normal(0, jitter)))
-            times.append(now)
-        now += rng.uniform(0.3, 1.6)
-    return spaced([time for time in times if HEAD < time < task.seconds - TAIL], task.taken)
+    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, 0.0, 0.0), look=look)
 
 
 def _look(rng: np.random.Generator) -> dict:

@@ -8,14 +8,15 @@ from frieren.world.canvas import Canvas, Pose
 from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import Task, apart, contacts, finish, gloss, material, skin, struck, tinted, vivid
 from frieren.world.modal import Build
-from frieren.world.motion import GAP, HEAD, TAIL, ring, spaced, strokes, visits
+from frieren.world.motion import bursts, ring, strokes, visits
 from frieren.world.script import Source
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
     """Groups of knocks, each at its own tempo, with waits between; the fist rests where it knocks."""
     size = float(rng.uniform())
-    times = np.array([]) if task.mute else groups(rng, task)
+    group = {"gap": (0.16, 0.42), "count": (2, 5), "jitter": (0.1, 0.2), "wait": (0.4, 1.6)}
+    times = np.array([]) if task.mute else bursts(rng, task.seconds, task.taken, **group)
     height, strengths = strokes(rng, times, task.seconds)
     made_of = material(task.kind, rng)
     side = looks.random() < 0.5
@@ -31,18 +32,6 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         "wide": 0.5 + 0.35 * size,
     }
     return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, x, y), look=look)
-
-
-def groups(rng: np.random.Generator, task: Task) -> np.ndarray:
-    """Contact times: two to five quick ones, a wait, and again."""
-    times, now = [], HEAD - rng.uniform(0, 1.2)
-    while now < task.seconds:
-        gap = rng.uniform(0.16, 0.42)
-        for _ in range(int(rng.integers(2, 6))):
-            now += max(GAP + 0.01, gap * np.exp(rng.normal(0, 0.15)))
-            times.append(now)
-        now += rng.uniform(0.4, 1.6)
-    return spaced([time for time in times if HEAD < time < task.seconds - TAIL], task.taken)
 
 
 def _look(made_of: str, rng: np.random.Generator) -> dict:

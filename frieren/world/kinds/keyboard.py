@@ -10,7 +10,7 @@ from frieren.world.canvas import Canvas, Pose
 from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import Task, apart, contacts, finish, gloss, material, skin, struck, tinted, vivid
 from frieren.world.modal import Body, Build, hit, layered
-from frieren.world.motion import GAP, HEAD, TAIL, spaced, strokes, visits
+from frieren.world.motion import bursts, strokes, visits
 from frieren.world.script import Source
 
 ROWS, COLUMNS = 3, 8
@@ -20,7 +20,8 @@ BAR = ROWS * COLUMNS  # number of the space bar
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
     """Runs of three to seven keys a second; two hands share them by the half of the board that they are on."""
     size = float(rng.uniform())
-    times = np.array([]) if task.mute else _runs(rng, task)
+    run = {"gap": (0.15, 0.32), "count": (3, 15), "jitter": (0.15, 0.25), "wait": (0.25, 1.4)}
+    times = np.array([]) if task.mute else bursts(rng, task.seconds, task.taken, **run)
     key = np.where(rng.random(len(times)) < 0.15, BAR, rng.integers(0, BAR, len(times)))
     x, y = places()
     hand = np.where(key == BAR, rng.integers(0, 2, len(times)), (x[key] > 0).astype(int))
@@ -45,17 +46,6 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         replace(event, pitch=event.pitch * (0.6 if k == BAR else 1.0)) for event, k in zip(events, key, strict=True)
     )
     return Source(task.kind.name, size, events, look=look)
-
-
-def _runs(rng: np.random.Generator, task: Task) -> np.ndarray:
-    times, now = [], HEAD - rng.uniform(0, 1.0)
-    while now < task.seconds:
-        gap = 1.0 / rng.uniform(3.0, 6.5)
-        for _ in range(int(rng.integers(3, 16))):
-            now += max(GAP + 0.004, gap * np.exp(rng.normal(0, 0.22)))
-            times.append(now)
-        now += rng.uniform(0.25, 1.4)
-    return spaced([time for time in times if HEAD < time < task.seconds - TAIL], task.taken)
 
 
 def places() -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ class Kind:
 
     Attributes:
         name: such as "ball".
-        family: one of FAMILIES.
+        family: one of FAMILIES; "silent" of what never sounds.
         write: (Task, script generator, look generator) -> Source, the law of motion.
         draw: (Canvas, Pose, Source, times [F]), the drawing.
         pitches: (low, high) Hz from the largest to the smallest; for a kind that sounds on, what its voice makes of it.

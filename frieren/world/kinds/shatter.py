@@ -14,13 +14,13 @@ from frieren.world.script import Source
 
 PIECES = 14
 FLOOR = 0.6
-AFTER = 1.0  # seconds, at least, until the next one breaks
+AFTER = 0.8  # seconds, at least, until the next one breaks
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
     """Falls that end at random instants; a mute one is let down softly."""
     size = float(rng.uniform())
-    times = HEAD + rng.uniform(0.0, 1.4) + np.concatenate([[0.0], np.cumsum(AFTER + rng.gamma(1.5, 0.5, 12))])
+    times = HEAD + rng.uniform(0.0, 1.4) + np.concatenate([[0.0], np.cumsum(AFTER + rng.exponential(0.8, 12))])
     times = spaced([t for t in times if t < task.seconds - TAIL - 0.3], task.taken)
     top = rng.uniform(0.8, 1.3, len(times))
     fall = float(rng.uniform(0.3, 0.5))

@@ -14,6 +14,7 @@ from frieren.world.script import Source
 
 FLOOR = 0.8
 TOE = 0.095  # seconds after the heel
+LOOSE = 0.9  # contact noise from which on a ground is of grains
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
@@ -149,7 +150,6 @@ def step(body: Body, strength: float, number: int, sample_rate: int, rng: np.ran
     return layered(*parts)
 
 
-LOOSE = 0.9  # contact noise from which on a ground is of grains
 STEPS = Kind(
     "steps",
     "rhythmic",
