@@ -20,7 +20,11 @@ AFTER = 0.8  # seconds, at least, until the next one breaks
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
     """Falls that end at random instants; a mute one is let down softly."""
     size = float(rng.uniform())
-    times = HEAD + rng.uniform(0.0, 1.4) + np.concatenate([[0.0], np.cumsum(AFTER + rng.exponential(0.8, 12))])
+    times = (
+        HEAD
+        + rng.uniform(0.0, 1.4)
+        + np.concatenate([[0.0], np.cumsum(AFTER + np.minimum(rng.exponential(0.8, 12), 2.0))])
+    )
     times = spaced([t for t in times if t < task.seconds - TAIL - 0.3], task.taken)
     top = rng.uniform(0.8, 1.3, len(times))
     fall = float(rng.uniform(0.3, 0.5))
