@@ -579,7 +579,17 @@ def test_world_list_names_every_kind(capsys: pytest.CaptureFixture) -> None:
 
     assert run("world", "list") == 0
     out = capsys.readouterr().out
-    assert all(kind in out for kind in world.KINDS)
+    lines = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
+    for name, kind in world.GALLERY.items():
+        assert kind.family in lines[name] and ("in the splits" in lines[name]) == (name in world.KINDS)
+
+
+def test_world_preview_draws_one_sheet_per_kind(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    command = ("world", "preview", tmp_path, "--examples", 1, "--size", 32)
+    assert run(*command, "--kind", "bell", "--kind", "fire") == 0
+    assert names(tmp_path) == ["bell.png", "fire.png"]
+    assert run(*command, "--kind", "trumpet") == 2
 
 
 def test_world_render_writes_the_clip_that_the_api_gives(tmp_path: Path) -> None:

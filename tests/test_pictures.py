@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from frieren.clock import Clock
 from frieren.evaluation import pictures
 from frieren.evaluation.pictures import (
     BOTTOM,
@@ -14,8 +15,10 @@ from frieren.evaluation.pictures import (
     plot_clip,
     plot_guidance,
     plot_pair,
+    plot_sheet,
     plot_steps,
 )
+from frieren.world import example
 from frieren.world.script import Event
 
 RATE = 16_000
@@ -79,3 +82,15 @@ def test_scores_against_steps_and_guidance(tmp_path, figures):
 def test_nothing_measured_is_nothing_drawn(tmp_path):
     with pytest.raises(ValueError, match="no point"):
         plot_steps(tmp_path / "steps.png", {"mini": []}, score="onset F1")
+
+
+def test_a_contact_sheet_shows_frames_around_the_main_moment(tmp_path, figures):
+    clips = [example(kind, 0, Clock(fps=25.0), 32) for kind in ("bell", "fire")]
+    plot_sheet(tmp_path / "sheet.png", clips, columns=5)
+    assert (tmp_path / "sheet.png").stat().st_size > 10_000
+    axes = figures[0].axes
+    assert len(axes) == 6
+    hardest = max(clips[0].events, key=lambda event: event.strength).time
+    shown = [float(label.get_text()) for label in axes[1].get_xticklabels()]
+    assert len(shown) == 5 and shown[0] - 0.2 < hardest < shown[-1] + 0.2
+    assert len(axes[2].lines) == len(clips[0].events) and len(axes[5].lines) == 1

@@ -2,6 +2,7 @@
 
 frieren world list
 frieren world render out/world --split test --clips 8
+frieren world preview out/kinds --kind bell --kind fire
 """
 
 from __future__ import annotations
@@ -67,12 +68,42 @@ def show() -> None:
         f"FoleyWorld version {world.WORLD_VERSION}: clips of {world.SECONDS:g} s; splits {', '.join(world.SPLITS)}"
     )
     typer.echo("\nkinds")
-    for kind in world.KINDS:
-        typer.echo(f"  {kind:<10}{'impacts' if kind in world.IMPACTS else 'continuous'}")
-    typer.echo(f"  {'silence':<10}things that move without a sound, still pictures")
+    for family in world.FAMILIES:
+        for name, kind in world.GALLERY.items():
+            if kind.family == family:
+                where = "in the splits" if name in world.KINDS else "examples only"
+                typer.echo(f"  {name:<10}{family:<12}{where:<15}{', '.join(kind.materials)}")
+    typer.echo(f"  {'silence':<10}{'':<12}{'in the splits':<15}things that move without a sound, still pictures")
     typer.echo("\nlevels")
     for level, what in enumerate(LEVELS):
         typer.echo(f"  {level:<10}{what}")
+
+
+@app.command()
+def preview(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for KIND.png.")],
+    kind: Annotated[list[str] | None, typer.Option(help="Which kind; may be repeated. All by default.")] = None,
+    examples: Annotated[int, typer.Option(min=1, max=8, help="How many of each, from level 0 on.")] = 3,
+    size: Annotated[int, typer.Option(min=16, max=512, help="Height and width in pixels.")] = 96,
+) -> None:
+    """One contact sheet per kind: frames over a spectrogram with its events marked. Needs the extra `eval`."""
+    from frieren.apps.evaluate import needs_extra
+
+    needs_extra()
+    from frieren import Clock, world
+    from frieren.evaluation.pictures import plot_sheet
+
+    wanted = kind or list(world.GALLERY)
+    if unknown := [name for name in wanted if name not in world.GALLERY]:
+        raise typer.BadParameter(f"--kind {unknown[0]} is none of {', '.join(world.GALLERY)}")
+    prepare_folder(out)
+    clock = Clock(fps=25.0)
+    with Bars(str(out)) as bars:
+        for done, name in enumerate(wanted):
+            bars("draw", done, len(wanted))
+            clips = [world.example(name, i, clock, size, level=i % world.LEVELS) for i in range(examples)]
+            plot_sheet(out / f"{name}.png", clips, title=f"{name} ({world.GALLERY[name].family})")
+    typer.echo(f"{out}  {len(wanted)} contact sheet{'s' if len(wanted) > 1 else ''}")
 
 
 def write_clip(clip: Clip, target: Path, fps: float) -> None:

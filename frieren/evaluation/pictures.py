@@ -13,7 +13,7 @@ from frieren.evaluation.onsets import match
 from frieren.spectrogram import FLOOR, MelConfig, log_mel
 
 if TYPE_CHECKING:
-    from frieren.world import Event
+    from frieren.world import Clip, Event
 
 BOTTOM = -70.0  # dB below each panel's loudest cell at which the colours end
 
@@ -87,6 +87,44 @@ def plot_clip(
     axes[-1].set_xlabel("seconds")
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
+
+
+def plot_sheet(path: str | Path, clips: Sequence[Clip], *, columns: int = 12, title: str = "") -> None:
+    """Write a contact sheet: of every clip frames over its whole length, frames around its main moment, and its mel.
+
+    Args:
+        path: where to write; the suffix decides the format.
+        clips: with picture and sound, drawn from top to bottom.
+        columns: frames in a row.
+        title: above it all.
+    """
+    figure = _figure(12.0, 0.4 + 3.6 * len(clips))
+    axes = figure.subplots(3 * len(clips), 1, squeeze=False, height_ratios=[1.0, 1.0, 1.1] * len(clips))[:, 0]
+    for clip, (whole, near, mel) in zip(clips, axes.reshape(-1, 3), strict=True):
+        even = np.linspace(0, len(clip.times) - 1, columns).round().astype(int)
+        first = int(np.clip(np.searchsorted(clip.times, main_moment(clip)) - 3, 0, max(len(clip.times) - columns, 0)))
+        for axis, chosen in ((whole, even), (near, np.arange(first, min(first + columns, len(clip.times))))):
+            axis.imshow(np.concatenate(clip.images[chosen], axis=2).transpose(1, 2, 0))
+            axis.set_yticks([])
+            middle = (np.arange(len(chosen)) + 0.5) * clip.images.shape[3]
+            axis.set_xticks(middle, [f"{clip.times[i]:.2f}" for i in chosen], fontsize="x-small")
+        _draw_mel(mel, f"level {clip.level}", clip.wave, clip.sample_rate)
+        _mark(mel, clip.events, "white")
+        for activity in clip.activities:
+            mel.plot(activity.times, 78 * activity.loudness, color="cyan", linewidth=0.9)
+        mel.set_xlim(0.0, clip.seconds)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=100)
+
+
+def main_moment(clip: Clip) -> float:
+    """Seconds of the hardest contact, or of where a sound that goes on is loudest; 0 if nothing sounds."""
+    if clip.events:
+        return max(clip.events, key=lambda event: event.strength).time
+    if clip.activities:
+        loudest = max(clip.activities, key=lambda activity: activity.loudness.max())
+        return float(loudest.times[np.argmax(loudest.loudness)])
+    return 0.0
 
 
 def plot_pair(

@@ -1,7 +1,8 @@
 """Clips: a pure function from (split, index) to a moving picture and its sound.
 
-from frieren.world import clip
-example = clip("train", 0, Clock(fps=25.0))
+from frieren.world import clip, example
+first = clip("train", 0, Clock(fps=25.0))
+bell = example("bell", 0, Clock(fps=25.0))
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from frieren.clock import Clock
 from frieren.world import voices
 from frieren.world.camera import Camera, Screen, background, develop, draw_camera, draw_screens
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds import IMPACTS, KINDS, ROOMS, SILENCE, STEADY
+from frieren.world.kinds import IMPACTS, KINDS, SILENCE, STEADY, Kind, named
 from frieren.world.kinds.matter import Task, placed
 from frieren.world.script import Activity, Event, Source
 
@@ -23,9 +24,9 @@ WORLD_VERSION = 1  # any change of a clip's content raises it
 SECONDS = 8.0
 SPLITS = ("train", "valid", "test")
 LEVELS = 4
-CYCLE = (*KINDS, SILENCE)
-CLOSE = ("drum", "hammer", "chop", "clock", "engine")  # may be seen so near that they leave the picture
-MOVING = ("colour", "tip", "drop", "hand", "bob", "finger", "mark", "leaves")  # looks: colours of what moves
+CYCLE = (*KINDS, SILENCE.name)
+# Names in looks of the colours of what moves.
+MOVING = ("colour", "tip", "drop", "hand", "bob", "finger", "mark", "leaves", "vapour", "air", "string", "shoe", "foam")
 EDGE = 0.02  # screen units within which a contact counts as off screen
 
 
@@ -34,7 +35,7 @@ class Clip:
     """One clip of FoleyWorld.
 
     Attributes:
-        split, index: which clip it is.
+        split, index: which clip it is; of an example, kind and level stand in place of the split.
         level: difficulty, 0..3.
         kinds: what sounds, main kind first; empty for a silent clip.
         images: [F, 3, H, W] uint8 RGB, or None if it was asked for without a picture.
@@ -105,7 +106,40 @@ def clip(
         raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
     if index < 0:
         raise ValueError(f"index must not be negative, got {index}")
-    scene = stage(split, index)
+    return _shoot(stage(split, index), split, index, clock, size, picture, sound)
+
+
+def example(
+    kind: str,
+    index: int,
+    clock: Clock,
+    size: int | tuple[int, int] = 64,
+    *,
+    level: int = 0,
+    picture: bool = True,
+    sound: bool = True,
+) -> Clip:
+    """Example number `index` of one kind, in the splits or not; no clip of a split is among them.
+
+    Args:
+        kind: a name of GALLERY, or "silence".
+        index, clock, size, picture, sound: as for `clip`.
+        level: difficulty, 0..3.
+
+    Raises:
+        ValueError: for an unknown kind or level, or a negative index.
+    """
+    if level not in range(LEVELS):
+        raise ValueError(f"level is {level!r}; expected 0 to {LEVELS - 1}")
+    if index < 0:
+        raise ValueError(f"index must not be negative, got {index}")
+    split = f"{named(kind).name} {level}"
+    return _shoot(compose(kind, level, split, index), split, index, clock, size, picture, sound)
+
+
+def _shoot(
+    scene: Scene, split: str, index: int, clock: Clock, size: int | tuple[int, int], picture: bool, sound: bool
+) -> Clip:
     times = np.array(clock.frame_times(clock.frames(SECONDS)))
     events = sorted((event for source in scene.sources for event in source.events), key=lambda event: event.time)
     activities = tuple(source.activity for source in scene.sources if source.activity is not None)
@@ -127,17 +161,20 @@ def _record(scene: Scene, split: str, index: int, clock: Clock) -> np.ndarray:
 
 
 def stage(split: str, index: int) -> Scene:
-    """Write the script: who is there, what they do, and what the camera sees of it."""
+    """The script of a clip of a split; level and main kind cycle with the index."""
+    return compose(CYCLE[(index // LEVELS) % len(CYCLE)], index % LEVELS, split, index)
+
+
+def compose(kind: str, level: int, split: str, index: int) -> Scene:
+    """Write a script: who is there, what they do, and what the camera sees of it; random by split and index."""
     script, look, lens = (generator(split, index, name) for name in ("script", "look", "camera"))
-    level, kind = index % LEVELS, CYCLE[(index // LEVELS) % len(CYCLE)]
     cast = _cast(script, kind, level)
     sources, taken = [], []
     for name, mute in cast:
-        room = ROOMS[SILENCE] if name == SILENCE else ROOMS[name]
-        source = room.write(Task(name, SECONDS, tuple(taken), mute), script, look)
+        source = named(name).write(Task(named(name), SECONDS, tuple(taken), mute), script, look)
         taken += [event.time for event in source.events]
         sources.append(source)
-    poses = _poses(look, [name for name, _ in cast], level, script.random() < 0.3)
+    poses = _poses(look, [named(name) for name, _ in cast], level, script.random() < 0.3)
     camera = draw_camera(lens, level, SECONDS)
     screens = draw_screens(lens, level, SECONDS, poses[0].x, poses[0].y)
     if level < 2:
@@ -151,14 +188,14 @@ def stage(split: str, index: int) -> Scene:
 
 def _cast(rng: np.random.Generator, kind: str, level: int) -> list[tuple[str, bool]]:
     """(kind, mute) of each source, main first: company and silent movers from level 2 on; rain and wind stay behind."""
-    if kind == SILENCE:
+    if kind == SILENCE.name:
         other = str(rng.choice(IMPACTS + ("engine",)))
         count = 1 + (level >= 2)
-        return [(other, True) if rng.random() < 0.6 else (SILENCE, True) for _ in range(count)]
+        return [(other, True) if rng.random() < 0.6 else (SILENCE.name, True) for _ in range(count)]
     cast = [(kind, False)]
     if level < 2:
         return cast
-    if kind in STEADY:
+    if not named(kind).builds:  # what has no contacts
         if rng.random() < 0.5:
             cast.insert(0, (str(rng.choice(IMPACTS)), False))
     else:
@@ -167,29 +204,29 @@ def _cast(rng: np.random.Generator, kind: str, level: int) -> list[tuple[str, bo
         if rng.random() < 0.33:
             cast.append((str(rng.choice(STEADY)), False))
     if len(cast) == 1 or rng.random() < 0.4:
-        cast.append((SILENCE, True) if rng.random() < 0.6 else (str(rng.choice(IMPACTS)), True))
+        cast.append((SILENCE.name, True) if rng.random() < 0.6 else (str(rng.choice(IMPACTS)), True))
     return cast[:3]
 
 
-def _poses(rng: np.random.Generator, names: list[str], level: int, off_screen: bool) -> list[Pose]:
+def _poses(rng: np.random.Generator, kinds: list[Kind], level: int, off_screen: bool) -> list[Pose]:
     """One pose per source: large when alone, side by side in company; at level 3 one may be off screen."""
-    poses, many = [], len(names) > 1
-    places = rng.permutation([0.26, 0.74, 0.5])[: len(names)] if len(names) > 2 else rng.permutation([0.28, 0.72])
-    for number, name in enumerate(names):
+    poses, many = [], len(kinds) > 1
+    places = rng.permutation([0.26, 0.74, 0.5])[: len(kinds)] if len(kinds) > 2 else rng.permutation([0.28, 0.72])
+    for number, kind in enumerate(kinds):
         x, y = (
             (places[number] + rng.uniform(-0.06, 0.06), rng.uniform(0.42, 0.58)) if many else rng.uniform(0.38, 0.62, 2)
         )
         scale = rng.uniform(0.25, 0.33) if many else rng.uniform(0.3, 0.48)
         if not many:  # nearer to the middle the larger it is
             x, y = np.clip((x, y), min(scale, 0.47), 1 - min(scale, 0.47))
-            if name in CLOSE and rng.random() < 0.25:
+            if kind.near and rng.random() < 0.25:
                 scale *= 1.35
-        if level == 3 and many and number == len(names) - 1 and off_screen and name != "rain":
+        if level == 3 and many and number == len(kinds) - 1 and off_screen and not kind.fills:
             x = float(rng.choice([-0.7, 1.7]))
         tilt = rng.normal(0, 0.12)
-        if name in IMPACTS and name not in ("drip", "piano") and rng.random() < 0.15:
+        if kind.tilts and rng.random() < 0.15:
             tilt += rng.choice([-0.5, 0.5]) * np.pi * rng.uniform(0.5, 1.0)
-        poses.append(Pose(float(x), float(y), float(scale), float(tilt), bool(name != "piano" and rng.random() < 0.5)))
+        poses.append(Pose(float(x), float(y), float(scale), float(tilt), bool(kind.mirrors and rng.random() < 0.5)))
     return poses
 
 
@@ -233,7 +270,7 @@ def film(scene: Scene, split: str, index: int, clock: Clock, size: int | tuple[i
     pixels = background(generator(split, index, "ground"), scene.level, view, shape, _colours(scene))
     canvas = Canvas(pixels, view)
     for source, pose in zip(scene.sources, scene.poses, strict=True):
-        ROOMS[source.kind].draw(canvas, pose, source, times)
+        named(source.kind).draw(canvas, pose, source, times)
     # A passer-by is close to the lens: the camera's own motion does not move it.
     front = Canvas(pixels, Camera(0).at(times))
     for screen in scene.screens:

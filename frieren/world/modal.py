@@ -20,6 +20,8 @@ SHAPES: dict[str, tuple[float, ...]] = {
     "block": (1.0, 1.47, 2.09, 2.56, 3.37),
     "string": tuple(float(k) for k in range(1, 13)),
     "bubble": (1.0,),
+    "bell": (1.0, 0.5, 1.2, 1.5, 2.0, 2.5, 2.66, 3.0, 4.0),
+    "panel": (1.0, 1.93, 2.61, 3.87, 5.2),
 }
 STIFFNESS = 4e-4  # of a string: mode k sounds at k sqrt(1 + STIFFNESS k^2)
 FLOOR_DB = 60.0  # tails end where the slowest mode has fallen this far
@@ -193,6 +195,14 @@ def contact(body: Body, cutoff: float, sample_rate: int, rng: np.random.Generato
     noise = coloured(samples, band(low, min(high, max(cutoff, 2.0 * low))), sample_rate, rng)
     fall = np.log(10.0) * 30.0 / 20.0 / body.noise_decay
     return fade_out(body.noise * noise * np.exp(-fall * np.arange(samples) / sample_rate).astype(np.float32))
+
+
+def layered(*parts: tuple[int, float, np.ndarray]) -> np.ndarray:
+    """The sum [N] float32 of waves, each (samples of delay, gain, wave), as long as the last of them."""
+    total = np.zeros(max(delay + len(wave) for delay, _, wave in parts), dtype=np.float32)
+    for delay, gain, wave in parts:
+        total[delay : delay + len(wave)] += np.float32(gain) * wave.astype(np.float32)
+    return total
 
 
 def fade_out(wave: np.ndarray) -> np.ndarray:

@@ -56,6 +56,15 @@ def glide(times: np.ndarray, values: np.ndarray) -> Path:
     return path([(t, v, SMOOTH) for t, v in zip(times, values, strict=True)])
 
 
+def visits(times: np.ndarray, x: np.ndarray, home: float) -> Path:
+    """Path that stays at x[i] from shortly before times[i] until shortly after; at `home` if there are none."""
+    if len(times) == 0:
+        return glide([0.0], [home])
+    gap = np.diff(times, prepend=times[0] - 1, append=times[-1] + 1)
+    knots = np.stack([times - 0.2 * gap[:-1], times + 0.25 * gap[1:]], 1).ravel()
+    return glide(knots, np.repeat(x, 2))
+
+
 def spaced(times, taken) -> np.ndarray:
     """Those of `times` (increasing) that keep the gap to `taken` and to the ones kept before."""
     kept: list[float] = []
@@ -76,6 +85,25 @@ def rhythm(rng: np.random.Generator, seconds: float, taken=()) -> np.ndarray:
         now += rng.uniform(0.3, 1.8)
     times = [time for time in times if HEAD < time < seconds - TAIL]
     return spaced(times, taken)
+
+
+def bursts(rng, seconds: float, taken=(), *, gap, count, jitter, wait) -> np.ndarray:
+    """Contact times in runs, each at its own tempo, with waits between.
+
+    Args:
+        gap: (low, high) seconds between the contacts of a run.
+        count: (fewest, most) contacts of a run.
+        jitter: (low, high) spread of the log of its gaps.
+        wait: (low, high) seconds between two runs.
+    """
+    times, now = [], HEAD - rng.uniform(0, 1.2)
+    while now < seconds:
+        pace, loose = rng.uniform(*gap), rng.uniform(*jitter)
+        for _ in range(int(rng.integers(count[0], count[1] + 1))):
+            now += max(GAP + 0.004, pace * np.exp(rng.normal(0, loose)))
+            times.append(now)
+        now += rng.uniform(*wait)
+    return spaced([time for time in times if HEAD < time < seconds - TAIL], taken)
 
 
 def strokes(rng, contacts: np.ndarray, seconds: float, *, hold: float = 0.0) -> tuple[Path, np.ndarray]:

@@ -1,25 +1,55 @@
-"""The kinds of FoleyWorld: each has a law of motion (write) and a drawing (draw)."""
+"""The kinds of FoleyWorld: each has a law of motion (write), a drawing (draw) and a voice, declared in its own room."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from frieren.world.kinds.ball import BALL
+from frieren.world.kinds.clap import CLAP
+from frieren.world.kinds.door import KNOCK
+from frieren.world.kinds.drill import DRILL
+from frieren.world.kinds.drip import DRIP
+from frieren.world.kinds.engine import ENGINE
+from frieren.world.kinds.fire import FIRE
+from frieren.world.kinds.flute import FLUTE
+from frieren.world.kinds.kettle import KETTLE
+from frieren.world.kinds.keyboard import TYPING
+from frieren.world.kinds.kind import FAMILIES, Kind
+from frieren.world.kinds.kit import KIT
+from frieren.world.kinds.mute import SILENCE
+from frieren.world.kinds.piano import PIANO
+from frieren.world.kinds.pluck import PLUCK
+from frieren.world.kinds.punch import PUNCH
+from frieren.world.kinds.roll import ROLL
+from frieren.world.kinds.row import BELL, CLINK
+from frieren.world.kinds.rub import SAW, SCRAPE
+from frieren.world.kinds.shatter import SHATTER
+from frieren.world.kinds.siren import SIREN
+from frieren.world.kinds.steps import STEPS
+from frieren.world.kinds.strike import CHOP, DRUM, HAMMER
+from frieren.world.kinds.tick import CLOCK
+from frieren.world.kinds.water import STREAM, WAVES
+from frieren.world.kinds.weather import RAIN, WIND
+from frieren.world.kinds.wheel import WHEEL
 
-from frieren.world.kinds import ball, drip, engine, mute, piano, strike, tick, weather
+__all__ = ["FAMILIES", "GALLERY", "IMPACTS", "KINDS", "SILENCE", "STEADY", "Kind", "named"]
 
-SILENCE = "silence"
-ROOMS: dict[str, ModuleType] = {
-    "ball": ball,
-    "drum": strike,
-    "hammer": strike,
-    "drip": drip,
-    "clock": tick,
-    "piano": piano,
-    "chop": strike,
-    "rain": weather,
-    "engine": engine,
-    "wind": weather,
-    SILENCE: mute,
-}
+# Those of the splits of version 1, in the order of its cycle.
 IMPACTS = ("ball", "drum", "hammer", "drip", "clock", "piano", "chop")
 STEADY = ("rain", "engine", "wind")
 KINDS = IMPACTS + STEADY
+ALL = (
+    *(BALL, DRUM, HAMMER, DRIP, CLOCK, PIANO, CHOP, RAIN, ENGINE, WIND),
+    *(CLINK, SHATTER, KNOCK, PUNCH),
+    *(FIRE, STREAM, WAVES, ROLL, SCRAPE, SAW, WHEEL, DRILL),
+    *(BELL, SIREN, KETTLE, PLUCK, FLUTE),
+    *(STEPS, TYPING, CLAP, KIT),
+)
+GALLERY: dict[str, Kind] = {kind.name: kind for kind in ALL}
+
+
+def named(name: str) -> Kind:
+    """The kind of that name, SILENCE included, or a ValueError that names what there is."""
+    if name == SILENCE.name:
+        return SILENCE
+    if name not in GALLERY:
+        raise ValueError(f"kind is {name!r}; expected one of {', '.join(GALLERY)}")
+    return GALLERY[name]

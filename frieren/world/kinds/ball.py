@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.matter import Task, apart, burst, contacts, material, spray, tinted, vivid
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import Task, apart, burst, contacts, material, spray, struck, tinted, vivid
+from frieren.world.modal import Build
 from frieren.world.motion import GAP, HEAD, IN, OUT, SMOOTH, TAIL, glide, path, ring
 from frieren.world.script import Source
 
@@ -47,7 +49,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     look = _look(size, made_of, looks) | {"height": path(knots), "across": across, "hits": np.array(places)[inside]}
     strength = np.clip(0.3 + 0.7 * np.array(speeds) / np.sqrt(2 * gravity * top), 0.35, 1.0)
     events = contacts(task, made_of, size, np.array(times)[inside], strength[inside], look["hits"], 0.5)
-    return Source(task.kind, size, events, look=look)
+    return Source(task.kind.name, size, events, look=look)
 
 
 def _drop(rng, now: float, top: float, gravity: float, bounce: float) -> tuple[np.ndarray, float]:
@@ -96,8 +98,7 @@ def _look(size: float, made_of: str, rng: np.random.Generator) -> dict:
 def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     """Ground, shadow, ball, dust."""
     look, brush = source.look, canvas.brush(pose)
-    hits = np.array([event.time for event in source.events])
-    power = np.array([event.strength for event in source.events])
+    hits, power = struck(source)
     height, x, radius = look["height"].at(times), look["across"].at(times), look["radius"]
     flat = 1 - look["squash"] * np.minimum(ring(times, hits, power, 0.0, 0.05), 1)
     style = {"shade": look["shade"], "outline": look["outline"]}
@@ -135,3 +136,20 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         mark = 0.55 * radius
         brush.disc(x + mark * np.cos(turn), y + mark * np.sin(turn) * flat, 0.3 * radius, look["mark"], opacity=0.8)
     burst(brush, look["spray"], times, hits, power, look["hits"], 0.5)
+
+
+# Wood, rubber and skin lose a ring within a tenth of a second, glass and metal within most of a second.
+BALL = Kind(
+    "ball",
+    "impacts",
+    write,
+    draw,
+    (160.0, 900.0),
+    {
+        "rubber": Build("membrane", (0.04, 0.08), 0.8, 1500, 0.35, 0.012, (150, 2500)),
+        "wood": Build("block", (0.03, 0.08), 0.8, 4000, 0.40, 0.010, (300, 5000)),
+        "plastic": Build("shell", (0.04, 0.10), 0.6, 5000, 0.40, 0.008, (600, 6500)),
+        "glass": Build("shell", (0.20, 0.60), 0.4, 7000, 0.35, 0.006, (1500, 7500)),
+    },
+    tilts=True,
+)

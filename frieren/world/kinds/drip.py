@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.matter import Task, apart, burst, contacts, material, spray, tinted, vivid
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import Task, apart, burst, contacts, material, spray, struck, tinted, vivid
+from frieren.world.modal import Build
 from frieren.world.motion import rhythm
 from frieren.world.script import Source
 
@@ -19,7 +21,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     look = _look(size, looks) | {"fall": float(rng.uniform(0.28, 0.5)), "swing": float(rng.uniform(0.3, 1.0))}
     x = looks.normal(0, looks.choice([0.0, 0.12]), len(times)).clip(-0.3, 0.3)
     look["x"] = x
-    return Source(task.kind, size, contacts(task, made_of, size, times, strengths, x, look["level"]), look=look)
+    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, x, look["level"]), look=look)
 
 
 def _look(size: float, rng: np.random.Generator) -> dict:
@@ -47,8 +49,7 @@ def _look(size: float, rng: np.random.Generator) -> dict:
 def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     """Water, rings, drops in the air, spout, splash."""
     look, brush, level = source.look, canvas.brush(pose), source.look["level"]
-    hits = np.array([event.time for event in source.events])
-    power = np.array([event.strength for event in source.events])
+    hits, power = struck(source)
     x = look["x"]
     if look["vessel"] == "sea":
         brush.box(0, level + 2.0 - 0.5 * look["flat"], 4.0, 2.0, look["water"])
@@ -127,3 +128,7 @@ def _falling(brush, look: dict, times, hits, x) -> None:
         look["drop"],
         opacity=(swell > 0.05) * 1.0,
     )
+
+
+BUBBLE = Build("bubble", (0.05, 0.11), 0.0, 9000, 0.22, 0.010, (1000, 7000))
+DRIP = Kind("drip", "impacts", write, draw, (500.0, 2500.0), {"water": BUBBLE})

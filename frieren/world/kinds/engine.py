@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.matter import Task, apart, material, tinted, vivid
-from frieren.world.kinds.weather import GRID
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import GRID, Task, apart, material, tinted, vivid
+from frieren.world.modal import band, coloured
 from frieren.world.motion import swells
+from frieren.world.noises import wander
 from frieren.world.script import Activity, Source
+
+FIRING_HZ = (20.0, 120.0)
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
@@ -20,11 +24,11 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     size, made_of = float(rng.uniform()), material(task.kind, rng)
     runs = np.clip(speed / 0.05, 0, 1)
     rate = (12 + rng.uniform(30, 80) * speed) * (runs > 0)
-    activity = None if task.mute else Activity(task.kind, made_of, grid, runs * (0.25 + 0.7 * speed), rate)
+    activity = None if task.mute else Activity(task.kind.name, made_of, grid, runs * (0.25 + 0.7 * speed), rate)
     if task.mute:  # coasts slowly
         angle = 0.25 * angle
     look = _look(made_of, looks) | {"grid": grid, "angle": angle, "speed": speed * (not task.mute)}
-    return Source(task.kind, size, (), activity, look)
+    return Source(task.kind.name, size, (), activity, look)
 
 
 def _look(made_of: str, rng: np.random.Generator) -> dict:
@@ -89,3 +93,36 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         brush.stick(x + u, y + v, x, y - 0.75 + v * 0.7, look["thick"] * 0.8, look["mark"])
         brush.box(x, y - 0.85 + v * 0.7, 0.28, 0.18, look["hub"], **style)
     brush.disc(x, y, 0.16, look["hub"], **style)
+
+
+def engine(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Harmonics of the firing rate [S] Hz with jitter and exhaust noise; [S] float32, RMS about 1.
+
+    One turn of two to four unequal firings is a table read at the integrated phase, so that a changing rate sweeps
+    without breaks; a dull and a bright table are mixed by speed.
+    """
+    samples, cylinders = len(rate), int(rng.integers(2, 5))
+    jitter = 0.006 * wander(samples, sample_rate // 16, rng)
+    phase = np.cumsum(rate * (1.0 + jitter)) / sample_rate + rng.uniform()
+    size = 4096
+    order = np.arange(1, size // 2)
+    harmonic = order / cylinders
+    onset = rng.uniform(0.0, 2.0 * np.pi, len(order))
+    body = 1.0 + 1.5 * np.exp(-0.5 * ((np.log2(harmonic) - rng.uniform(1.0, 3.0)) / 0.5) ** 2)
+    between = np.where(order % cylinders == 0, 1.0, rng.uniform(0.04, 0.15))
+    fits = harmonic * max(float(rate.max()), 1.0) < 0.45 * sample_rate
+    position = ((phase / cylinders) % 1.0 * size).astype(np.int32) % size
+    speed = np.clip(np.log2(np.maximum(rate, 1.0) / FIRING_HZ[0]) / 2.6, 0.0, 1.0).astype(np.float32)
+    tables = []
+    for fall in (1.5, 0.8):
+        spectrum = np.zeros(size // 2 + 1, dtype=complex)
+        spectrum[1:-1] = harmonic**-fall * body * between * fits * np.exp(1j * onset)
+        table = np.fft.irfft(spectrum)
+        tables.append((table / np.sqrt(np.mean(table**2))).astype(np.float32)[position])
+    tone = (1.0 - speed) * tables[0] + speed * tables[1]
+    puff = (0.5 + 0.5 * np.cos(2.0 * np.pi * phase)).astype(np.float32) ** 2
+    noise = coloured(samples, band(150.0, 2500.0), sample_rate, rng) * (0.3 + puff)
+    return 0.93 * tone + (0.15 + 0.3 * speed) * noise
+
+
+ENGINE = Kind("engine", "continuous", write, draw, FIRING_HZ, voices={"metal": engine}, near=True)

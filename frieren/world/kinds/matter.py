@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from frieren.world.canvas import Brush
+from frieren.world.kinds.kind import Kind
 from frieren.world.motion import since
-from frieren.world.script import Event
-from frieren.world.voices import MATERIALS, PITCHES
+from frieren.world.script import Activity, Event, Source
+
+GRID = 50.0  # points per second of an activity
 
 TONES = {
     "wood": (0.62, 0.42, 0.24),
@@ -22,6 +24,11 @@ TONES = {
     "water": (0.25, 0.45, 0.65),
     "bag": (0.35, 0.28, 0.22),
     "string": (0.92, 0.90, 0.86),
+    "bronze": (0.72, 0.52, 0.25),
+    "steel": (0.66, 0.70, 0.74),
+    "ceramic": (0.88, 0.84, 0.78),
+    "leather": (0.55, 0.27, 0.18),
+    "hand": (0.80, 0.58, 0.46),
     "leaves": (0.25, 0.50, 0.22),
 }
 
@@ -31,27 +38,21 @@ class Task:
     """What a source has to fit into.
 
     Attributes:
-        kind: name of the kind to write.
+        kind: the kind to write.
         seconds: length of the clip.
         taken: contact times of the sources before it.
         mute: move, but touch nothing and make no sound.
     """
 
-    kind: str
+    kind: Kind
     seconds: float
     taken: tuple[float, ...] = ()
     mute: bool = False
 
 
-def material(kind: str, rng: np.random.Generator) -> str:
+def material(kind: Kind, rng: np.random.Generator) -> str:
     """One of the kind's materials."""
-    return str(rng.choice(MATERIALS[kind]))
-
-
-def pitch(kind: str, size: float) -> float:
-    """Fundamental in Hz: small is high, on a logarithmic scale."""
-    low, high = PITCHES[kind]
-    return float(high * (low / high) ** size)
+    return str(rng.choice(kind.materials))
 
 
 def vivid(rng: np.random.Generator) -> np.ndarray:
@@ -80,11 +81,44 @@ def apart(colour: np.ndarray, other: np.ndarray, least: float = 0.3) -> np.ndarr
 def contacts(task: Task, made_of: str, size: float, times, strengths, x, y) -> tuple[Event, ...]:
     """Events at `times` [N], at positions in the source's own coordinates."""
     x, y = np.broadcast_to(x, len(times)), np.broadcast_to(y, len(times))
-    tone = pitch(task.kind, size)
+    tone = task.kind.pitch(size)
     return tuple(
-        Event(task.kind, made_of, float(t), float(s), float(a), float(b), True, tone)
+        Event(task.kind.name, made_of, float(t), float(s), float(a), float(b), True, tone)
         for t, s, a, b in zip(times, strengths, x, y, strict=True)
     )
+
+
+def going(task: Task, made_of: str, grid: np.ndarray, loudness, rate) -> Activity | None:
+    """The sound that goes on over `grid` [N] seconds; None of a mute source. Where it is not heard its rate is 0."""
+    if task.mute:
+        return None
+    loudness = np.clip(loudness, 0.0, 1.0)
+    return Activity(task.kind.name, made_of, grid, loudness, rate * (loudness > 0))
+
+
+def timeline(task: Task) -> np.ndarray:
+    """Seconds [N] at which an activity is written."""
+    return np.arange(round(task.seconds * GRID) + 1) / GRID
+
+
+def finish(rng: np.random.Generator) -> dict:
+    """Shading and outline, which most shapes of a source share."""
+    return {"shade": float(rng.uniform(0, 0.45)), "outline": float(rng.choice([0.0, 0.0, 0.025, 0.035]))}
+
+
+def gloss(look: dict) -> dict:
+    """What a brush takes of `finish`."""
+    return {"shade": look["shade"], "outline": look["outline"]}
+
+
+def skin(rng: np.random.Generator) -> np.ndarray:
+    """The colour [3] of somebody's hands."""
+    return np.clip(np.array([0.85, 0.62, 0.5]) * rng.uniform(0.35, 1.15), 0, 1)
+
+
+def struck(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Times and strengths [N] of its contacts."""
+    return np.array([event.time for event in source.events]), np.array([event.strength for event in source.events])
 
 
 def spray(rng: np.random.Generator) -> dict:

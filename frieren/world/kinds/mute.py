@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
+from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import Task, vivid
 from frieren.world.motion import drift
 from frieren.world.script import Source
@@ -30,7 +31,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         "hz": float(moves * rng.uniform(0.3, 0.8)),
         "phase": float(rng.uniform(0, 6)),
     }
-    return Source("silence", float(rng.uniform()), look=look)
+    return Source(task.kind.name, float(rng.uniform()), look=look)
 
 
 def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
@@ -62,3 +63,6 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     else:
         brush.stick(x, y, x + 0.8 * np.cos(sway), y + 0.8 * np.sin(sway), 0.09, colour, **style)
         brush.disc(x, y, 0.16, look["second"], **style)
+
+
+SILENCE = Kind("silence", "silent", write, draw, (0.0, 0.0))

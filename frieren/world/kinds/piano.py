@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.matter import Task, apart, contacts, material, pitch, vivid
-from frieren.world.motion import glide, rhythm, strokes
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import Task, apart, contacts, material, vivid
+from frieren.world.modal import Build
+from frieren.world.motion import rhythm, strokes, visits
 from frieren.world.script import Source
 
 
@@ -28,24 +30,15 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         height, power = strokes(rng, times[mine], task.seconds, hold=float(rng.uniform(0.03, 0.2)))
         strengths[mine] = power
         home = 0.0 if hands == 1 else hand - 0.5
-        across = _across(times[mine], x[mine], home)
+        across = visits(times[mine], x[mine], home)
         fingers.append({"height": height, "across": across})
     made_of = material(task.kind, rng)
     look = _look(looks) | {"fingers": fingers, "keys": keys, "key": key, "hold": float(rng.uniform(0.1, 0.3))}
     level = look["level"]
     events = contacts(task, made_of, size, times, strengths, x, level)
     share = np.clip(1 - (key + 0.5) / keys, 0, 1)
-    events = tuple(replace(event, pitch=pitch(task.kind, float(s))) for event, s in zip(events, share, strict=True))
-    return Source(task.kind, size, events, look=look)
-
-
-def _across(times: np.ndarray, x: np.ndarray, home: float):
-    """Stays over a key from shortly before its contact until shortly after."""
-    if len(times) == 0:
-        return glide([0.0], [home])
-    gap = np.diff(times, prepend=times[0] - 1, append=times[-1] + 1)
-    knots = np.stack([times - 0.2 * gap[:-1], times + 0.25 * gap[1:]], 1).ravel()
-    return glide(knots, np.repeat(x, 2))
+    events = tuple(replace(event, pitch=task.kind.pitch(float(s))) for event, s in zip(events, share, strict=True))
+    return Source(task.kind.name, size, events, look=look)
 
 
 def _look(rng: np.random.Generator) -> dict:
@@ -109,3 +102,8 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         else:
             brush.stick(x, y, x + look["lean"], y - 0.8, thick, look["finger"], **style)
             brush.stick(x + look["lean"], y - 0.8, x + look["lean"] * 2, y - 1.6, thick * 2.2, look["finger"], **style)
+
+
+STRING = Build("string", (0.40, 0.80), 0.35, 3000, 0.14, 0.012, (250, 4000))
+# A string under its own hammer keeps more of its ring than a body that is touched.
+PIANO = Kind("piano", "tonal", write, draw, (130.8, 1046.5), {"string": STRING}, keep=0.6, mirrors=False)

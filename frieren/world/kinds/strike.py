@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.matter import Task, apart, burst, contacts, material, spray, tinted, vivid
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import Task, apart, burst, contacts, material, spray, struck, tinted, vivid
+from frieren.world.modal import Build
 from frieren.world.motion import glide, rhythm, ring, strokes
 from frieren.world.script import Source
 
@@ -25,7 +27,7 @@ HOLD = {"drum": 0.0, "hammer": 0.06, "chop": 0.16}
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
     """Contacts in bursts; one tool, or two that take turns; strengths from the size of the swings."""
-    size, kind = float(rng.uniform()), task.kind
+    size, kind = float(rng.uniform()), task.kind.name
     times = np.array([]) if task.mute else rhythm(rng, task.seconds, task.taken)
     hands = 2 if rng.random() < (0.4 if kind == "drum" else 0.06) else 1
     turn = rng.random(len(times)) < 0.2
@@ -39,7 +41,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         strengths[mine] = power
         across = glide(times[mine], x[mine]) if mine.any() else glide([0.0], [0.0])
         tools.append({"height": height, "across": across, "side": 1 - 2 * hand})
-    made_of = material(kind, rng)
+    made_of = material(task.kind, rng)
     look = _look(kind, made_of, looks) | {"tools": tools, "hits": x}
     events = contacts(task, made_of, size, times, strengths, x, look["level"])
     return Source(kind, size, events, look=look)
@@ -80,8 +82,7 @@ def _look(kind: str, made_of: str, rng: np.random.Generator) -> dict:
 def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     """Surface, then tools, then what flies off."""
     look, brush = source.look, canvas.brush(pose)
-    hits = np.array([event.time for event in source.events])
-    power = np.array([event.strength for event in source.events])
+    hits, power = struck(source)
     shake = look["dent"] * ring(times, hits, power, look["hz"], 0.09)
     above = look["view"] == "above"
     (_ground_above if above else _ground)(brush, look, shake)
@@ -239,3 +240,46 @@ def _ground_above(brush, look: dict, shake) -> None:
     brush.ellipse(0, y + 0.08, width * swell, width * flat * swell, look["body"], **style)
     tone = np.clip(look["top"][None] + 1.5 * np.abs(shake)[:, None], 0, 1)
     brush.ellipse(0, y, width * 0.88 * swell, width * 0.88 * flat * swell, tone)
+
+
+DRUM = Kind(
+    "drum",
+    "rhythmic",
+    write,
+    draw,
+    (70.0, 260.0),
+    {
+        "skin": Build("membrane", (0.12, 0.30), 0.6, 2000, 0.40, 0.014, (200, 4500)),
+        "plastic": Build("membrane", (0.08, 0.20), 0.7, 3500, 0.45, 0.010, (400, 6000)),
+        "bag": Build("membrane", (0.05, 0.10), 1.0, 1000, 0.55, 0.025, (120, 3000)),
+    },
+    near=True,
+    tilts=True,
+)
+HAMMER = Kind(
+    "hammer",
+    "impacts",
+    write,
+    draw,
+    (240.0, 1400.0),
+    {
+        "metal": Build("plate", (0.25, 0.80), 0.4, 6500, 0.45, 0.008, (1200, 7500)),
+        "wood": Build("bar", (0.04, 0.08), 0.6, 3500, 0.45, 0.012, (250, 5000)),
+        "stone": Build("plate", (0.03, 0.09), 0.5, 6000, 0.55, 0.012, (800, 7500)),
+    },
+    near=True,
+    tilts=True,
+)
+CHOP = Kind(
+    "chop",
+    "impacts",
+    write,
+    draw,
+    (160.0, 600.0),
+    {
+        "wood": Build("block", (0.03, 0.08), 0.7, 3500, 0.55, 0.035, (1200, 7500)),
+        "plastic": Build("block", (0.03, 0.06), 0.6, 4500, 0.60, 0.030, (1500, 7500)),
+    },
+    near=True,
+    tilts=True,
+)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.matter import Task, apart, contacts, material, tinted, vivid
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import Task, apart, contacts, material, struck, tinted, vivid
+from frieren.world.modal import Body, Build, fade_out, hit
 from frieren.world.motion import GAP, HEAD, OUT, SMOOTH, TAIL, path, rhythm, ring, spaced
 from frieren.world.script import Source
+
+TOCK = 0.82  # the second click of an escapement over the first
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
@@ -20,7 +24,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     look = _look(looks)
     look["path"], spots = _motion(rng, times, look, task)
     made_of = material(task.kind, rng)
-    return Source(task.kind, size, contacts(task, made_of, size, times, strengths, spots[0], spots[1]), look=look)
+    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, spots[0], spots[1]), look=look)
 
 
 def _beat(rng: np.random.Generator, task: Task) -> np.ndarray:
@@ -85,7 +89,7 @@ def _motion(rng, times: np.ndarray, look: dict, task: Task):
 def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
     """The case, the face and what moves."""
     look, brush = source.look, canvas.brush(pose)
-    hits, power = np.array([e.time for e in source.events]), np.array([e.strength for e in source.events])
+    hits, power = struck(source)
     shake = look["shake"] * ring(times, hits, power, 9.0, 0.07)
     angle, style = look["path"].at(times), {"shade": look["shade"], "outline": look["outline"]}
     thick = look["thick"]
@@ -117,3 +121,29 @@ def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
         brush.stick(shake, 0.0, shake, 0.7, 0.5, look["case"], **style)
         brush.stick(0, 0.7, 1.4 * x, 0.7 - 1.4 * y, thick * 0.8, look["hand"])
         brush.box(0.9 * x, 0.7 - 0.9 * y, 0.16, 0.13, look["bob"], angle=angle, **style)
+
+
+def double_click(body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Hit `number` of the works, [N] float32: tick and tock alternate, and each is two clicks."""
+    body = body.at_pitch(TOCK) if number % 2 else body
+    wave = hit(body, strength, sample_rate, rng)
+    # The pallet first meets the wheel, then drops onto the locking face some milliseconds later.
+    delay = int(0.006 * sample_rate)
+    wave[delay:] += 0.4 * hit(body, strength, sample_rate, rng)[: len(wave) - delay]
+    return fade_out(wave)
+
+
+CLOCK = Kind(
+    "clock",
+    "rhythmic",
+    write,
+    draw,
+    (1200.0, 3000.0),
+    {
+        "metal": Build("bar", (0.04, 0.10), 0.3, 9000, 0.50, 0.006, (2000, 7500)),
+        "wood": Build("block", (0.03, 0.06), 0.5, 6000, 0.50, 0.008, (1000, 6000)),
+    },
+    hit=double_click,
+    near=True,
+    tilts=True,
+)

@@ -5,25 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.matter import Task, material, tinted, vivid
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import GRID, Task, material, tinted, vivid
+from frieren.world.modal import band, coloured, fade_out
 from frieren.world.motion import swells
+from frieren.world.noises import arrivals, scattered, sliding
 from frieren.world.script import Activity, Source
 
-GRID = 50.0  # points per second of an activity
+DROPS_HZ, GUSTS_HZ = (1200.0, 4500.0), (180.0, 1200.0)  # of the bubbles of rain; of the middle of the band of wind
+MOST_DROPS = 300.0  # drops per second that are made one by one; more of them are heard as noise
+DROPS = 24  # different drops in a shower
 
 
 def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
     """Loudness swells and calms; the rate is drops per second for rain and the gust itself for wind."""
     grid = np.arange(round(task.seconds * GRID) + 1) / GRID
-    level = swells(rng, grid, calm=0.3 if task.kind == "rain" else 0.35)
+    level = swells(rng, grid, calm=0.3 if task.kind.name == "rain" else 0.35)
     size = float(rng.uniform())
     made_of = material(task.kind, rng)
-    rate = 20 + 380 * level if task.kind == "rain" else level
-    loud = np.where(level > 0.02, 0.1 + 0.9 * level, 0.0) if task.kind == "rain" else level
+    rate = 20 + 380 * level if task.kind.name == "rain" else level
+    loud = np.where(level > 0.02, 0.1 + 0.9 * level, 0.0) if task.kind.name == "rain" else level
     loud *= rng.uniform(0.5, 1.0)
-    activity = None if task.mute else Activity(task.kind, made_of, grid, loud, rate * (level > 0.02))
-    look = (_rain_look if task.kind == "rain" else _wind_look)(looks) | {"grid": grid, "level": level}
-    return Source(task.kind, size, (), activity, look)
+    activity = None if task.mute else Activity(task.kind.name, made_of, grid, loud, rate * (level > 0.02))
+    look = (_rain_look if task.kind.name == "rain" else _wind_look)(looks) | {"grid": grid, "level": level}
+    return Source(task.kind.name, size, (), activity, look)
 
 
 def _rain_look(rng: np.random.Generator) -> dict:
@@ -162,3 +167,33 @@ def _sway(canvas: Canvas, pose: Pose, look: dict, level, times) -> None:
                 shade=look["shade"],
             )
             x, y = nx, ny
+
+
+def rain(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Drops as a Poisson process of `rate` [S] per second over a bed of noise; [S] float32, RMS about 1."""
+    samples = len(rate)
+    first = arrivals(np.minimum(rate, MOST_DROPS), sample_rate, rng)
+    length = int(0.02 * sample_rate)
+    t = np.arange(length) / sample_rate
+    bank = np.empty((DROPS, length))
+    for drop in bank:
+        pitch = np.exp(rng.uniform(*np.log(DROPS_HZ)))
+        bubble = np.sin(2.0 * np.pi * pitch * t * (1.0 + 4.0 * t)) * np.exp(-t / rng.uniform(0.002, 0.005))
+        splash = coloured(length, band(800.0, 6000.0), sample_rate, rng) * np.exp(-t / rng.uniform(0.0005, 0.002))
+        drop[:] = fade_out(rng.uniform(0.3, 1.0) * bubble + 0.5 * splash)
+    wave = scattered(first, bank, samples, rng)
+    bed = coloured(samples, lambda hz: band(500.0, 5000.0)(hz) ** 0.7, sample_rate, rng)
+    # Few drops are heard one by one, many melt into the bed.
+    density = np.minimum(rate / MOST_DROPS, 1.0)
+    return ((2.0 - 0.7 * density) * wave + (0.1 + 0.6 * np.sqrt(density)) * bed).astype(np.float32)
+
+
+def wind(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Band-passed noise whose centre rises with loudness and with the gust `rate` [S] 0..1; [S] float32, RMS near 1."""
+    low, high = np.array(GUSTS_HZ) * rng.uniform(0.8, 1.25)
+    where = 2.0 * np.clip(0.7 * rate + 0.3 * loudness, 0.0, 1.0)
+    return sliding(where, np.geomspace(low, high, 3), sample_rate, rng)
+
+
+RAIN = Kind("rain", "continuous", write, draw, DROPS_HZ, voices={"water": rain}, fills=True)
+WIND = Kind("wind", "continuous", write, draw, GUSTS_HZ, voices={"air": wind})

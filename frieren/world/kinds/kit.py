@@ -1,0 +1,132 @@
+"""Kit: bass drum, snare, tom and hi-hat; what is hit, and how large it is, sets the sound."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from frieren.world.canvas import Canvas, Pose
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import Task, apart, contacts, finish, gloss, skin, struck, tinted, vivid
+from frieren.world.modal import Build
+from frieren.world.motion import GAP, HEAD, TAIL, ring, spaced, strokes, visits
+from frieren.world.script import Source
+
+# Place and half width in own units, and pitch over the kind's.
+PIECES = {
+    "kick": (0.0, 0.45, 0.45, 1.0),
+    "snare": (-0.6, 0.15, 0.32, 3.2),
+    "hat": (-0.85, -0.35, 0.34, 60.0),
+    "tom": (0.6, -0.05, 0.32, 1.9),
+}
+NAMES = tuple(PIECES)
+
+
+def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+    """A pattern over four to eight beats, played again with slips, fills and stops; a beater and a stick play it."""
+    size = float(rng.uniform())
+    times, piece = _pattern(rng, task)
+    if task.mute:
+        times, piece = times[:0], piece[:0]
+    strengths, look = np.zeros(len(times)), _look(looks)
+    foot = piece == 0
+    for name, mine in (("beater", foot), ("stick", ~foot)):
+        height, power = strokes(rng, times[mine], task.seconds)
+        strengths[mine] = power
+        look[name] = height
+    x, y = (np.array([PIECES[name][axis] for name in NAMES]) for axis in (0, 1))
+    look |= {"x": visits(times[~foot], x[piece[~foot]], -0.6), "y": visits(times[~foot], y[piece[~foot]], 0.1)}
+    look |= {"piece": piece, "size": size}
+    at_y = np.where(foot, 0.45, y[piece])
+    events = contacts(task, "kick", size, times, strengths, x[piece], at_y)
+    events = tuple(
+        replace(event, material=NAMES[which], pitch=event.pitch * PIECES[NAMES[which]][3])
+        for event, which in zip(events, piece, strict=True)
+    )
+    return Source(task.kind.name, size, events, look=look)
+
+
+def _pattern(rng: np.random.Generator, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    times, pieces, now = [], [], HEAD - rng.uniform(0, 1.0)
+    while now < task.seconds:
+        gap, length = rng.uniform(0.17, 0.36), int(rng.choice([4, 6, 8]))
+        bar = rng.choice(4, length, p=[0.28, 0.22, 0.36, 0.14])
+        bar[0] = 0
+        rest = rng.random(length) < 0.15
+        for beat in range(length * int(rng.integers(1, 4))):
+            now += max(GAP + 0.004, gap * np.exp(rng.normal(0, 0.04)))
+            if rest[beat % length]:
+                continue
+            times.append(now)
+            pieces.append(int(rng.integers(4)) if rng.random() < 0.12 else int(bar[beat % length]))
+        now += rng.uniform(0.3, 1.2) if rng.random() < 0.6 else 0.0
+    kept = spaced([time for time in times if HEAD < time < task.seconds - TAIL], task.taken)
+    return kept, np.array([pieces[times.index(time)] for time in kept], int)
+
+
+def _look(rng: np.random.Generator) -> dict:
+    shell = vivid(rng)
+    return finish(rng) | {
+        "shell": shell,
+        "head": apart(tinted("skin", rng), shell, 0.3),
+        "brass": tinted("bronze", rng),
+        "metal": tinted("metal", rng),
+        "tip": apart(tinted("wood", rng), shell, 0.3),
+        "finger": skin(rng),
+        "badge": vivid(rng),
+        "reach": float(rng.uniform(0.35, 0.6)),
+        "shine": float(rng.uniform(0.2, 0.7)),
+        "dent": float(rng.uniform(0.02, 0.06)),
+        "sway": float(rng.uniform(0.15, 0.4)),
+    }
+
+
+def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+    """The pieces, each stirred by its own hits, then the stick over them."""
+    look, brush = source.look, canvas.brush(pose)
+    hits, power = struck(source)
+    for number, (name, (x, y, wide, _)) in enumerate(PIECES.items()):
+        mine = look["piece"] == number
+        lit = np.minimum(ring(times, hits[mine], power[mine], 0.0, 0.1), 1.0)
+        stir = ring(times, hits[mine], power[mine], 9.0, 0.12)
+        tone = np.clip(look["head"] + look["shine"] * (0.5 - look["head"].mean()) * 2 * lit[:, None], 0, 1)
+        wide = wide * (0.9 + 0.2 * look["size"])
+        if name == "kick":
+            brush.disc(x, y, wide + 0.06 + 0.03 * lit, look["shell"], **gloss(look))
+            brush.disc(x, y, wide + look["dent"] * stir, tone)
+            brush.disc(x, y, 0.14 * wide, look["badge"])
+            gone = look["beater"].at(times)
+            brush.stick(x + 0.15 + 0.5 * gone, 1.0, x + 0.02 + 0.5 * gone, y + 0.05 - 0.25 * gone, 0.035, look["metal"])
+            brush.disc(x + 0.02 + 0.5 * gone, y + 0.02 - 0.25 * gone, 0.1, look["tip"], **gloss(look))
+        elif name == "hat":
+            brush.stick(x, y, x, 1.0, 0.025, look["metal"])
+            angle = look["sway"] * ring(times, hits[mine], power[mine], 5.0, 0.2)
+            brass = np.clip(look["brass"] + 0.6 * look["shine"] * lit[:, None], 0, 1)
+            brush.ellipse(x, y + 0.07, wide, 0.05, look["brass"] * 0.7, angle=-0.3 * angle)
+            brush.ellipse(x, y, wide, 0.05, brass, angle=angle)
+        else:
+            brush.stick(x, y + 0.2, x + 0.1 * np.sign(x), 1.0, 0.03, look["metal"])
+            brush.box(x, y + 0.16, wide, 0.14, look["shell"], corner=0.04, **gloss(look))
+            brush.ellipse(x, y + look["dent"] * stir, wide, 0.11, tone, outline=0.03)
+    height = look["stick"].at(times)
+    x, y = look["x"].at(times), look["y"].at(times)
+    u, v = x + 0.1 * height, y - 0.04 - look["reach"] * height
+    brush.stick(u, v, u + 0.55, v - 0.35 + 0.25 * height, 0.035, look["tip"], shade=look["shade"])
+    brush.disc(u, v, 0.06, look["tip"])
+    brush.disc(u + 0.57, v - 0.36 + 0.25 * height, 0.13, look["finger"], **gloss(look))
+
+
+KIT = Kind(
+    "kit",
+    "rhythmic",
+    write,
+    draw,
+    (48.0, 75.0),
+    {
+        "kick": Build("membrane", (0.10, 0.18), 1.2, 500, 0.30, 0.008, (200, 2500)),
+        "snare": Build("membrane", (0.06, 0.10), 0.7, 2500, 1.3, 0.090, (1200, 7000)),
+        "hat": Build("plate", (0.04, 0.10), 0.1, 9000, 1.6, 0.055, (5000, 7900)),
+        "tom": Build("membrane", (0.14, 0.26), 0.8, 1200, 0.25, 0.008, (300, 3500)),
+    },
+)

@@ -1,0 +1,115 @@
+"""Pluck: a finger or a pick on strings that swing to be seen; long and thick ones are low."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from frieren.world.canvas import Canvas, Pose
+from frieren.world.kinds.kind import Kind
+from frieren.world.kinds.matter import Task, apart, contacts, finish, gloss, material, skin, struck, tinted, vivid
+from frieren.world.modal import Body, Build, hit
+from frieren.world.motion import rhythm, ring, strokes, visits
+from frieren.world.script import Source
+
+SPAN = 0.9  # half length of a string
+
+
+def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+    """One hand that waits beside its next string and lets it go at the contact; which string sets the pitch."""
+    count, size = int(rng.integers(1, 7)), float(rng.uniform())
+    times = np.array([]) if task.mute else rhythm(rng, task.seconds, task.taken)
+    height, strengths = strokes(rng, times, task.seconds)
+    which = rng.integers(0, count, len(times))
+    rows = np.linspace(-0.45, 0.45, count) if count > 1 else np.array([0.0])
+    sizes = np.clip(size * 0.5 + 0.5 * np.arange(count) / max(count - 1, 1), 0, 1) if count > 1 else np.array([size])
+    made_of = material(task.kind, rng)
+    x = float(looks.uniform(0.15, 0.55))
+    look = _look(looks) | {
+        "height": height,
+        "y": visits(times, rows[which], float(rows[0])),
+        "which": which,
+        "rows": rows,
+        "sizes": sizes,
+        "x": x,
+    }
+    events = contacts(task, made_of, size, times, strengths, x, rows[which])
+    tones = [task.kind.pitch(float(value)) for value in sizes]
+    events = tuple(replace(event, pitch=tones[number]) for event, number in zip(events, which, strict=True))
+    return Source(task.kind.name, size, events, look=look)
+
+
+def _look(rng: np.random.Generator) -> dict:
+    wood = tinted("wood", rng)
+    return finish(rng) | {
+        "wood": wood,
+        "hole": wood * 0.3,
+        "string": apart(tinted("string", rng), wood, 0.4),
+        "finger": apart(skin(rng), wood, 0.2),
+        "tip": apart(vivid(rng), wood, 0.35),
+        "shape": str(rng.choice(["guitar", "board", "bow"])),
+        "pick": bool(rng.random() < 0.4),
+        "hz": float(rng.uniform(7.0, 11.0)),
+        "wide": float(rng.uniform(0.08, 0.16)),
+        "reach": float(rng.uniform(0.3, 0.6)),
+        "side": float(rng.choice([-1, 1])),
+        "grain": float(rng.choice([0.0, 0.2])),
+    }
+
+
+def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+    """Body, strings in four parts each that bow out and in, and the hand."""
+    look, brush = source.look, canvas.brush(pose)
+    hits, power = struck(source)
+    if look["shape"] == "guitar":
+        brush.disc(0.45, 0, 0.7, look["wood"], **gloss(look))
+        brush.disc(0.3, 0, 0.28, look["hole"])
+        brush.box(-0.55, 0, 0.5, 0.22, look["wood"] * 0.7)
+    elif look["shape"] == "board":
+        brush.box(0, 0, 1.05, 0.72, look["wood"], corner=0.08, stripe=look["grain"], **gloss(look))
+    for end in (-SPAN, SPAN):
+        brush.box(end, 0, 0.05, 0.55, look["tip"] * 0.7)
+    for number, (row, size) in enumerate(zip(look["rows"], look["sizes"], strict=True)):
+        mine = look["which"] == number
+        swing = ring(times, hits[mine], power[mine], look["hz"] * (1.15 - 0.3 * size), 0.45)
+        blur = np.clip(ring(times, hits[mine], power[mine], 0.0, 0.45), 0, 1.2)
+        bow = look["wide"] * np.clip(swing, -1.3, 1.3)
+        brush.ellipse(0, row, SPAN, 0.01 + look["wide"] * blur, look["string"], opacity=0.3 * (blur > 0.05))
+        thick = 0.018 + 0.025 * size
+        for part in range(4):
+            a, b = (part / 2 - 1) * SPAN, ((part + 1) / 2 - 1) * SPAN
+            da, db = (np.cos(0.5 * np.pi * u / SPAN) * bow for u in (a, b))
+            brush.stick(a, row + da, b, row + db, thick, look["string"])
+    height, y = look["height"].at(times), look["y"].at(times)
+    up = look["side"]
+    tip = y - up * look["reach"] * height, look["x"] + 0.1 * height
+    if look["pick"]:
+        brush.box(tip[1], tip[0] - up * 0.09, 0.06, 0.1, look["tip"], angle=0.2, corner=0.03)
+    brush.stick(tip[1], tip[0] - up * 0.14, tip[1] + 0.25, tip[0] - up * 0.75, 0.11, look["finger"], **gloss(look))
+    brush.disc(tip[1] + 0.3, tip[0] - up * 0.85, 0.24, look["finger"], **gloss(look))
+
+
+def twang(body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """A string let go, sharp at first as it is stretched, and the knock of the body under it; [N] float32."""
+    wave = hit(body, strength, sample_rate, rng)
+    t = np.arange(min(len(wave), int(0.15 * sample_rate))) / sample_rate
+    peak = float(np.abs(wave).max())
+    knock = np.sin(2 * np.pi * rng.uniform(95, 130) * t) * np.exp(-t / 0.03)
+    wave[: len(t)] += (0.25 * peak * knock).astype(np.float32)
+    return wave
+
+
+PLUCK = Kind(
+    "pluck",
+    "tonal",
+    write,
+    draw,
+    (75.0, 330.0),
+    {
+        "string": Build("string", (0.35, 0.7), 0.45, 5000, 0.05, 0.004, (1000, 6000)),
+        "steel": Build("string", (0.6, 1.0), 0.30, 8000, 0.08, 0.003, (2500, 7500)),
+    },
+    hit=twang,
+    keep=0.4,
+)
