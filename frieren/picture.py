@@ -7,7 +7,7 @@ dynamic range.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.reformatter import VideoReformatter
 
+Fit = Literal["area", "bilinear", "crop"]  # how a picture becomes square, see `image`
 THREAD = threading.local()  # converters are not shared between threads
 PQ, HLG = 16, 18  # transfer characteristics of high dynamic range (ITU-T H.273)
 BT2020_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
@@ -50,28 +51,40 @@ def reformatter() -> VideoReformatter:
     return THREAD.reformatter
 
 
-def image(frame: VideoFrame, size: int, *, published: bool = False) -> np.ndarray:
-    """uint8 RGB [size, size, 3]: the whole picture, squashed with anti-aliasing, upright, in standard dynamic range.
+def image(frame: VideoFrame, size: int, fit: Fit = "area") -> np.ndarray:
+    """uint8 RGB [size, size, 3] of a frame, upright and in standard dynamic range.
 
-    Squashed by area, which costs least, or, as in the released preprocessing, after the conversion by PIL's bilinear
-    filter.
+    Args:
+        fit: "area" squashes the whole picture with anti-aliasing, which costs least; "bilinear" squashes it after the
+            conversion by PIL's filter, as in the released preprocessing; "crop" brings its shorter side to `size` by
+            the bicubic filter and takes the middle, as Synchformer's does.
     """
     high = frame.color_trc in (PQ, HLG)
-    small = {} if published else {"width": size, "height": size, "interpolation": "AREA"}
+    small = {"width": size, "height": size, "interpolation": "AREA"} if fit == "area" else {}
     pixels = reformatter().reformat(frame, format="rgb48le" if high else "rgb24", **small).to_ndarray()
     if high:
         pixels = _standard(pixels / 65535, frame.color_trc)
     pixels = _oriented(pixels, matrix(frame))
-    return bilinear(pixels, size) if published else pixels
+    if fit == "bilinear":
+        return resized(pixels, size, size, "bilinear")
+    return middle(pixels, size) if fit == "crop" else pixels
 
 
-def bilinear(pixels: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> [size, size, 3] by the bilinear filter with anti-aliasing that PIL has, in torch."""
+def resized(pixels: np.ndarray, height: int, width: int, mode: Literal["bilinear", "bicubic"]) -> np.ndarray:
+    """uint8 [H, W, 3] -> [height, width, 3] by the filter with anti-aliasing that PIL has, in torch."""
     import torch
     import torch.nn.functional as F
 
     image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-    return F.interpolate(image, (size, size), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    return F.interpolate(image, (height, width), mode=mode, antialias=True)[0].permute(1, 2, 0).numpy()
+
+
+def middle(pixels: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [H, W, 3] -> its middle [size, size, 3], after the shorter side has been brought to `size`."""
+    height, width = (int(size * side / min(pixels.shape[:2])) for side in pixels.shape[:2])
+    pixels = resized(pixels, height, width, "bicubic")
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return pixels[top : top + size, left : left + size]
 
 
 def _standard(signal: np.ndarray, transfer: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from frieren.errors import OutputError, VideoError
 from frieren.frames import Frames
 from frieren.media import JUMP, Axis, open_media, packets, reason
 from frieren.media import announced as announced_by
+from frieren.picture import Fit
 from frieren.sounds import AI_GENERATED, Sound, decode, encoded, mixed, mono, replacing, resample
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[V
 
 
 def stream_frames(
-    path: str | os.PathLike, fps: float, size: int, block: int = 256, *, published: bool = False
+    path: str | os.PathLike, fps: float, size: int, block: int = 256, *, published: bool = False, fit: Fit | None = None
 ) -> Iterator[Frames]:
     """The video on the grid 0, 1/fps, 2/fps, ... from its first frame on, in blocks, with bounded memory.
 
@@ -195,9 +196,10 @@ def stream_frames(
     Args:
         path: the video file.
         fps: instants per second.
-        size: height and width of the images; the whole picture is squashed, as the published encoders expect.
+        size: height and width of the images.
         block: most frames in one block.
         published: pick and resize frames as the released preprocessing does; see `Clock.published_frames`.
+        fit: how a picture becomes square, see `picture.image`; None is "bilinear" if `published`, else "area".
 
     Yields:
         Frames with images [F, 3, size, size], F <= block, their grid times, and the whole video's length.
@@ -222,7 +224,8 @@ def stream_frames(
             stacklevel=2,
         )
     total = Clock(fps=fps).frames(info.seconds)
-    return _blocks(_picked(path, total, fps, size, published), total, info.seconds, fps, block)
+    picked = _picked(path, total, fps, size, published, fit or ("bilinear" if published else "area"))
+    return _blocks(picked, total, info.seconds, fps, block)
 
 
 def _blocks(picked: Iterator[np.ndarray], total: int, seconds: float, fps: float, block: int) -> Iterator[Frames]:
@@ -237,15 +240,15 @@ def _blocks(picked: Iterator[np.ndarray], total: int, seconds: float, fps: float
             yield Frames(stack, times, seconds)
 
 
-def _picked(path: str | os.PathLike, total: int, fps: float, size: int, published: bool) -> Iterator[np.ndarray]:
-    """The image for each of the `total` instants of the grid; a frame that no instant wants is never converted."""
+def _picked(path: str | os.PathLike, total: int, fps: float, size: int, published: bool, fit: Fit) -> Iterator:
+    """The image [H, W, 3] for each of the `total` instants of the grid; a frame that none wants is not converted."""
     with open_media(path) as container:
         index, held, held_time = 0, None, 0.0
         for frame, time in _decoded(container, _picture(path, container)):
             image = None
             last = time - 0.5 / fps if published else (held_time + time) / 2  # instant that still gets the held frame
             while held is not None and index < total and index / fps <= last + 1e-9:
-                image = _image(path, held, size, published) if image is None else image
+                image = _image(path, held, size, fit) if image is None else image
                 yield image
                 index += 1
             if index == total:
@@ -253,21 +256,17 @@ def _picked(path: str | os.PathLike, total: int, fps: float, size: int, publishe
             held, held_time = frame, time
         if held is None:
             raise VideoError(f"{path}: no frame of it can be decoded; copy or convert it again")
-        image = _image(path, held, size, published)
-        for _ in range(index, total):
-            yield image
+        yield from [_image(path, held, size, fit)] * (total - index)
 
 
-def _image(path: str | os.PathLike, frame: VideoFrame, size: int, published: bool) -> np.ndarray:
+def _image(path: str | os.PathLike, frame: VideoFrame, size: int, fit: Fit) -> np.ndarray:
     """`picture.image`, whose failures name the file."""
     import av
 
     try:
-        return picture.image(frame, size, published=published)
+        return picture.image(frame, size, fit)
     except (av.error.FFmpegError, ValueError) as error:
-        raise VideoError(
-            f"{path}: a frame cannot be converted ({reason(error)}); convert it to .mp4 (H.264)"
-        ) from error
+        raise VideoError(f"{path}: a frame cannot be converted ({reason(error)}); convert it to .mp4") from error
 
 
 def read(path: str | os.PathLike, clock: Clock, size: int = 224) -> Frames:

@@ -35,6 +35,7 @@ from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, VideoTower
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.latent_alignment import LatentAlignment, LatentAlignmentConfig
 from frieren.nets.panns import Cnn14, PannsConfig
+from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.nets.vggish import Vggish, VggishConfig
 from frieren.nets.vocos import Vocos, VocosConfig
@@ -56,6 +57,7 @@ NETWORKS: dict[str, tuple[type, type]] = {
         (PannsConfig, Cnn14),
         (VggishConfig, Vggish),
         (LatentAlignmentConfig, LatentAlignment),
+        (SynchformerConfig, Synchformer),
     )
 }
 Windows = Literal["seamless", "published"]

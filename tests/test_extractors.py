@@ -31,6 +31,7 @@ from frieren.evaluation import extractors, spectra
 from frieren.evaluation.resampling import resample_sinc
 from frieren.nets.latent_alignment import LatentAlignmentConfig
 from frieren.nets.panns import PannsConfig
+from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.nets.vggish import VggishConfig
 from frieren.official import judges
@@ -46,6 +47,20 @@ SMALL = {
     "vggish": VggishConfig(widths=(2, 4), depths=(1, 2), hidden=8, embed=6),
     "alignment": LatentAlignmentConfig(
         width=16, features=8, context=8, heads=2, picture_width=16, groups=4, picture_multipliers=(1, 1, 2, 2)
+    ),
+    "synchformer": SynchformerConfig(
+        width=16,
+        heads=2,
+        seeing_depth=1,
+        hearing_depth=1,
+        image_size=32,
+        frames=4,
+        bins=32,
+        columns=36,
+        segments=2,
+        comparing_depth=1,
+        comparing_heads=2,
+        classes=5,
     ),
 }
 
@@ -194,6 +209,29 @@ def test_alignment() -> None:
         network.condition(torch.zeros(1, 41, 512))
 
 
+def test_synchformer_gives_the_numbers_of_its_authors() -> None:
+    """One block of each tower and of the comparison, with weights drawn by name; every 32nd number is kept."""
+    config = SynchformerConfig(seeing_depth=1, hearing_depth=1, comparing_depth=1)
+    table = JUDGES["synchformer"].table(config)
+    with torch.device("meta"):
+        names = Synchformer(config).state_dict()
+    shapes = published("synchformer")
+    state = {key: draw(key, shapes[key]) for key in map(table.foreign, names)}
+    network = fill("synchformer", Synchformer, config, state, lambda line: None, table)
+    rng = np.random.RandomState(7)
+    images = torch.from_numpy(rng.uniform(-1, 1, (1, 16, 3, 224, 224))).float()
+    mels = torch.from_numpy(rng.standard_normal((14, 128, 66))).float()
+    with np.load(DATA / "synchformer_golden.npz") as file:
+        expected = {name: torch.from_numpy(file[name]) for name in file.files}
+    with torch.inference_mode():
+        seen, heard = network.see(images), network.hear(mels)
+        near(seen[0, :, ::32], expected["seen"])
+        near(heard[::4, :, ::32], expected["heard"])
+        near(network.compare(seen.expand(14, -1, -1)[None], heard[None])[0], expected["logits"])
+        with pytest.raises(ValueError, match="13 segments seen and 14 heard, expected 14 of both"):
+            network.compare(seen.expand(13, -1, -1)[None], heard[None])
+
+
 # ------------------------------------------------------------------------------------------------ names and files
 
 
@@ -260,6 +298,8 @@ def write(name: str, folder: Path, state: dict[str, Tensor]) -> Path:
         torch.save({"iteration": 1, "model": state, "sampler": {"indexes": np.arange(5), "pointer": 2}}, path)
     elif name == "vggish":
         torch.save(state, path)
+    elif name == "synchformer":
+        torch.save({"model": state | {"vfeat_extractor.patch_embed.proj.bias": torch.zeros(2)}, "epoch": 3}, path)
     else:
         whole = {**state, "betas": torch.zeros(9), "first_stage_model.decoder.conv_in.weight": torch.zeros(2, 2)}
         save(lightning(whole), path)

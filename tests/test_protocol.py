@@ -309,7 +309,7 @@ def test_a_judge_that_cannot_be_asked_says_why_in_the_table(
     assert "| alignment_world | – |" in report.markdown()
     with pytest.raises(ProtocolError, match="no video among the references for a, b, c"):
         measure(folder, folder, scores=["alignment_world"])
-    for name, what in (("desync", "Synchformer"), ("imagebind", "ImageBind"), ("clap", "CLAP")):
+    for name, what in (("imagebind", "ImageBind"), ("clap", "CLAP")):
         with pytest.raises(WeightsError, match=f"{name} needs .*{what}.*entry point {name} of frieren.judges"):
             measure(folder, folder, scores=[name], videos=films(tmp_path / name, ["a", "b", "c"]))
 

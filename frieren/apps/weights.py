@@ -78,6 +78,7 @@ def convert(
     panns: Annotated[Path | None, typer.Option(help="Checkpoint of PANNs' Cnn14; alone.")] = None,
     vggish: Annotated[Path | None, typer.Option(help="Checkpoint of VGGish; alone.")] = None,
     alignment: Annotated[Path | None, typer.Option(help="Diff-Foley's alignment classifier; alone.")] = None,
+    synchformer: Annotated[Path | None, typer.Option(help="Checkpoint of Synchformer; alone.")] = None,
     heads: Annotated[int, typer.Option(min=1, help="Heads of the flow's attentions; shapes do not tell.")] = 8,
     fps: Annotated[float, typer.Option(min=0.5, help="Features per second: 4 for CAVP, 2 for MAViL.")] = 4.0,
     steps: Annotated[int, typer.Option(min=1, help="The model's default; 1 for the distilled one.")] = 25,
@@ -92,7 +93,7 @@ def convert(
     from frieren.weights import PARTS
 
     files = Files(flow, vae, vocoder, cavp, init)
-    named = {"panns": panns, "vggish": vggish, "alignment": alignment}
+    named = {"panns": panns, "vggish": vggish, "alignment": alignment, "synchformer": synchformer}
     given = {name: path for name, path in named.items() if path}
     if given:
         if len(given) > 1 or any(vars(files).values()):

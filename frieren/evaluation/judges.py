@@ -1,11 +1,11 @@
 """Judges of picture and sound together, by name: those that are here, and whatever networks others have.
 
-A package that has such a network names a function that loads it, and `frieren evaluate ... --scores desync` uses it:
+A package that has such a network names a function that loads it, and `frieren evaluate ... --scores imagebind` uses it:
 
     [project.entry-points."frieren.judges"]
-    desync = "my_synchformer:load"          # () -> Judge
+    imagebind = "my_imagebind:load"         # () -> Judge
 
-The spectrograms of Synchformer and ImageBind are in `spectra`, what is made of their outputs in `desync` and `cosine`.
+ImageBind's spectrogram is in `spectra`, what is made of its outputs and of CLAP's in `cosine`.
 """
 
 from __future__ import annotations
@@ -126,6 +126,12 @@ def diff_foley() -> Judge:
     return DiffFoleyAlignment()
 
 
+def synchrony() -> Judge:
+    from frieren.evaluation.synchrony import Synchrony
+
+    return Synchrony()
+
+
 def loaders() -> dict[str, Callable[[], Judge]]:
     """All judges by name; one of an installed package goes before one of ours."""
     return JUDGES | {one.name: lambda one=one: one.load()() for one in entry_points(group=PLUGINS)}
@@ -146,7 +152,7 @@ def absent(name: str, what: str) -> Callable[[], Judge]:
 JUDGES: dict[str, Callable[[], Judge]] = {
     "alignment_world": world,
     "alignment_diff_foley": diff_foley,
-    "desync": absent("desync", "Synchformer (24-01-04T16-39-21.pt; code MIT, MMAudio's copy CC-BY-NC-4.0)"),
+    "desync": synchrony,
     "imagebind": absent("imagebind", "ImageBind-huge (4.5 GB; code and weights CC-BY-NC-SA-4.0)"),
     "clap": absent("clap", "LAION-CLAP (music_speech_audioset_epoch_15_esc_89.98.pt) and a caption for each video"),
 }

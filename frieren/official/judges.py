@@ -23,12 +23,14 @@ from torch import nn
 from frieren.errors import OutputError, WeightsError
 from frieren.nets.latent_alignment import LatentAlignment, LatentAlignmentConfig
 from frieren.nets.panns import Cnn14, PannsConfig
+from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.nets.vggish import Vggish, VggishConfig
 from frieren.official.checkpoint import read_checkpoint
 from frieren.official.convert import Say, State, about, fill, provenance
 from frieren.official.download import download, remote_size
 from frieren.official.fetch import FetchError, Progress, cache
 from frieren.official.sizes import latent_scale
+from frieren.official.synchformer import synchformer_table
 from frieren.official.tables import ATTENTIONS, DIFFUSION_BUFFERS, Table, under
 from frieren.weights import save_part, write_json
 
@@ -189,6 +191,13 @@ JUDGES = {
         LatentAlignment,
         alignment_config,
         alignment_table,
+    ),
+    "synchformer": Judge(
+        "Synchformer: DeSync (code MIT; no licence of the weights is stated)",
+        "https://a3s.fi/swift/v1/AUTH_a235c0f452d648828f745589cde1219a/sync/sync_models/24-01-04T16-39-21/24-01-04T16-39-21.pt",
+        Synchformer,
+        lambda state: SynchformerConfig(),
+        synchformer_table,
     ),
 }
 
