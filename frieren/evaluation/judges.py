@@ -40,6 +40,8 @@ class Judge(Protocol):
         better: "higher" or "lower".
         share: True if it says probabilities and the score is the share of those that round to 1.
         shortest: seconds of the shortest sound that it can judge.
+
+    One that knows a video by something else than its file has a method `about(path) -> str`: all that it knows of it.
     """
 
     name: str
@@ -96,7 +98,8 @@ class Bench:
         """
         network = (self.judge.name, self.judge.digest)
         wave = self.listener.settings(sound, seconds, roll)
-        key = FeatureCache.key(network=network, video=self.listener.hash(video), **wave)
+        about = self.judge.about(video) if hasattr(self.judge, "about") else self.listener.hash(video)
+        key = FeatureCache.key(network=network, video=about, **wave)
         kept = self.listener.cache.get(key)
         if kept is None:
             with torch.inference_mode():
@@ -132,6 +135,12 @@ def synchrony() -> Judge:
     return Synchrony()
 
 
+def clap() -> Judge:
+    from frieren.evaluation.clap import CaptionAgreement
+
+    return CaptionAgreement()
+
+
 def loaders() -> dict[str, Callable[[], Judge]]:
     """All judges by name; one of an installed package goes before one of ours."""
     return JUDGES | {one.name: lambda one=one: one.load()() for one in entry_points(group=PLUGINS)}
@@ -154,5 +163,5 @@ JUDGES: dict[str, Callable[[], Judge]] = {
     "alignment_diff_foley": diff_foley,
     "desync": synchrony,
     "imagebind": absent("imagebind", "ImageBind-huge (4.5 GB; code and weights CC-BY-NC-SA-4.0)"),
-    "clap": absent("clap", "LAION-CLAP (music_speech_audioset_epoch_15_esc_89.98.pt) and a caption for each video"),
+    "clap": clap,
 }
