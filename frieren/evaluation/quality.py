@@ -6,8 +6,8 @@ frieren evaluate judges --clips 512
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from frieren.world import Clip
 DRAWS = 5  # shifts, and foreign sounds, of every clip
 LEAST = 0.5  # seconds, the smallest shift
 IMAGE_SIZE = 64  # pixels, height and width of the rendered frames
+
+PAIRS = ("true", "shifted", "foreign, another kind", "foreign, same kind")
 
 # Share that a judge should reach, and whether it is a least or a most.
 AIMS: Mapping[str, tuple[float, str] | None] = {
@@ -42,8 +44,8 @@ class Answers:
         clips: [N] the clip of each answer; intervals keep those of a clip together.
     """
 
-    yes: Sequence[float]
-    clips: Sequence[int]
+    yes: list[float]
+    clips: list[int]
 
     @property
     def share(self) -> float:
@@ -127,7 +129,8 @@ def measure(
         on_clip(index + 1)
     if not pairs.clips:
         raise ValueError(f"no clip of {count} has two visible impacts or a changing activity; take more")
-    answers = {"tagger, single source": named} | pairs.ask(rng)
+    pairs.ask_foreign(rng)
+    answers = {"tagger, single source": named} | pairs.answers
     digests = {"tagger": tagger.digest, "alignment": classifier.digest}
     return QualityReport(answers, split, count, digests)
 
@@ -143,38 +146,39 @@ def _shifts(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 class _Pairs:
-    """What the classifier has seen and heard of the clips so far."""
+    """What the classifier has seen and heard of the clips so far, and its answers."""
 
     def __init__(self, classifier: WorldAlignment) -> None:
         self.classifier = classifier
         self.clips: list[Clip] = []
         self.seen: list = []
         self.heard: list = []
-        self.shifted: list = []
+        self.answers = {name: Answers([], []) for name in PAIRS}
 
     @torch.inference_mode()
     def add(self, clip: Clip, shifts: np.ndarray) -> None:
+        """Look at and listen to a clip; ask about its own sound, and about that rolled by `shifts` [N] seconds."""
         wave, rate = torch.from_numpy(clip.wave), self.classifier.sample_rate
-        self.seen.append(self.classifier.look(torch.from_numpy(clip.images).float() / 255, clip.seconds))
-        self.heard.append(self.classifier(wave))
-        self.shifted.append([self.classifier(wave.roll(round(shift * rate))) for shift in shifts])
-        self.clips.append(clip)
+        seen = self.classifier.look(torch.from_numpy(clip.images).float() / 255, clip.seconds)
+        heard = self.classifier(wave)
+        self._ask("true", clip, seen, [heard])
+        self._ask("shifted", clip, seen, [self.classifier(wave.roll(round(shift * rate))) for shift in shifts])
+        self.clips.append(replace(clip, images=None, wave=None))
+        self.seen.append(seen)
+        self.heard.append(heard)
 
     @torch.inference_mode()
-    def ask(self, rng: np.random.Generator) -> dict[str, Answers]:
-        """The answers by type of pair."""
-        names = ("true", "shifted", "foreign, another kind", "foreign, same kind")
-        answers = {name: Answers([], []) for name in names}
+    def ask_foreign(self, rng: np.random.Generator) -> None:
+        """Ask about the sounds of other clips, DRAWS of each type where there are as many."""
         for place, clip in enumerate(self.clips):
-            sounds = {"true": [self.heard[place]], "shifted": self.shifted[place]}
             others = [k for k in range(len(self.clips)) if k != place]
             another = [k for k in others if not set(self.clips[k].kinds) & set(clip.kinds)]
             same = [k for k in others if self.clips[k].kinds[:1] == clip.kinds[:1]]
-            for name, there in zip(names[2:], (another, same), strict=True):
+            for name, there in zip(PAIRS[2:], (another, same), strict=True):
                 chosen = rng.choice(there, min(DRAWS, len(there)), replace=False) if there else ()
-                sounds[name] = [self.heard[k] for k in chosen]
-            for name, heard in sounds.items():
-                said = [float(self.classifier.judge(self.seen[place], one).round()) for one in heard]
-                answers[name].yes.extend(said)
-                answers[name].clips.extend([clip.index] * len(said))
-        return answers
+                self._ask(name, clip, self.seen[place], [self.heard[k] for k in chosen])
+
+    def _ask(self, name: str, clip: Clip, seen: dict, sounds: list[dict]) -> None:
+        said = [float(self.classifier.judge(seen, heard).round()) for heard in sounds]
+        self.answers[name].yes.extend(said)
+        self.answers[name].clips.extend([clip.index] * len(said))
