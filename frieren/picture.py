@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.reformatter import VideoReformatter
 
-Fit = Literal["area", "bilinear", "crop"]  # how a picture becomes square, see `image`
+Fit = Literal["area", "bilinear", "crop", "whole"]  # how a picture gets its size, see `image`
 THREAD = threading.local()  # converters are not shared between threads
 PQ, HLG = 16, 18  # transfer characteristics of high dynamic range (ITU-T H.273)
 BT2020_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
@@ -56,8 +56,8 @@ def image(frame: VideoFrame, size: int, fit: Fit = "area") -> np.ndarray:
 
     Args:
         fit: "area" squashes the whole picture with anti-aliasing, which costs least; "bilinear" squashes it after the
-            conversion by PIL's filter, as in the released preprocessing; "crop" brings its shorter side to `size` by
-            the bicubic filter and takes the middle, as Synchformer's does.
+            conversion by PIL's filter, as in the released preprocessing; "whole" brings its shorter side to `size` by
+            the bicubic filter, which leaves it as wide as it is; "crop" takes the middle of that.
     """
     high = frame.color_trc in (PQ, HLG)
     small = {"width": size, "height": size, "interpolation": "AREA"} if fit == "area" else {}
@@ -67,6 +67,9 @@ def image(frame: VideoFrame, size: int, fit: Fit = "area") -> np.ndarray:
     pixels = _oriented(pixels, matrix(frame))
     if fit == "bilinear":
         return resized(pixels, size, size, "bilinear")
+    if fit == "area":
+        return pixels
+    pixels = shrunk(pixels, size)
     return middle(pixels, size) if fit == "crop" else pixels
 
 
@@ -79,11 +82,15 @@ def resized(pixels: np.ndarray, height: int, width: int, mode: Literal["bilinear
     return F.interpolate(image, (height, width), mode=mode, antialias=True)[0].permute(1, 2, 0).numpy()
 
 
-def middle(pixels: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> its middle [size, size, 3], after the shorter side has been brought to `size`."""
+def shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [H, W, 3] -> the same picture with a shorter side of `size`, by the bicubic filter."""
     height, width = (int(size * side / min(pixels.shape[:2])) for side in pixels.shape[:2])
-    pixels = resized(pixels, height, width, "bicubic")
-    top, left = round((height - size) / 2), round((width - size) / 2)
+    return resized(pixels, height, width, "bicubic")
+
+
+def middle(pixels: np.ndarray, size: int) -> np.ndarray:
+    """[H, W, 3] -> its middle [size, size, 3]."""
+    top, left = (round((side - size) / 2) for side in pixels.shape[:2])
     return pixels[top : top + size, left : left + size]
 
 

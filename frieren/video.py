@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -76,9 +76,8 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     with open_media(path) as container:
         stream = _picture(path, container)
         scan = _scan(path, container, stream)
-        codec, audio = stream.codec_context.name, bool(container.streams.audio)
+        codec, audio, announced = stream.codec_context.name, bool(container.streams.audio), announced_by(container)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
-        announced = announced_by(container)
     with open_media(path) as container:
         first = next((frame for frame, _ in _decoded(container, _picture(path, container))), None)
         if first is None:
@@ -171,9 +170,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[V
 
     start, clock, step = None, 0.0, _step(stream)
     axis = Axis(container, step)
-    for packet in chain(
-        packets(container, stream), [None]
-    ):  # None: what the decoder still holds where a file breaks off
+    for packet in chain(packets(container, stream), [None]):  # None: what the decoder still holds where a file ends
         frames = []
         with suppress(av.error.FFmpegError):
             frames = stream.decode(packet)
@@ -196,10 +193,9 @@ def stream_frames(
     Args:
         path: the video file.
         fps: instants per second.
-        size: height and width of the images.
+        size: height and width of the images, which get it as `fit` says, see `picture.image`; by default squashed.
         block: most frames in one block.
         published: pick and resize frames as the released preprocessing does; see `Clock.published_frames`.
-        fit: how a picture becomes square, see `picture.image`; None is "bilinear" if `published`, else "area".
 
     Yields:
         Frames with images [F, 3, size, size], F <= block, their grid times, and the whole video's length.
@@ -224,7 +220,8 @@ def stream_frames(
             stacklevel=2,
         )
     total = Clock(fps=fps).frames(info.seconds)
-    picked = _picked(path, total, fps, size, published, fit or ("bilinear" if published else "area"))
+    fit = fit or ("bilinear" if published else "area")
+    picked = _picked(path, total, fps, published, lambda frame: _image(path, frame, size, fit))
     return _blocks(picked, total, info.seconds, fps, block)
 
 
@@ -240,15 +237,15 @@ def _blocks(picked: Iterator[np.ndarray], total: int, seconds: float, fps: float
             yield Frames(stack, times, seconds)
 
 
-def _picked(path: str | os.PathLike, total: int, fps: float, size: int, published: bool, fit: Fit) -> Iterator:
-    """The image [H, W, 3] for each of the `total` instants of the grid; a frame that none wants is not converted."""
+def _picked(path: str | os.PathLike, total: int, fps: float, published: bool, shown: Callable) -> Iterator[np.ndarray]:
+    """The image for each of the `total` instants of the grid; a frame that no instant wants is never converted."""
     with open_media(path) as container:
         index, held, held_time = 0, None, 0.0
         for frame, time in _decoded(container, _picture(path, container)):
             image = None
             last = time - 0.5 / fps if published else (held_time + time) / 2  # instant that still gets the held frame
             while held is not None and index < total and index / fps <= last + 1e-9:
-                image = _image(path, held, size, fit) if image is None else image
+                image = shown(held) if image is None else image
                 yield image
                 index += 1
             if index == total:
@@ -256,7 +253,9 @@ def _picked(path: str | os.PathLike, total: int, fps: float, size: int, publishe
             held, held_time = frame, time
         if held is None:
             raise VideoError(f"{path}: no frame of it can be decoded; copy or convert it again")
-        yield from [_image(path, held, size, fit)] * (total - index)
+        image = shown(held)
+        for _ in range(index, total):
+            yield image
 
 
 def _image(path: str | os.PathLike, frame: VideoFrame, size: int, fit: Fit) -> np.ndarray:
@@ -266,7 +265,9 @@ def _image(path: str | os.PathLike, frame: VideoFrame, size: int, fit: Fit) -> n
     try:
         return picture.image(frame, size, fit)
     except (av.error.FFmpegError, ValueError) as error:
-        raise VideoError(f"{path}: a frame cannot be converted ({reason(error)}); convert it to .mp4") from error
+        raise VideoError(
+            f"{path}: a frame cannot be converted ({reason(error)}); convert it to .mp4 (H.264)"
+        ) from error
 
 
 def read(path: str | os.PathLike, clock: Clock, size: int = 224) -> Frames:

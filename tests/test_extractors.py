@@ -1,12 +1,13 @@
 """Front ends, networks and checkpoints of the published judges, against numbers of the published implementations.
 
 The weights can be drawn again by anybody: each tensor comes from a generator seeded with its own published name. The
-answers in `data/extractors_golden.npz` are those of the official code at full size; `data/judges_keys.json` lists the
-names and shapes of its checkpoints.
+answers in `data/extractors_golden.npz` and `data/synchformer_golden.npz` are those of the official code at full size;
+`data/judges_keys.json` lists the names and shapes of its checkpoints.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
 import http.server
@@ -209,20 +210,25 @@ def test_alignment() -> None:
         network.condition(torch.zeros(1, 41, 512))
 
 
-def test_synchformer_gives_the_numbers_of_its_authors() -> None:
-    """One block of each tower and of the comparison, with weights drawn by name; every 32nd number is kept."""
-    config = SynchformerConfig(seeing_depth=1, hearing_depth=1, comparing_depth=1)
-    table = JUDGES["synchformer"].table(config)
+@pytest.mark.parametrize(
+    ("depth", "config"),
+    [
+        ("", SynchformerConfig(seeing_depth=1, hearing_depth=1, comparing_depth=1)),
+        pytest.param("full.", SynchformerConfig(), marks=pytest.mark.slow),
+    ],
+)
+def test_synchformer(depth: str, config: SynchformerConfig) -> None:
+    """With one block of each sort, and with all; every 32nd number is kept."""
+    table, shapes = JUDGES["synchformer"].table(config), published("synchformer")
     with torch.device("meta"):
         names = Synchformer(config).state_dict()
-    shapes = published("synchformer")
     state = {key: draw(key, shapes[key]) for key in map(table.foreign, names)}
     network = fill("synchformer", Synchformer, config, state, lambda line: None, table)
     rng = np.random.RandomState(7)
     images = torch.from_numpy(rng.uniform(-1, 1, (1, 16, 3, 224, 224))).float()
     mels = torch.from_numpy(rng.standard_normal((14, 128, 66))).float()
     with np.load(DATA / "synchformer_golden.npz") as file:
-        expected = {name: torch.from_numpy(file[name]) for name in file.files}
+        expected = {name: torch.from_numpy(file[depth + name]) for name in ("seen", "heard", "logits")}
     with torch.inference_mode():
         seen, heard = network.see(images), network.hear(mels)
         near(seen[0, :, ::32], expected["seen"])
@@ -261,6 +267,8 @@ def test_parameter_counts() -> None:
     encoder = sum(x.numel() for part in parts for x in part.parameters())
     assert round(encoder / 1e6, 1) == 34.2
     assert counts["alignment"] - encoder == 11_450_753 + 283_136
+    embedding = 768 * 3 * 16 * 16 + 768  # of single images: in the file, and used by nobody
+    assert counts["synchformer"] + embedding == 237_460_245
 
 
 def test_the_front_end_for_32_khz_is_known_by_its_matrices() -> None:
@@ -299,7 +307,8 @@ def write(name: str, folder: Path, state: dict[str, Tensor]) -> Path:
     elif name == "vggish":
         torch.save(state, path)
     elif name == "synchformer":
-        torch.save({"model": state | {"vfeat_extractor.patch_embed.proj.bias": torch.zeros(2)}, "epoch": 3}, path)
+        unused = {"vfeat_extractor.patch_embed.proj.bias": torch.zeros(2)}
+        torch.save({"model": state | unused, "optimizer": {"state": {}}, "args": argparse.Namespace(a=1)}, path)
     else:
         whole = {**state, "betas": torch.zeros(9), "first_stage_model.decoder.conv_in.weight": torch.zeros(2, 2)}
         save(lightning(whole), path)
@@ -359,6 +368,8 @@ def test_the_scale_of_the_latent_is_the_file_s_own() -> None:
 def test_sizes_that_do_not_divide_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LatentAlignmentConfig(**options)
+    with pytest.raises(ValueError, match="multiple of the heads"):
+        SynchformerConfig(comparing_heads=7)
 
 
 # ------------------------------------------------------------------------------------------------ fetching

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -301,7 +302,7 @@ def test_a_judge_stands_beside_true_rolled_and_foreign_sounds(measure: Callable,
 
 
 def test_a_judge_that_cannot_be_asked_says_why_in_the_table(
-    measure: Callable, eyes: Eyes, ears: Ears, tmp_path: Path
+    measure: Callable, eyes: Eyes, ears: Ears, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fill(tmp_path / "true", ["a", "b", "c"])
     report = measure(folder, folder, scores=())
@@ -309,17 +310,24 @@ def test_a_judge_that_cannot_be_asked_says_why_in_the_table(
     assert "| alignment_world | – |" in report.markdown()
     with pytest.raises(ProtocolError, match="no video among the references for a, b, c"):
         measure(folder, folder, scores=["alignment_world"])
-    with pytest.raises(WeightsError, match="imagebind needs ImageBind.*entry point imagebind of frieren.judges"):
-        measure(folder, folder, scores=["imagebind"], videos=films(tmp_path / "films", ["a", "b", "c"]))
+    monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imagebind", None)
+    for name, message in (
+        ("desync", "the weights of synchformer are not here; fetch them with: frieren weights fetch synchformer"),
+        ("imagebind", "imagebind needs the package imagebind"),
+        ("clap", "clap needs transformers|no CLAP model is here"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            measure(folder, folder, scores=[name], videos=films(tmp_path / name, ["a", "b", "c"]))
 
 
 def test_a_judge_may_come_from_an_installed_package(
     measure: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    entry = EntryPoint("imagebind", "test_protocol:Eyes", judges.PLUGINS)
+    entry = EntryPoint("desync", "test_protocol:Eyes", judges.PLUGINS)
     monkeypatch.setattr(judges, "entry_points", lambda group: [entry] if group == judges.PLUGINS else [])
     folder = fill(tmp_path / "true", ["a", "b", "c"])
-    (score,) = measure(folder, folder, scores=["imagebind"], videos=films(tmp_path / "films", ["a", "b", "c"])).scores
+    (score,) = measure(folder, folder, scores=["desync"], videos=films(tmp_path / "films", ["a", "b", "c"])).scores
     assert score.backbone == "eyes" and score.value is not None
 
 

@@ -1,60 +1,96 @@
-"""DeSync: which frames and which sounds are compared, and that the verdict is seconds."""
+"""DeSync from end to end with a small random Synchformer: what it looks at, and by how much it calls a sound late.
+
+The network itself is held against its authors' in `test_extractors`.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import clips
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-pytest.importorskip("librosa")
-
-import clips  # noqa: E402
-
-from frieren.errors import WeightsError  # noqa: E402
-from frieren.evaluation import judges  # noqa: E402
-from frieren.evaluation.synchrony import Synchrony  # noqa: E402
-from frieren.nets.synchformer import Synchformer, SynchformerConfig  # noqa: E402
-from frieren.weights import save_part  # noqa: E402
+from frieren import picture, video
+from frieren.evaluation.judges import GRID
+from frieren.evaluation.spectra import synchformer_mel
+from frieren.evaluation.synchrony import Synchrony
+from frieren.nets.synchformer import Synchformer, SynchformerConfig
+from frieren.weights import save_part
 
 SMALL = SynchformerConfig(
-    width=16, heads=2, seeing_depth=1, hearing_depth=1, image_size=32, comparing_depth=1, comparing_heads=2
+    width=8, heads=2, seeing_depth=1, hearing_depth=1, image_size=32, comparing_depth=1, comparing_heads=2
 )
 
 
 @pytest.fixture
-def judge(tmp_path):
-    torch.manual_seed(0)
-    save_part(tmp_path / "synchformer", Synchformer(SMALL), SMALL)
+def judge(tmp_path: Path) -> Synchrony:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_part(tmp_path / "synchformer", Synchformer(SMALL), SMALL)
     return Synchrony(tmp_path / "synchformer")
 
 
-def test_segments_of_both_begin_eight_frames_apart(judge, tmp_path):
-    path = clips.video(tmp_path / "a.mp4", [index / 25 for index in range(200)])
+def noise(seconds: float) -> Tensor:
+    return torch.from_numpy(0.1 * np.random.default_rng(0).normal(size=round(16_000 * seconds))).float()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "numbers"),
+    [
+        (4.8, [*range(14)]),
+        (5.12, [*range(15)]),
+        (8.0, [*range(24)]),  # as many as av-benchmark has
+        (8.192, [*range(24)]),
+        (20.0, [*range(14), *range(47, 61)]),
+    ],
+)
+def test_first_and_last_segments_each_once(judge: Synchrony, seconds: float, numbers: list[int]) -> None:
+    assert judge.segments(seconds) == numbers and judge.shortest == 4.8
+    assert judge.segments(round(seconds * 16_000) / 16_000) == numbers
     with torch.inference_mode():
-        seen, heard = judge.see(path, 8.0), judge(torch.randn(128_000))
-    assert seen["seen"].shape == (24, 8, 16) and heard["heard"].shape == (24, 6, 16)
-    assert judge.shortest == pytest.approx(4.8)
-    with torch.inference_mode():
-        assert judge(torch.randn(76_800))["heard"].shape[0] == 14 == judge.see(path, 4.8)["seen"].shape[0]
-        assert judge.see(path, 9.6)["seen"].shape[0] == 29  # the last frame stays
+        wave = noise(seconds)
+        torch.testing.assert_close(judge(wave)["heard"], judge.network.hear(synchformer_mel(wave)[numbers]))
 
 
-def test_the_first_and_the_last_segments_are_compared(judge, monkeypatch):
-    asked = {}
-
-    def compare(seen, heard):
-        asked.update(seen=seen, heard=heard)
-        return torch.eye(21)[[0, 13]]
-
-    monkeypatch.setattr(judge.network, "compare", compare)
-    rows = torch.arange(24.0)[:, None, None]
-    said = judge.judge({"seen": rows.expand(24, 8, 16)}, {"heard": rows[:22].expand(22, 6, 16)})
-    np.testing.assert_allclose(said.numpy(), [2.0, 0.6], atol=1e-12)  # offsets -2 and 0.6 s
-    for part in asked.values():
-        assert part[:, :, 0, 0].tolist() == [list(range(14)), list(range(8, 22))]
+def test_a_segment_is_16_frames_and_the_next_begins_8_later(judge: Synchrony, tmp_path: Path) -> None:
+    path = clips.video(tmp_path / "a.mkv", [index / 25 for index in range(150)], size=(64, 48))
+    seen: list[Tensor] = []
+    judge.network.see = lambda images: (seen.append(images), torch.zeros(1, 8, 8))[1]
+    kept = judge.see(path, 8.0)["seen"]
+    assert kept.shape == (24, 8, 8) and all(images.shape == (1, 16, 3, 32, 32) for images in seen)
+    assert min(x.min().item() for x in seen) >= -1 and max(x.max().item() for x in seen) <= 1
+    shown = [clips.who((images[0] + 1) / 2) for images in seen]
+    # Of the 200 frames of 8 s the file has 150; the last one stays.
+    frames = [min(index, 149) % clips.LEVELS for index in range(200)]
+    assert shown == [frames[start : start + 16] for start in range(0, 185, 8)]
 
 
-def test_without_its_weights_it_says_how_to_get_them(monkeypatch, tmp_path):
-    monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
-    with pytest.raises(WeightsError, match="frieren weights fetch synchformer"):
-        judges.loaders()["desync"]()
+def test_the_middle_of_the_picture_by_the_bicubic_filter() -> None:
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
+    for turned in (pixels, pixels.swapaxes(0, 1)):
+        size = (113, 64) if turned is pixels else (64, 113)  # width, height
+        whole = np.asarray(image.fromarray(turned).resize(size, image.BICUBIC)).astype(int)
+        wanted = whole[:, 24:88] if turned is pixels else whole[24:88]  # (113 - 64) / 2 to the even neighbour
+        assert np.abs(picture.middle(picture.shrunk(turned, 64), 64) - wanted).max() <= 3
+
+
+def test_a_wide_picture_is_cut_not_squashed(tmp_path: Path) -> None:
+    image = np.zeros((48, 144, 3), np.uint8)
+    image[:, 48:96] = 200  # only the middle is bright
+    path = clips.video(tmp_path / "a.mkv", [0, 0.04, 0.08], size=(144, 48), images=[image] * 3)
+    (block,) = video.stream_frames(path, 25.0, 32, published=True, fit="crop")
+    assert block.images.shape == (3, 3, 32, 32) and block.images[:, :, :, 2:-2].min() > 0.7
+
+
+def test_the_verdict_is_the_offset_at_either_end(judge: Synchrony) -> None:
+    with torch.no_grad():
+        seen, heard = torch.randn(24, 8, 8), judge(noise(8.0))["heard"]
+        said = judge.judge({"seen": seen}, {"heard": heard})
+        logits = [judge.network.compare(seen[None, part], heard[None, part]) for part in (slice(0, 14), slice(10, 24))]
+    assert said.tolist() == [abs(GRID[one.argmax().item()]) for one in logits]
+    judge.network.compare = lambda seen, heard: torch.eye(21)[[3, 12]]
+    assert judge.judge({"seen": seen}, {"heard": heard}).tolist() == pytest.approx([1.4, 0.4])

@@ -149,16 +149,7 @@ def test_the_published_resize_is_pils(tmp_path):
         expected = np.asarray(image.fromarray(pixels).resize((size, size), image.BILINEAR)).astype(int)
         difference = np.abs(picture.resized(pixels, size, size, "bilinear") - expected)
         assert difference.max() <= 2 and difference.mean() < 0.3  # PIL rounds between its two passes
-        small = image.fromarray(pixels).resize(
-            (size * shape[1] // min(shape[:2]), size * shape[0] // min(shape[:2])), 3
-        )
-        left, top = round((small.width - size) / 2), round((small.height - size) / 2)
-        middle = np.asarray(small.crop((left, top, left + size, top + size))).astype(int)
-        difference = np.abs(picture.middle(pixels, size) - middle)
-        assert difference.max() <= 3 and difference.mean() < 0.4
     path = clips.video(tmp_path / "a.mkv", [0, 0.5], codec="ffv1", pix_fmt="bgr0", images=[pixels, pixels])
-    (block,) = video.stream_frames(path, 2.0, 224, fit="crop")
-    assert np.abs(255 * block.images[0].permute(1, 2, 0).numpy() - middle).max() <= 3.01
     seen = video.read(path, Clock(published_frames=True), 224).images[0].permute(1, 2, 0).numpy()
     assert np.abs(255 * seen - expected).max() <= 2.01
 

@@ -1,11 +1,11 @@
-"""Judges of picture and sound together, by name: those that are here, and whatever networks others have.
+"""Judges of picture and sound together, by name: ours, and whatever networks others have.
 
-A package that has such a network names a function that loads it, and `frieren evaluate ... --scores imagebind` uses it:
+Another package names a function that loads its network, and `frieren evaluate ... --scores in_time` uses it:
 
     [project.entry-points."frieren.judges"]
-    imagebind = "my_imagebind:load"         # () -> Judge
+    in_time = "my_package:load"             # () -> Judge
 
-ImageBind's spectrogram is in `spectra`, what is made of its outputs and of CLAP's in `cosine`.
+A name of ours may be taken: the package's network then stands in for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from frieren.errors import WeightsError
 from frieren.evaluation.cache import FeatureCache
 from frieren.evaluation.hearing import Listener
 from frieren.evaluation.protocol import FrontEnd
@@ -135,6 +134,12 @@ def synchrony() -> Judge:
     return Synchrony()
 
 
+def imagebind() -> Judge:
+    from frieren.evaluation.imagebind import load
+
+    return load()
+
+
 def clap() -> Judge:
     from frieren.evaluation.clap import CaptionAgreement
 
@@ -146,22 +151,10 @@ def loaders() -> dict[str, Callable[[], Judge]]:
     return JUDGES | {one.name: lambda one=one: one.load()() for one in entry_points(group=PLUGINS)}
 
 
-def absent(name: str, what: str) -> Callable[[], Judge]:
-    """A loader for a network that does not come with the package."""
-
-    def load() -> Judge:
-        raise WeightsError(
-            f"{name} needs {what}, which does not come with frieren; install a package that loads it as the "
-            f"entry point {name} of {PLUGINS} (see frieren/evaluation/judges.py)"
-        )
-
-    return load
-
-
 JUDGES: dict[str, Callable[[], Judge]] = {
     "alignment_world": world,
     "alignment_diff_foley": diff_foley,
     "desync": synchrony,
-    "imagebind": absent("imagebind", "ImageBind-huge (4.5 GB; code and weights CC-BY-NC-SA-4.0)"),
+    "imagebind": imagebind,
     "clap": clap,
 }

@@ -1,10 +1,11 @@
-"""DeSync: by how many seconds picture and sound are apart, as Synchformer hears it (av-benchmark's protocol)."""
+"""DeSync: by how many seconds a sound is early or late for its video, as Synchformer says; av-benchmark's protocol."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from frieren import video
@@ -14,18 +15,19 @@ from frieren.evaluation.spectra import RATE, SEGMENT, SEGMENT_HOP, synchformer_m
 from frieren.nets.synchformer import Synchformer
 
 FPS = 25.0  # frames per second that it was trained with
+SLACK = 1e-3  # of a segment, by which a clip may be too short for its last one
 
 
 class Synchrony:
     """Synchformer on the first and on the last 14 segments, 4.8 s each; its verdict is the most probable offset.
 
-    MMAudio is conditioned on it, which flatters MMAudio.
+    What lies between them is not looked at. MMAudio is conditioned on it, which flatters MMAudio.
 
     Args:
         folder: of the converted weights; by default where `frieren weights fetch synchformer` puts them.
 
     Raises:
-        WeightsError: if they are not here.
+        WeightsError: if they are not there.
     """
 
     name = "synchformer"
@@ -40,28 +42,34 @@ class Synchrony:
         """Seconds that a sound must have."""
         return (SEGMENT + (self.network.config.segments - 1) * SEGMENT_HOP) / RATE
 
+    def segments(self, seconds: float) -> list[int]:
+        """Which segments of a clip of this length are looked at: the first and the last 14, each once."""
+        count = int((seconds * RATE - SEGMENT) / SEGMENT_HOP + SLACK) + 1
+        window = self.network.config.segments
+        return sorted({*range(window), *range(count - window, count)})
+
     def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
-        """The first `seconds` of a video -> "seen" [S, instants, D], a segment every 8 frames; its last frame stays."""
-        config, count, blocks = self.network.config, round(seconds * FPS), []
+        """The first `seconds` of a video -> "seen" [N, 8, D], a row per segment; its last frame stays."""
+        config, numbers, blocks = self.network.config, self.segments(seconds), []
+        needed = (numbers[-1] + 2) * config.frames // 2
         for block in video.stream_frames(path, FPS, config.image_size, published=True, fit="crop"):
             blocks.append(block.images)
-            if sum(map(len, blocks)) >= count:
+            if sum(map(len, blocks)) >= needed:
                 break
-        images = torch.cat(blocks)[:count]
-        images = torch.cat([images, images[-1:].expand(count - len(images), -1, -1, -1)])
-        starts = range(0, count - config.frames + 1, config.frames // 2)
+        images = torch.cat(blocks)
+        images = 2 * torch.cat([images, images[-1:].expand(max(0, needed - len(images)), -1, -1, -1)]) - 1
+        starts = (number * config.frames // 2 for number in numbers)
         # One after the other: together they would take gigabytes.
-        seen = [self.network.see(2 * images[None, start : start + config.frames] - 1) for start in starts]
-        return {"seen": torch.cat(seen)}
+        return {"seen": torch.cat([self.network.see(images[None, start : start + config.frames]) for start in starts])}
 
     def __call__(self, wave: Tensor) -> dict[str, Tensor]:
-        """wave [S] -> "heard" [segments, times, D], a segment every 0.32 s."""
-        return {"heard": self.network.hear(synchformer_mel(wave))}
+        """wave [S], at least `shortest` seconds -> "heard" [N, 6, D], a row per segment."""
+        numbers = self.segments(len(wave) / RATE)
+        wave = F.pad(wave, (0, max(0, (numbers[-1] + 2) * SEGMENT_HOP - len(wave))))
+        return {"heard": self.network.hear(synchformer_mel(wave)[numbers])}
 
     def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
-        """Seconds [2] between picture and sound, at the start and at the end."""
-        pictures, sounds = seen["seen"], heard["heard"]
-        common, window = min(len(pictures), len(sounds)), self.network.config.segments
-        ends = (slice(0, window), slice(common - window, common))
-        pairs = (torch.stack([part[end] for end in ends]) for part in (pictures, sounds))
-        return torch.from_numpy(desync(self.network.compare(*pairs).numpy()))
+        """Seconds [2] between video and sound, at the beginning and at the end."""
+        window = self.network.config.segments
+        ends = (torch.stack([rows[:window], rows[-window:]]) for rows in (seen["seen"], heard["heard"]))
+        return torch.from_numpy(desync(self.network.compare(*ends).numpy()))

@@ -194,7 +194,8 @@ JUDGES = {
     ),
     "synchformer": Judge(
         "Synchformer: DeSync (code MIT; no licence of the weights is stated)",
-        "https://a3s.fi/swift/v1/AUTH_a235c0f452d648828f745589cde1219a/sync/sync_models/24-01-04T16-39-21/24-01-04T16-39-21.pt",
+        "https://a3s.fi/swift/v1/AUTH_a235c0f452d648828f745589cde1219a/sync/sync_models/24-01-04T16-39-21/"
+        "24-01-04T16-39-21.pt",
         Synchformer,
         lambda state: SynchformerConfig(),
         synchformer_table,
