@@ -10,6 +10,7 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
@@ -94,3 +95,24 @@ def test_the_verdict_is_the_offset_at_either_end(judge: Synchrony) -> None:
     assert said.tolist() == [abs(GRID[one.argmax().item()]) for one in logits]
     judge.network.compare = lambda seen, heard: torch.eye(21)[[3, 12]]
     assert judge.judge({"seen": seen}, {"heard": heard}).tolist() == pytest.approx([1.4, 0.4])
+
+
+def test_the_score_from_end_to_end(judge: Synchrony, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scipy")
+    from frieren.evaluation.cache import FeatureCache
+    from frieren.evaluation.protocol import PRESETS
+    from frieren.evaluation.run import evaluate
+
+    monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
+    (tmp_path / "judges").mkdir()
+    (tmp_path / "synchformer").rename(tmp_path / "judges" / "synchformer")
+    times = [index / 25 for index in range(125)]
+    made, true = tmp_path / "made", tmp_path / "true"
+    for folder in (made, true):
+        folder.mkdir()
+    for index, (name, seconds) in enumerate((("a", 5.2), ("b", 5.2), ("c", 4.0))):
+        clips.video(true / f"{name}.mkv", times, sounds=[(clips.noise(5.2, 16_000, index), 16_000, 0.0)])
+        soundfile.write(made / f"{name}.wav", clips.noise(seconds, 16_000, 10 + index), 16_000)
+    (score,) = evaluate(made, true, PRESETS["av-bench"], scores=["desync"], cache=FeatureCache(False)).scores
+    assert (score.name, score.better, score.count, score.digest) == ("desync", "lower", 4, judge.digest)
+    assert 0 <= score.value <= 2 and score.notes == ("1 sounds shorter than 4.80 s left out",)

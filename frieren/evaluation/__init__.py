@@ -19,6 +19,11 @@ cache       features on disk, by content of the file, network and settings
 extractors  networks that hear a wave: PANNs, VGGish, FoleyWorld's tagger
 judges      networks that look and listen at once, by name, and the door for those of other packages
 alignment   two such judges: FoleyWorld's classifier and Diff-Foley's
+quality     how good the two judges of FoleyWorld are
+synchrony   DeSync: Synchformer
+imagebind   ImageBind, by the user's own package
+clap        CLAP, by a model of the user's
+captions    what CLAP holds a sound against, found beside the video
 spectra     spectrograms as published networks take them
 resampling  torchaudio's default resampler
 
