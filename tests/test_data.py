@@ -192,6 +192,7 @@ def test_labels_come_from_the_script():
         assert label.kinds == clip.kinds
         if not clip.activities:
             assert label.timed == (sum(event.visible for event in clip.events) >= 2)
+        assert label.timed == clip.timed
     changing = (world.clip("valid", index, datasets.CLOCK, picture=False, sound=False) for index in (28, 32, 36))
     assert any(label_of("", script(clip)).timed for clip in changing)
 

@@ -97,6 +97,19 @@ def test_the_verdict_is_the_offset_at_either_end(judge: Synchrony) -> None:
     assert judge.judge({"seen": seen}, {"heard": heard}).tolist() == pytest.approx([1.4, 0.4])
 
 
+def test_the_first_and_the_last_14_segments_are_compared(judge: Synchrony) -> None:
+    asked: list[list[list[float]]] = []
+
+    def compare(seen: Tensor, heard: Tensor) -> Tensor:
+        asked.extend(part[:, :, 0, 0].tolist() for part in (seen, heard))
+        return torch.eye(21)[[0, 0]]
+
+    judge.network.compare = compare
+    rows = torch.arange(24.0)[:, None, None]
+    judge.judge({"seen": rows.expand(24, 8, 8)}, {"heard": rows.expand(24, 6, 8)})
+    assert asked == [[[*range(14)], [*range(10, 24)]]] * 2
+
+
 def test_the_score_from_end_to_end(judge: Synchrony, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy")
     from frieren.evaluation.cache import FeatureCache

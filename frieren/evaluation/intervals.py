@@ -6,7 +6,7 @@ three times as sure with ten samples a video.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,24 +47,15 @@ def ratio(
     Returns:
         None where there is only one cluster.
     """
-    from scipy.stats import bootstrap
-
     over, _ = by_cluster(np.asarray(tops, np.float64), clusters)
     under, _ = by_cluster(np.asarray(bottoms, np.float64), clusters)
     if len(over) < 2:
         return None
-    found = bootstrap(
-        (over, under),
-        lambda top, bottom, axis=-1: top.sum(axis=axis) / bottom.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        confidence_level=LEVEL,
-        n_resamples=draws,
-        batch=max(1, 4_000_000 // len(over)),  # bounds the memory
-        random_state=np.random.default_rng(seed),
-    )
-    return Interval(float(found.confidence_interval.low), float(found.confidence_interval.high), "bootstrap")
+
+    def share(top: np.ndarray, bottom: np.ndarray, axis: int = -1) -> np.ndarray:
+        return top.sum(axis=axis) / bottom.sum(axis=axis)
+
+    return percentile((over, under), share, draws, seed, paired=True, vectorized=True)
 
 
 def median(values: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, seed: int = 0) -> Interval | None:
@@ -73,21 +64,30 @@ def median(values: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, seed: 
     Returns:
         None where there is only one cluster, or none.
     """
-    from scipy.stats import bootstrap
-
     names, place = np.unique(np.asarray(clusters), return_inverse=True)
     if len(names) < 2:
         return None
     groups = [values[place == index] for index in range(len(names))]
+
+    def middle(drawn: np.ndarray) -> float:
+        return np.median(np.concatenate([groups[index] for index in drawn]))
+
+    return percentile((np.arange(len(names)),), middle, draws, seed, vectorized=False)
+
+
+def percentile(data: tuple[np.ndarray, ...], statistic: Callable, draws: int, seed: int, **options: bool) -> Interval:
+    """SciPy's percentile bootstrap of a statistic of clusters, data [C] each."""
+    from scipy.stats import bootstrap
+
     found = bootstrap(
-        (np.arange(len(names)),),
-        lambda drawn: np.median(np.concatenate([groups[index] for index in drawn])),
-        vectorized=False,
+        data,
+        statistic,
         method="percentile",
         confidence_level=LEVEL,
         n_resamples=draws,
-        batch=max(1, 4_000_000 // len(names)),  # bounds the memory
+        batch=max(1, 4_000_000 // len(data[0])),  # bounds the memory
         random_state=np.random.default_rng(seed),
+        **options,
     )
     return Interval(float(found.confidence_interval.low), float(found.confidence_interval.high), "bootstrap")
 
