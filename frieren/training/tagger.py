@@ -32,7 +32,7 @@ def shares(label: Label, classes: Sequence[str]) -> Tensor:
 
 def classes_of(labels: Sequence[Label]) -> tuple[str, ...]:
     """FoleyWorld's kinds and silence, if the labels know no others; or else all that they name, in order of name."""
-    named, kinds = {kind for label in labels for kind in label.kinds or (SILENCE,)}, (*world.KINDS, SILENCE)
+    named, kinds = {kind for label in labels for kind in label.kinds or (SILENCE,)}, (*world.GALLERY, SILENCE)
     return kinds if named <= set(kinds) else tuple(sorted(named))
 
 

@@ -1,16 +1,60 @@
-"""The camera: how it moves, what stands behind and before the scene, and what sensor and codec do to the picture."""
+"""The camera: its film and how it moves, what stands behind and before the scene, what sensor and codec make of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from frieren.world.canvas import F32, Canvas, View
 from frieren.world.kinds.matter import vivid
 from frieren.world.motion import drift
 
-REACH = 0.5  # screen units of background beyond each edge
+REACH = 0.5  # scene units of background beyond each edge of its square
+ASPECTS = {16 / 9: 0.42, 4 / 3: 0.14, 1.0: 0.2, 3 / 4: 0.06, 9 / 16: 0.18}  # width over height -> share of the clips
+RATES = {12.0: 0.05, 15.0: 0.1, 24.0: 0.2, 25.0: 0.2, 30000 / 1001: 0.1, 30.0: 0.15, 50.0: 0.1, 60.0: 0.1}
+BLURRED = (0.1, 0.25, 0.25, 0.35)  # share of the clips of each level whose exposure takes time
+TAPS = 3  # instants that stand for an exposure
+
+
+@dataclass(frozen=True)
+class Film:
+    """What the camera records on; the scene does not depend on it.
+
+    Attributes:
+        aspect: width over height of the picture.
+        rate: its own frames per second, whatever the clock at which the clip is shown.
+        exposure: seconds for which a frame gathers light; 0 for an instant.
+    """
+
+    aspect: float = 1.0
+    rate: float = 25.0
+    exposure: float = 0.0
+
+    @property
+    def squeeze(self) -> tuple[float, float]:
+        """The part of the screen, across and down, that one unit of the scene takes."""
+        return min(1.0, 1 / self.aspect), min(1.0, self.aspect)
+
+    def shown(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the frames that are on screen at `times` [T]: their own seconds [F], and which is there when [T]."""
+        numbers, which = np.unique(np.floor(times * self.rate + 1e-6), return_inverse=True)
+        return numbers / self.rate, which
+
+    def instants(self, moments: np.ndarray) -> np.ndarray:
+        """The seconds [F * taps] that an exposure at each of `moments` [F] gathers; one that ends there."""
+        if not self.exposure:
+            return moments
+        return (moments[:, None] - np.linspace(self.exposure, 0, TAPS)).ravel()
+
+
+def draw_film(rng: np.random.Generator, level: int) -> Film:
+    """Any shape of picture and frame rate at every level; exposures that blur what moves mostly from level 1 on."""
+    aspect, rate = (float(rng.choice(list(table), p=list(table.values()))) for table in (ASPECTS, RATES))
+    blurred, share = rng.random() < BLURRED[level], rng.uniform(0.4, 1.0)
+    return Film(aspect, rate, share / rate if blurred else 0.0)
 
 
 @dataclass(frozen=True)
@@ -65,7 +109,7 @@ class Screen:
 
     Attributes:
         start, stop: seconds.
-        x, y: screen position of its centre at `start`; vx: screen units per second.
+        x, y: scene position of its centre at `start`; vx: scene units per second.
         rx, ry: half sides.
         colour: [3].
     """
@@ -96,8 +140,10 @@ class Screen:
         )
 
 
-def draw_screens(rng: np.random.Generator, level: int, seconds: float, x: float, y: float) -> tuple[Screen, ...]:
-    """At level 3, in most clips, one or two things that pass in front of the place x, y."""
+def draw_screens(
+    rng: np.random.Generator, level: int, seconds: float, x: float, y: float, width: float
+) -> tuple[Screen, ...]:
+    """At level 3, in most clips, one or two things that pass in front of the place x, y; the film is `width` wide."""
     if level < 3 or rng.random() < 0.25:
         return ()
     screens = []
@@ -105,8 +151,8 @@ def draw_screens(rng: np.random.Generator, level: int, seconds: float, x: float,
         rx, ry, start = rng.uniform(0.12, 0.3), rng.uniform(0.3, 0.8), rng.uniform(0.0, seconds - 2)
         if rng.random() < 0.6:  # a passer-by
             speed = rng.uniform(0.4, 1.2) * rng.choice([-1, 1])
-            across = (1 + 2 * rx) / abs(speed)
-            left = -rx if speed > 0 else 1 + rx
+            across = (width + 2 * rx) / abs(speed)
+            left = 0.5 - np.copysign(width / 2 + rx, speed)
             screens.append(Screen(start, start + across, left, float(rng.uniform(0.4, 0.7)), speed, rx, ry, vivid(rng)))
         else:
             stop = start + rng.uniform(0.8, 2.5)
@@ -115,35 +161,42 @@ def draw_screens(rng: np.random.Generator, level: int, seconds: float, x: float,
 
 
 def background(
-    rng: np.random.Generator, level: int, view: View, shape: tuple[int, int, int], avoid: np.ndarray
-) -> np.ndarray:
+    rng: np.random.Generator,
+    level: int,
+    view: View,
+    shape: tuple[int, int, int],
+    squeeze: tuple[float, float],
+    avoid: np.ndarray,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """Pixels [3, *shape] of the bare place: plain or a gradient at level 0, textures that move with the camera above.
 
     Args:
         shape: (F, H, W).
+        squeeze: of the film.
         avoid: [N, 3] colours of what moves in front of it and should stand out.
+        device: where the pixels are to be.
     """
     count, height, width = shape
     side = 2 * max(height, width)
-    texture = _texture(rng, level, side, avoid)
-    pixels = np.empty((3, count, height, width), F32)
+    texture = torch.from_numpy(_texture(rng, level, side, avoid)).reshape(3, -1).to(device)
     frames = 1 if view.still else count
-    y, x = (np.arange(height) + 0.5) / height - 0.5, (np.arange(width) + 0.5) / width - 0.5
-    zoom, roll, dx, dy = (path[:frames].astype(F32)[:, None, None] for path in (view.zoom, view.roll, view.dx, view.dy))
-    x, y = x.astype(F32)[None, None] - dx, y.astype(F32)[None, :, None] - dy
-    cos, sin = np.cos(roll) / zoom, np.sin(roll) / zoom
-    half = F32(side / 2)
-    column = np.clip((cos * x + sin * y) * half + half, 0, side - 1).astype(np.int32)
-    row = np.clip((cos * y - sin * x) * half + half, 0, side - 1).astype(np.int32)
-    row *= side
-    row += column
-    for plane, source in zip(pixels, texture.reshape(3, -1), strict=True):
-        plane[:] = source[row]
-    return pixels
+    x, y = (
+        torch.arange(size, device=device).add(0.5).div(size).sub(0.5).div(part)
+        for size, part in zip((width, height), squeeze, strict=True)
+    )
+    paths = np.stack([view.zoom, view.roll, view.dx, view.dy])[:, :frames]
+    zoom, roll, dx, dy = torch.tensor(paths, dtype=torch.float32, device=device)[..., None, None]
+    x, y = x - dx, y[:, None] - dy
+    cos, sin = roll.cos() / zoom, roll.sin() / zoom
+    half = side / 2
+    column = ((cos * x + sin * y) * half + half).clamp_(0, side - 1).long()
+    row = ((cos * y - sin * x) * half + half).clamp_(0, side - 1).long()
+    return texture[:, row * side + column].expand(3, *shape).contiguous()
 
 
 def _texture(rng: np.random.Generator, level: int, side: int, avoid: np.ndarray) -> np.ndarray:
-    """[3, side, side] over the screen and REACH beyond it; its draws do not depend on `side`."""
+    """[3, side, side] over the scene and REACH beyond it; its draws do not depend on `side`."""
     tries = np.stack([vivid(rng) for _ in range(6)])
     clear = np.linalg.norm(tries[:, None] - avoid[None], axis=-1).min(1, initial=1.0)
     first = tries[np.argmax(clear >= 0.4) if (clear >= 0.4).any() else np.argmax(clear)]
@@ -186,8 +239,8 @@ def _value_noise(rng: np.random.Generator, cells: int, side: int) -> np.ndarray:
 
 
 def develop(
-    pixels: np.ndarray, rng: np.random.Generator, grain: np.random.Generator, level: int, fps: float
-) -> np.ndarray:
+    pixels: Tensor, rng: np.random.Generator, grain: np.random.Generator, level: int, moments: np.ndarray
+) -> Tensor:
     """What lens, sensor and codec make of a clean picture.
 
     Args:
@@ -195,60 +248,52 @@ def develop(
         rng: what the camera is like; does not depend on the size of the picture.
         grain: the noise of each pixel.
         level: 0..3; nothing happens at level 0 in half of the clips, and level 3 may be dark.
-        fps: frames per second; blur by motion needs frames that are close together.
+        moments: [F] seconds at which the frames were taken.
 
     Returns:
         [F, 3, H, W] uint8.
     """
-    some = rng.random(7)
+    some = rng.random(6)
     gain = rng.uniform(0.7, 1.25) * rng.uniform(0.92, 1.08, 3)
     dark, vignette, noise = rng.uniform(0.35, 0.65), rng.uniform(0.2, 0.6), rng.uniform(0.004, 0.035)
-    ghost, block, flicker = rng.uniform(0.15, 0.4), int(rng.choice([2, 4], p=[0.8, 0.2])), rng.uniform(0.01, 0.05)
-    hz = rng.uniform(0.3, 2)
+    block, flicker, hz = int(rng.choice([2, 4], p=[0.8, 0.2])), rng.uniform(0.01, 0.06), rng.uniform(0.1, 2)
     _, count, height, width = pixels.shape
     if level == 0 and some[0] < 0.5:
         return _quantised(pixels)
     if some[1] < 0.35:  # defocus
         _soften(pixels)
-    if fps >= 12 and some[2] < (0.5 if level == 3 else 0.25):  # an exposure that reaches back to the frame before
-        pixels[:, 1:] += F32(ghost) * (pixels[:, :-1] - pixels[:, 1:])
     light = np.ones((3, 1, 1, 1)) * gain[:, None, None, None]
-    if level == 3 and some[3] < 0.35:
+    if level == 3 and some[2] < 0.35:
         light = light * dark
         noise *= 1.2
-    if level and some[4] < 0.2:
-        light = light * (1 + flicker * np.sin(2 * np.pi * hz * np.arange(count) / fps))[None, :, None, None]
-    if level and some[5] < 0.5:
+    if level and some[3] < 0.25:
+        light = light * (1 + flicker * np.sin(2 * np.pi * hz * moments))[None, :, None, None]
+    pixels *= torch.tensor(light, dtype=torch.float32, device=pixels.device)
+    if level and some[4] < 0.5:
         y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
-        light = light * (1 - vignette * (x * x + y * y) / 2)
-    pixels *= light.astype(F32)
-    if level and some[6] < 0.3 and height % block == 0 and width % block == 0:
+        fall = 1 - vignette * (x * x + y * y) / 2
+        pixels *= torch.tensor(fall, dtype=torch.float32, device=pixels.device)
+    if level and some[5] < 0.3 and height % block == 0 and width % block == 0:
         _blocky(pixels, block)
     if level:
-        pool = grain.standard_normal((16, height, width), F32) * F32(noise)
-        pixels += pool[grain.integers(0, 16, count)]
+        pool = torch.from_numpy(grain.standard_normal((16, height, width), F32) * F32(noise)).to(pixels.device)
+        pixels += pool[torch.as_tensor(grain.integers(0, 16, count), device=pixels.device)]
     return _quantised(pixels)
 
 
-def _soften(pixels: np.ndarray) -> None:
+def _soften(pixels: Tensor) -> None:
+    """A quarter of each neighbour, half of the pixel itself, along both axes; the rim stays."""
     for axis in (2, 3):
-        view = np.moveaxis(pixels, axis, 0)
-        inner = (view[:-2] + view[2:]) * F32(0.25) + view[1:-1] * F32(0.5)
-        view[1:-1] = inner
+        size = pixels.shape[axis]
+        before, here, after = (pixels.narrow(axis, start, size - 2) for start in range(3))
+        here.copy_((before + after) / 4 + here / 2)
 
 
-def _blocky(pixels: np.ndarray, block: int) -> None:
+def _blocky(pixels: Tensor, block: int) -> None:
     """Pull every block half way to its mean, as a codec short of bits does."""
-    planes, count, height, width = pixels.shape
-    view = pixels.reshape(planes, count, height // block, block, width // block, block)
-    mean = sum(view[:, :, :, i, :, j] for i in range(block) for j in range(block)) * F32(1 / block**2)
-    for i in range(block):
-        for j in range(block):
-            view[:, :, :, i, :, j] += F32(0.6) * (mean - view[:, :, :, i, :, j])
+    mean = torch.nn.functional.avg_pool2d(pixels, block)
+    pixels.lerp_(mean.repeat_interleave(block, 2).repeat_interleave(block, 3), 0.6)
 
 
-def _quantised(pixels: np.ndarray) -> np.ndarray:
-    pixels *= F32(255)
-    pixels += F32(0.5)
-    np.clip(pixels, 0, 255, out=pixels)
-    return np.ascontiguousarray(pixels.transpose(1, 0, 2, 3), dtype=np.uint8)
+def _quantised(pixels: Tensor) -> Tensor:
+    return pixels.mul_(255).add_(0.5).clamp_(0, 255).to(torch.uint8).transpose(0, 1).contiguous()

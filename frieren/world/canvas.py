@@ -1,7 +1,9 @@
 """Canvas: anti-aliased signed-distance shapes, drawn on all frames of a clip at once.
 
-Screen coordinates run 0..1 from the left and from the top; a picture that is not square is stretched, so that a script
-means the same at every size. A shape is evaluated only inside the smallest window that holds it, frame by frame.
+A scene is laid out in a square of side 1 around its middle (0.5, 0.5); a film that is wider or taller than that shows
+more to its sides. Screen coordinates run 0..1 from the left and from the top of the film, whatever its shape, so that a
+script means the same at every size. A shape is evaluated only inside the smallest window that holds it, frame by frame.
+One program for two cores and for a GPU: the numbers of each shape are NumPy's, its pixels torch's, on any device.
 """
 
 from __future__ import annotations
@@ -10,17 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 F32 = np.float32
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a source stands: its own coordinates (about -1..1, y down) -> screen.
+    """Where a source stands: its own coordinates (about -1..1, y down) -> scene.
 
     Attributes:
-        x, y: screen position of the source's origin.
-        scale: screen units per own unit.
+        x, y: scene position of the source's origin.
+        scale: scene units per own unit.
         tilt: radians, clockwise.
         mirror: flip left and right.
     """
@@ -32,7 +36,7 @@ class Pose:
     mirror: bool = False
 
     def apply(self, x, y):
-        """Own coordinates -> screen coordinates before the camera."""
+        """Own coordinates -> scene coordinates before the camera."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         x = -x if self.mirror else x
         cos, sin = np.cos(self.tilt) * self.scale, np.sin(self.tilt) * self.scale
@@ -41,10 +45,10 @@ class Pose:
 
 @dataclass(frozen=True)
 class View:
-    """The camera at each frame: screen position = centre + zoom * rotation(roll) (position - centre) + shift.
+    """The camera at each frame: scene position = centre + zoom * rotation(roll) (position - centre) + shift.
 
     Attributes:
-        zoom, roll, dx, dy: [F] each; roll in radians, shifts in screen units.
+        zoom, roll, dx, dy: [F] each; roll in radians, shifts in scene units.
     """
 
     zoom: np.ndarray
@@ -58,29 +62,34 @@ class View:
         return all(np.ptp(path) == 0 for path in (self.zoom, self.roll, self.dx, self.dy))
 
     def apply(self, x, y, frames=slice(None)):
-        """Screen position before the camera -> after it, at the given frames."""
+        """Scene position before the camera -> after it, at the given frames."""
         x, y = np.asarray(x) - 0.5, np.asarray(y) - 0.5
         cos, sin = (self.zoom * np.cos(self.roll))[frames], (self.zoom * np.sin(self.roll))[frames]
         return 0.5 + cos * x - sin * y + self.dx[frames], 0.5 + sin * x + cos * y + self.dy[frames]
 
 
 class Canvas:
-    """Pixels [3, F, H, W] float32 in 0..1, and the camera through which brushes see them."""
+    """Pixels [3, F, H, W] float32 in 0..1 on any device, and the camera through which brushes see them.
 
-    def __init__(self, pixels: np.ndarray, view: View) -> None:
+    `squeeze` is the part of the screen, across and down, that one unit of the scene takes.
+    """
+
+    def __init__(self, pixels: Tensor, view: View, squeeze: tuple[float, float] = (1.0, 1.0)) -> None:
         self.pixels = pixels
         self.view = view
+        self.squeeze = squeeze
         _, self.count, self.height, self.width = pixels.shape
 
     def brush(self, pose: Pose | None = None) -> Brush:
-        """A brush that draws in the coordinates of `pose` (of the screen itself if None, still under the camera)."""
+        """A brush that draws in the coordinates of `pose` (of the scene itself if None, still under the camera)."""
         return Brush(self, pose or Pose(0.0, 0.0, 1.0))
 
 
 def _span(low: np.ndarray, high: np.ndarray, size: int) -> tuple[np.ndarray, int]:
-    """First pixel [n] and common length of windows that hold low..high (0..1) on an axis of `size` pixels."""
-    length = min(size, int(np.ceil((high - low).max() * size)) + 3)
-    first = np.clip(np.floor(low * size).astype(np.int64) - 1, 0, size - length)
+    """First pixel [n] and common length of windows that hold low..high, in pixels, on an axis of `size`."""
+    low, high = np.maximum(low, 0), np.minimum(high, size)
+    length = min(size, int(np.ceil((high - low).max())) + 3)
+    first = np.clip(np.floor(low).astype(np.int64) - 1, 0, size - length)
     return first, length
 
 
@@ -99,24 +108,22 @@ class Brush:
 
         def distance(u, v, a, b, thick):
             near, far = u / a, v / b
-            level = np.sqrt(near * near + far * far) + F32(1e-6)
-            near, far = near / a, far / b
-            d = level * (level - 1) / (np.sqrt(near * near + far * far) + F32(1e-6))
-            return d if hollow is None or np.all(thick <= 0) else np.abs(d) - thick
+            level = torch.hypot(near, far) + 1e-6
+            d = level * (level - 1) / (torch.hypot(near / a, far / b) + 1e-6)
+            return d if hollow is None or np.all(np.asarray(hollow) <= 0) else d.abs_() - thick
 
         self._draw(distance, x, y, angle, (rx, ry, hollow), colour, **style)
 
     def disc(self, x, y, r, colour, **style) -> None:
         """A disc of radius r."""
-        self._draw(lambda u, v, a, _: np.sqrt(u * u + v * v) - a, x, y, 0.0, (r, r), colour, **style)
+        self._draw(lambda u, v, a, _: torch.hypot(u, v) - a, x, y, 0.0, (r, r), colour, **style)
 
     def box(self, x, y, rx, ry, colour, *, angle=0.0, corner=0.0, **style) -> None:
         """A box of half sides rx, ry turned by `angle`, with rounded corners."""
 
         def distance(u, v, a, b, c):
-            p, q = np.abs(u) - (a - c), np.abs(v) - (b - c)
-            outside = np.sqrt(np.maximum(p, 0) ** 2 + np.maximum(q, 0) ** 2)
-            return outside + np.minimum(np.maximum(p, q), 0) - c
+            p, q = u.abs() - (a - c), v.abs() - (b - c)
+            return torch.hypot(p.clamp(min=0), q.clamp(min=0)) + torch.maximum(p, q).clamp_(max=0) - c
 
         self._draw(distance, x, y, angle, (rx, ry, corner), colour, **style)
 
@@ -126,8 +133,7 @@ class Brush:
         half = 0.5 * np.hypot(dx, dy)
 
         def distance(u, v, a, b):
-            p = np.maximum(np.abs(u) - (a - b), 0)
-            return np.sqrt(p * p + v * v) - b
+            return torch.hypot((u.abs() - (a - b)).clamp_(min=0), v) - b
 
         self._draw(distance, np.add(x0, x1) / 2, np.add(y0, y1) / 2, np.arctan2(dy, dx), (half + r, r), colour, **style)
 
@@ -143,7 +149,8 @@ class Brush:
         rim = lengths[2] if len(lengths) > 2 else 0.0
         cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
         wide, tall = a * cos + b * sin + rim, a * sin + b * cos + rim
-        keep = (opacity > 0.004) & (x + wide > 0) & (x - wide < 1) & (y + tall > 0) & (y - tall < 1) & (b > 0)
+        across, down = (0.5 / part for part in canvas.squeeze)  # from the middle of the scene to the edges of the film
+        keep = (opacity > 0.004) & (np.abs(x - 0.5) < across + wide) & (np.abs(y - 0.5) < down + tall) & (b > 0)
         if not keep.any():
             return
         turn = np.broadcast_to(angle, frames.shape)
@@ -158,43 +165,61 @@ class Brush:
 
     def _paint(self, distance, columns, colour, frames, *, shade=0.0, outline=0.0, stripe=0.0) -> None:
         """Blend one shape; `frames` None means that it is the same on every frame."""
-        canvas = self.canvas
+        canvas, device = self.canvas, self.canvas.pixels.device
         x, y, angle, opacity, scale, wide, tall, *lengths = columns
-        top, rows = _span(np.maximum(y - tall, 0), np.minimum(y + tall, 1), canvas.height)
-        left, cols = _span(np.maximum(x - wide, 0), np.minimum(x + wide, 1), canvas.width)
-        rows, cols = top[:, None] + np.arange(rows), left[:, None] + np.arange(cols)
-        dy = ((rows + 0.5) / canvas.height - y[:, None]).astype(F32)[:, :, None]
-        dx = ((cols + 0.5) / canvas.width - x[:, None]).astype(F32)[:, None, :]
-        cube = lambda value: np.asarray(value, F32).reshape(-1, 1, 1)  # noqa: E731
-        cos, sin = cube(np.cos(angle)), cube(np.sin(angle))
+        across, down = (part * size for part, size in zip(canvas.squeeze, (canvas.width, canvas.height), strict=True))
+        x, y = canvas.width / 2 + (x - 0.5) * across, canvas.height / 2 + (y - 0.5) * down
+        left, cols = _span(x - wide * across, x + wide * across, canvas.width)
+        top, rows = _span(y - tall * down, y + tall * down, canvas.height)
+        pixels = float(np.sqrt(across * down))  # of a unit of the scene
+        # What differs from frame to frame goes to the device at once, in the shape [n, 1, 1] that broadcasts.
+        per_frame = [x - left, y - top, np.cos(angle), np.sin(angle), opacity, scale]
+        per_frame += [np.minimum(wide, tall) * 1.5 + 1e-6, *lengths]
+        x, y, cos, sin, opacity, scale, reach, *lengths = torch.tensor(
+            np.array(per_frame), dtype=torch.float32, device=device
+        )[..., None, None]
+        dy = (torch.arange(rows, device=device).view(1, -1, 1) + 0.5 - y) / down
+        dx = (torch.arange(cols, device=device).view(1, 1, -1) + 0.5 - x) / across
         u, v = cos * dx + sin * dy, cos * dy - sin * dx
-        lengths = [cube(value) for value in lengths]
-        pixels = F32(np.sqrt(canvas.height * canvas.width))
         d = distance(u, v, *lengths) * pixels
-        alpha = np.clip(0.5 - d, 0, 1) * cube(opacity)
+        alpha = (0.5 - d).clamp_(0, 1) * opacity
         light = None
         if shade:
-            light = 1 - F32(shade) * np.clip((dy + 0.5 * dx) / cube(np.minimum(wide, tall) * 1.5 + 1e-6), -1, 1)
+            light = 1 - shade * ((dy + 0.5 * dx) / reach).clamp_(-1, 1)
         if outline:
-            band = 1 - F32(0.6) * np.clip(d + cube(outline * scale) * pixels + 0.5, 0, 1)
+            band = 1 - 0.6 * (d + (outline * scale * pixels + 0.5)).clamp_(0, 1)
             light = band if light is None else light * band
         if stripe:
-            wave = 1 + F32(0.3) * np.clip(6 * np.sin(u * cube(2 * np.pi / (stripe * scale))), -1, 1)
+            wave = 1 + 0.3 * (6 * torch.sin(u * (2 * np.pi / (stripe * scale)))).clamp_(-1, 1)
             light = wave if light is None else light * wave
-        self._blend(alpha, light, colour, frames, rows, cols)
+        self._blend(alpha, light, torch.tensor(colour.T, device=device)[..., None, None], frames, top, left)
 
-    def _blend(self, alpha, light, colour, frames, rows, cols) -> None:
-        canvas = self.canvas
-        whole = len(rows) == 1 or (np.ptp(rows[:, 0]) == 0 and np.ptp(cols[:, 0]) == 0)
-        if whole and (frames is None or len(frames) == canvas.count and np.all(np.diff(frames) == 1)):
-            area = np.s_[:, rows[0, 0] : rows[0, -1] + 1, cols[0, 0] : cols[0, -1] + 1]
-            for plane, tone in zip(canvas.pixels, colour.T, strict=True):
-                paint = tone[:, None, None] if light is None else tone[:, None, None] * light
-                patch = plane[area]
-                patch += alpha * (paint - patch)
+    def _blend(self, alpha, light, colour, frames, top, left) -> None:
+        """Lay `colour` [3, n, 1, 1] times `light` over windows [n, h, w] that begin at `top` and `left` [n]."""
+        canvas, (rows, cols) = self.canvas, alpha.shape[1:]
+        paint = colour if light is None else colour * light
+        still = np.ptp(top) == 0 and np.ptp(left) == 0
+        if still and (frames is None or len(frames) == canvas.count and np.all(np.diff(frames) == 1)):
+            patch = canvas.pixels[:, :, top[0] : top[0] + rows, left[0] : left[0] + cols]
+            patch += alpha * (paint - patch)
             return
-        index = (frames[:, None, None] * canvas.height + rows[:, :, None]) * canvas.width + cols[:, None, :]
-        for plane, tone in zip(canvas.pixels.reshape(3, -1), colour.T, strict=True):
-            paint = tone[:, None, None] if light is None else tone[:, None, None] * light
-            patch = plane[index]
-            plane[index] = patch + alpha * (paint - patch)
+        device = canvas.pixels.device
+        first = torch.as_tensor((frames * canvas.height + top) * canvas.width + left, device=device)
+        inside = torch.arange(rows, device=device)[:, None] * canvas.width + torch.arange(cols, device=device)
+        index, flat = first[:, None, None] + inside, canvas.pixels.view(3, -1)
+        for layer in _layers(frames):
+            which = slice(None) if layer is None else torch.as_tensor(layer, device=device)
+            there, tone = index[which].flatten(), paint if paint.shape[1] == 1 else paint[:, which]
+            patch = flat[:, there].view(3, -1, rows, cols)
+            flat[:, there] = (patch + alpha[which] * (tone - patch)).view(3, -1)
+
+
+def _layers(frames: np.ndarray) -> list[np.ndarray | None]:
+    """Numbers of shapes that are drawn at once, so that none lies over another of its own frame; None for all."""
+    order = np.argsort(frames, kind="stable")
+    starts = np.flatnonzero(np.diff(frames[order], prepend=-1))
+    if len(starts) == len(frames):
+        return [None]
+    turn = np.empty(len(frames), np.int64)
+    turn[order] = np.arange(len(frames)) - np.repeat(starts, np.diff(starts, append=len(frames)))
+    return [np.flatnonzero(turn == number) for number in range(turn.max() + 1)]

@@ -9,25 +9,46 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from frieren.clock import Clock
 from frieren.world import voices
-from frieren.world.camera import Camera, Screen, background, develop, draw_camera, draw_screens
+from frieren.world.camera import Camera, Film, Screen, background, develop, draw_camera, draw_film, draw_screens
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds import IMPACTS, KINDS, SILENCE, STEADY, Kind, named
+from frieren.world.kinds import FAMILIES, GALLERY, IMPACTS, SILENCE, STEADY, Kind, named
 from frieren.world.kinds.matter import Task, placed
 from frieren.world.script import Activity, Event, Source
 
-WORLD_VERSION = 1  # any change of a clip's content raises it
+WORLD_VERSION = 2  # any change of a clip's content raises it
 SECONDS = 8.0
 SPLITS = ("train", "valid", "test")
 LEVELS = 4
-CYCLE = (*KINDS, SILENCE.name)
+# Pairs of kind and material, a fifth of all, that occur in `test` alone.
+UNSEEN = frozenset(
+    {
+        *(("ball", "glass"), ("hammer", "stone"), ("chop", "plastic"), ("knock", "metal"), ("punch", "bag")),
+        *(("roll", "metal"), ("scrape", "stone"), ("drill", "wood"), ("bell", "steel"), ("flute", "metal")),
+        *(("steps", "gravel"), ("typing", "metal")),
+    }
+)
+
+
+def _cycle() -> tuple[str, ...]:
+    """The main kinds in turn: one of each family after the other, and silence three times, about a tenth."""
+    families = ([name for name, kind in GALLERY.items() if kind.family == family] for family in FAMILIES)
+    names = [name for name in chain(*zip_longest(*families)) if name is not None]
+    third = len(names) // 3
+    return (*names[:third], SILENCE.name, *names[third : 2 * third], SILENCE.name, *names[2 * third :], SILENCE.name)
+
+
+CYCLE = _cycle()
 # Names in looks of the colours of what moves.
 MOVING = ("colour", "tip", "drop", "hand", "bob", "finger", "mark", "leaves", "vapour", "air", "string", "shoe", "foam")
-EDGE = 0.02  # screen units within which a contact counts as off screen
+EDGE = 0.02  # share of the screen within which a contact counts as off screen
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,8 @@ class Clip:
         wave: [S] float32, or None if it was asked for without sound.
         sample_rate: Hz.
         seconds: length of the clip.
+        film: the camera's own frame rate, exposure and shape of picture; `images` show its frames stretched to their
+            own shape, each as long as it is the last one taken.
         events: contacts of all sources in order of time, those that cannot be seen included.
         activities: sounds that go on.
     """
@@ -56,8 +79,14 @@ class Clip:
     wave: np.ndarray | None
     sample_rate: int
     seconds: float
+    film: Film
     events: tuple[Event, ...]
     activities: tuple[Activity, ...]
+
+    @property
+    def unseen(self) -> bool:
+        """Whether something sounds whose pair of kind and material occurs in `test` alone."""
+        return any((one.kind, one.material) in UNSEEN for one in (*self.events, *self.activities))
 
     @property
     def timed(self) -> bool:
@@ -77,6 +106,7 @@ class Scene:
     level: int
     sources: tuple[Source, ...]
     poses: tuple[Pose, ...]
+    film: Film
     camera: Camera
     screens: tuple[Screen, ...]
 
@@ -96,7 +126,8 @@ def clip(
         split: one of SPLITS.
         index: 0, 1, ...; level and main kind cycle with it, so that all pairs occur equally often.
         clock: gives sample rate and frames per second; the script does not depend on it.
-        size: side of the picture in pixels, or (height, width); another shape stretches the same picture.
+        size: side of the picture in pixels, or (height, width); another shape stretches the same picture. That of
+            the film itself is `clip.film.aspect`.
         picture, sound: leave out what is not wanted.
 
     Raises:
@@ -144,10 +175,11 @@ def _shoot(
     events = sorted((event for source in scene.sources for event in source.events), key=lambda event: event.time)
     activities = tuple(source.activity for source in scene.sources if source.activity is not None)
     kinds = tuple(dict.fromkeys(s.kind for s in _main_first(scene) if s.events or s.activity is not None))
-    images = film(scene, split, index, clock, size) if picture else None
+    images = film(scene, split, index, clock, size).numpy() if picture else None
     wave = _record(scene, split, index, clock) if sound else None
     return Clip(
-        split, index, scene.level, kinds, images, times, wave, clock.sample_rate, SECONDS, tuple(events), activities
+        *(split, index, scene.level, kinds, images, times, wave),
+        *(clock.sample_rate, SECONDS, scene.film, tuple(events), activities),
     )
 
 
@@ -171,86 +203,106 @@ def compose(kind: str, level: int, split: str, index: int) -> Scene:
     cast = _cast(script, kind, level)
     sources, taken = [], []
     for name, mute in cast:
-        source = named(name).write(Task(named(name), SECONDS, tuple(taken), mute), script, look)
+        task = Task(named(name), SECONDS, tuple(taken), mute, _materials(named(name), split))
+        source = task.kind.write(task, script, look)
         taken += [event.time for event in source.events]
         sources.append(source)
-    poses = _poses(look, [named(name) for name, _ in cast], level, script.random() < 0.3)
-    camera = draw_camera(lens, level, SECONDS)
-    screens = draw_screens(lens, level, SECONDS, poses[0].x, poses[0].y)
+    film, camera = draw_film(lens, level), draw_camera(lens, level, SECONDS)
+    wide, tall = (1 / part for part in film.squeeze)
+    poses = _poses(look, [named(name) for name, _ in cast], wide, tall)
+    if level == 3 and len(cast) > 1 and not named(cast[-1][0]).fills and script.random() < 0.3:  # off screen
+        poses[-1] = replace(poses[-1], x=0.5 + 1.2 * wide * float(script.choice([-1, 1])))
+    screens = draw_screens(lens, level, SECONDS, poses[0].x, poses[0].y, wide)
     if level < 2:
-        poses = [_in_view(source, pose, camera) for source, pose in zip(sources, poses, strict=True)]
-    sources = [_seen(source, pose, camera, screens) for source, pose in zip(sources, poses, strict=True)]
-    back_first = list(range(len(sources)))[::-1]
-    return Scene(
-        kind, level, tuple(sources[i] for i in back_first), tuple(poses[i] for i in back_first), camera, screens
-    )
+        poses = [_in_view(source, pose, film, camera) for source, pose in zip(sources, poses, strict=True)]
+    sources = [_seen(source, pose, film, camera, screens) for source, pose in zip(sources, poses, strict=True)]
+    return Scene(kind, level, tuple(sources[::-1]), tuple(poses[::-1]), film, camera, screens)
+
+
+def _materials(kind: Kind, split: str) -> tuple[str, ...]:
+    """What a source may be made of: in `train` and `valid`, pairs that `test` keeps for itself do not occur."""
+    return tuple(name for name in kind.materials if (kind.name, name) not in UNSEEN or split not in ("train", "valid"))
 
 
 def _cast(rng: np.random.Generator, kind: str, level: int) -> list[tuple[str, bool]]:
-    """(kind, mute) of each source, main first: company and silent movers from level 2 on; rain and wind stay behind."""
-    if kind == SILENCE.name:
-        other = str(rng.choice(IMPACTS + ("engine",)))
-        count = 1 + (level >= 2)
-        return [(other, True) if rng.random() < 0.6 else (SILENCE.name, True) for _ in range(count)]
-    cast = [(kind, False)]
+    """(kind, mute) of each source, main first unless it fills the picture: then it is the last, behind all others.
+
+    One source below level 2, two or three at level 2, one to four at level 3: more that sound, or move silently. Only
+    what has contacts may be mute: there the picture tells, as it stops short of them.
+    """
     if level < 2:
-        return cast
-    if not named(kind).builds:  # what has no contacts
-        if rng.random() < 0.5:
-            cast.insert(0, (str(rng.choice(IMPACTS)), False))
+        count = 1
     else:
-        if rng.random() < 0.3:
-            cast.append((str(rng.choice(IMPACTS)), False))
-        if rng.random() < 0.33:
-            cast.append((str(rng.choice(STEADY)), False))
-    if len(cast) == 1 or rng.random() < 0.4:
-        cast.append((SILENCE.name, True) if rng.random() < 0.6 else (str(rng.choice(IMPACTS)), True))
-    return cast[:3]
+        count = int(rng.choice([2, 3], p=[0.7, 0.3]) if level == 2 else rng.choice([1, 2, 3, 4], p=[0.25, 0.4, 0.2, 0.15]))
+    silent = kind == SILENCE.name
+    cast = [_mover(rng, IMPACTS) if silent else (kind, False)]
+    while len(cast) < count:
+        sort = rng.choice(["impact", "steady", "silent"], p=[0, 0, 1] if silent else [0.4, 0.25, 0.35])
+        if sort == "silent":
+            cast.append(_mover(rng, IMPACTS))
+            continue
+        there = {name for name, _ in cast}
+        filled = any(named(name).fills for name in there)
+        free = [n for n in (IMPACTS if sort == "impact" else STEADY) if n not in there and not (filled and named(n).fills)]
+        cast.append((str(rng.choice(free)), False))
+    return sorted(cast, key=lambda one: named(one[0]).fills)
 
 
-def _poses(rng: np.random.Generator, kinds: list[Kind], level: int, off_screen: bool) -> list[Pose]:
-    """One pose per source: large when alone, side by side in company; at level 3 one may be off screen."""
-    poses, many = [], len(kinds) > 1
-    places = rng.permutation([0.26, 0.74, 0.5])[: len(kinds)] if len(kinds) > 2 else rng.permutation([0.28, 0.72])
+def _mover(rng: np.random.Generator, kinds: tuple[str, ...]) -> tuple[str, bool]:
+    """What moves without a sound: a silent thing, or one of `kinds` that never touches."""
+    return (SILENCE.name, True) if rng.random() < 0.5 else (str(rng.choice(kinds)), True)
+
+
+def _poses(rng: np.random.Generator, kinds: list[Kind], wide: float, tall: float) -> list[Pose]:
+    """One pose per source: large when alone; in company side by side along the longer side of the film, or in a square.
+
+    Args:
+        wide, tall: how much of the scene the film shows, at least 1.
+    """
+    count, poses = len(kinds), []
+    along = rng.permutation({1: [0.0], 2: [-0.23, 0.23], 3: [-0.29, 0.0, 0.29], 4: [-0.24, 0.24, -0.24, 0.24]}[count])
+    scales = {1: (0.3, 0.48), 2: (0.24, 0.33), 3: (0.19, 0.27), 4: (0.19, 0.25)}[count]
     for number, kind in enumerate(kinds):
-        x, y = (
-            (places[number] + rng.uniform(-0.06, 0.06), rng.uniform(0.42, 0.58)) if many else rng.uniform(0.38, 0.62, 2)
-        )
-        scale = rng.uniform(0.25, 0.33) if many else rng.uniform(0.3, 0.48)
-        if not many:  # nearer to the middle the larger it is
-            x, y = np.clip((x, y), min(scale, 0.47), 1 - min(scale, 0.47))
+        scale, x, y = rng.uniform(*scales), along[number], 0.0
+        if count == 4:  # two rows
+            x, y = (-0.24, 0.24, -0.24, 0.24)[number], (-0.24, -0.24, 0.24, 0.24)[number]
+        elif tall > wide or (tall == wide and rng.random() < 0.2):
+            x, y = y, x
+        free = 0.12 if count == 1 else 0.06
+        x, y = wide * (x + rng.uniform(-free, free)), tall * (y + rng.uniform(-free, free))
+        if count == 1:  # nearer to the middle the larger it is
+            x, y = (np.clip(v, min(scale, s / 2) - s / 2, s / 2 - min(scale, s / 2)) for v, s in ((x, wide), (y, tall)))
             if kind.near and rng.random() < 0.25:
                 scale *= 1.35
-        if level == 3 and many and number == len(kinds) - 1 and off_screen and not kind.fills:
-            x = float(rng.choice([-0.7, 1.7]))
         tilt = rng.normal(0, 0.12)
         if kind.tilts and rng.random() < 0.15:
             tilt += rng.choice([-0.5, 0.5]) * np.pi * rng.uniform(0.5, 1.0)
-        poses.append(Pose(float(x), float(y), float(scale), float(tilt), bool(kind.mirrors and rng.random() < 0.5)))
+        mirror = bool(kind.mirrors and rng.random() < 0.5)
+        poses.append(Pose(0.5 + float(x), 0.5 + float(y), float(scale), float(tilt), mirror))
     return poses
 
 
-def _in_view(source: Source, pose: Pose, camera: Camera) -> Pose:
+def _in_view(source: Source, pose: Pose, film: Film, camera: Camera) -> Pose:
     """The pose, smaller and nearer to the middle if otherwise a contact would fall off the picture."""
-    while not all(event.visible for event in _seen(source, pose, camera, ()).events):
+    while not all(event.visible for event in _seen(source, pose, film, camera, ()).events):
         pose = replace(pose, x=(pose.x + 0.5) / 2, y=(pose.y + 0.5) / 2, scale=0.85 * pose.scale)
     return pose
 
 
-def _seen(source: Source, pose: Pose, camera: Camera, screens: tuple[Screen, ...]) -> Source:
+def _seen(source: Source, pose: Pose, film: Film, camera: Camera, screens: tuple[Screen, ...]) -> Source:
     """The source with its events at their places on screen, and visible only where they are."""
-    outside = not (-0.2 < pose.x < 1.2)
-    if source.activity is not None and outside:
+    across, down = film.squeeze
+    if source.activity is not None and abs(pose.x - 0.5) * across > 0.7:
         source = replace(source, activity=replace(source.activity, visible=False))
     if not source.events:
         return source
     view = camera.at(np.array([event.time for event in source.events]))
-    x, y = pose.apply([event.x for event in source.events], [event.y for event in source.events])
-    x, y = view.apply(x, y)
+    places = view.apply(*pose.apply([event.x for event in source.events], [event.y for event in source.events]))
     events = []
-    for event, u, v in zip(source.events, x, y, strict=True):
+    for event, x, y in zip(source.events, *places, strict=True):
+        u, v = 0.5 + across * (x - 0.5), 0.5 + down * (y - 0.5)
         inside = EDGE < u < 1 - EDGE and EDGE < v < 1 - EDGE
-        hidden = any(screen.hides(u, v, event.time) for screen in screens)
+        hidden = any(screen.hides(x, y, event.time) for screen in screens)
         events.append(placed(event, u, v, inside and not hidden))
     return replace(source, events=tuple(events))
 
@@ -261,18 +313,23 @@ def _colours(scene: Scene) -> np.ndarray:
     return np.array([look[name] for name in MOVING if name in look]).reshape(-1, 3)
 
 
-def film(scene: Scene, split: str, index: int, clock: Clock, size: int | tuple[int, int]) -> np.ndarray:
-    """The picture [F, 3, H, W] uint8 of a scene."""
+def film(
+    scene: Scene, split: str, index: int, clock: Clock, size: int | tuple[int, int], device: torch.device | str = "cpu"
+) -> Tensor:
+    """The picture [T, 3, H, W] uint8 of a scene, drawn on `device`; the same on each to within rounding."""
     height, width = (size, size) if isinstance(size, int) else size
-    times = np.array(clock.frame_times(clock.frames(SECONDS)))
-    view = scene.camera.at(times)
-    shape = (len(times), height, width)
-    pixels = background(generator(split, index, "ground"), scene.level, view, shape, _colours(scene))
-    canvas = Canvas(pixels, view)
+    moments, which = scene.film.shown(np.array(clock.frame_times(clock.frames(SECONDS))))
+    times = scene.film.instants(moments)
+    view, shape, squeeze = scene.camera.at(times), (len(times), height, width), scene.film.squeeze
+    ground = generator(split, index, "ground")
+    pixels = background(ground, scene.level, view, shape, squeeze, _colours(scene), device)
     for source, pose in zip(scene.sources, scene.poses, strict=True):
-        named(source.kind).draw(canvas, pose, source, times)
+        kind = named(source.kind)
+        kind.draw(Canvas(pixels, view, (1.0, 1.0) if kind.fills else squeeze), pose, source, times)
     # A passer-by is close to the lens: the camera's own motion does not move it.
-    front = Canvas(pixels, Camera(0).at(times))
+    front = Canvas(pixels, Camera(0).at(times), squeeze)
     for screen in scene.screens:
         screen.draw(front, times)
-    return develop(pixels, generator(split, index, "film"), generator(split, index, "grain"), scene.level, clock.fps)
+    pixels = pixels.unflatten(1, (len(moments), -1)).mean(2)
+    images = develop(pixels, generator(split, index, "film"), generator(split, index, "grain"), scene.level, moments)
+    return images[torch.from_numpy(which).to(images.device)]

@@ -30,20 +30,17 @@ from frieren.world.kinds.water import STREAM, WAVES
 from frieren.world.kinds.weather import RAIN, WIND
 from frieren.world.kinds.wheel import WHEEL
 
-__all__ = ["FAMILIES", "GALLERY", "IMPACTS", "KINDS", "SILENCE", "STEADY", "Kind", "named"]
+__all__ = ["FAMILIES", "GALLERY", "IMPACTS", "SILENCE", "STEADY", "Kind", "named"]
 
-# Those of the splits of version 1, in the order of its cycle.
-IMPACTS = ("ball", "drum", "hammer", "drip", "clock", "piano", "chop")
-STEADY = ("rain", "engine", "wind")
-KINDS = IMPACTS + STEADY
 ALL = (
-    *(BALL, DRUM, HAMMER, DRIP, CLOCK, PIANO, CHOP, RAIN, ENGINE, WIND),
-    *(CLINK, SHATTER, KNOCK, PUNCH),
-    *(FIRE, STREAM, WAVES, ROLL, SCRAPE, SAW, WHEEL, DRILL),
-    *(BELL, SIREN, KETTLE, PLUCK, FLUTE),
-    *(STEPS, TYPING, CLAP, KIT),
+    *(BALL, HAMMER, DRIP, CHOP, CLINK, SHATTER, KNOCK, PUNCH),
+    *(RAIN, ENGINE, WIND, FIRE, STREAM, WAVES, ROLL, SCRAPE, SAW, WHEEL, DRILL),
+    *(PIANO, BELL, SIREN, KETTLE, PLUCK, FLUTE),
+    *(DRUM, CLOCK, STEPS, TYPING, CLAP, KIT),
 )
 GALLERY: dict[str, Kind] = {kind.name: kind for kind in ALL}
+IMPACTS = tuple(name for name, kind in GALLERY.items() if kind.builds)  # what has contacts
+STEADY = tuple(name for name, kind in GALLERY.items() if kind.voices)  # what sounds on
 
 
 def named(name: str) -> Kind:

@@ -45,7 +45,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     inside = np.array([i for i, t in enumerate(times) if HEAD < t < task.seconds - TAIL], int)
     size = float(rng.uniform())
     across = glide(times, places) if times else glide([0.0], [x])
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(size, made_of, looks) | {"height": path(knots), "across": across, "hits": np.array(places)[inside]}
     strength = np.clip(0.3 + 0.7 * np.array(speeds) / np.sqrt(2 * gravity * top), 0.35, 1.0)
     events = contacts(task, made_of, size, np.array(times)[inside], strength[inside], look["hits"], 0.5)

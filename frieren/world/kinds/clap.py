@@ -23,7 +23,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     if task.mute:
         times = times[:0]
     height, strengths = strokes(rng, times, task.seconds, hold=float(rng.uniform(0, 0.03)))
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(looks) | {"height": height, "big": 0.2 + 0.14 * size}
     return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, 0.0, 0.0), look=look)
 

@@ -18,7 +18,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     group = {"gap": (0.16, 0.42), "count": (2, 5), "jitter": (0.1, 0.2), "wait": (0.4, 1.6)}
     times = np.array([]) if task.mute else bursts(rng, task.seconds, task.taken, **group)
     height, strengths = strokes(rng, times, task.seconds)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     side = looks.random() < 0.5
     drift = np.cumsum(rng.normal(0, 0.06, len(times))).clip(-0.25, 0.25)
     x, y = (

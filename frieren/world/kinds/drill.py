@@ -27,7 +27,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     top = task.kind.pitch(size) * rng.uniform(0.9, 1.1)
     rate = top * (0.35 + 0.65 * speed) * (1 - 0.22 * load)
     loud = np.where(speed > 0.02, np.clip(speed * 4, 0, 1) * (0.25 + 0.3 * speed + 0.45 * load), 0.0)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(made_of, looks) | {
         "grid": grid,
         "press": press,

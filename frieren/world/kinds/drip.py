@@ -17,7 +17,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     size = float(rng.uniform())
     times = np.array([]) if task.mute else rhythm(rng, task.seconds, task.taken)
     strengths = np.clip(rng.uniform(0.4, 0.9) + rng.normal(0, 0.12, len(times)), 0.35, 1.0)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(size, looks) | {"fall": float(rng.uniform(0.28, 0.5)), "swing": float(rng.uniform(0.3, 1.0))}
     x = looks.normal(0, looks.choice([0.0, 0.12]), len(times)).clip(-0.3, 0.3)
     look["x"] = x

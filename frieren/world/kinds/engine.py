@@ -21,7 +21,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     speed = swells(rng, grid, calm=0.25)
     turns = rng.uniform(1.5, 3.0) * speed
     angle = 2 * np.pi * np.cumsum(turns) / GRID * rng.choice([-1, 1])
-    size, made_of = float(rng.uniform()), material(task.kind, rng)
+    size, made_of = float(rng.uniform()), material(task, rng)
     runs = np.clip(speed / 0.05, 0, 1)
     rate = (12 + rng.uniform(30, 80) * speed) * (runs > 0)
     activity = None if task.mute else Activity(task.kind.name, made_of, grid, runs * (0.25 + 0.7 * speed), rate)

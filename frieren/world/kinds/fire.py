@@ -20,7 +20,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     """The blaze swells and sinks; the rate is crackles per second."""
     grid, size = timeline(task), float(rng.uniform())
     level = swells(rng, grid, calm=0.3) * (not task.mute)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     loud = np.where(level > 0.02, (0.12 + 0.88 * level) * (0.6 + 0.4 * size), 0.0)
     activity = going(task, made_of, grid, loud, (3 + 45 * level) * (0.7 + 0.6 * size))
     return Source(task.kind.name, size, (), activity, _look(looks) | {"grid": grid, "level": level, "size": size})

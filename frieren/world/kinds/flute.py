@@ -36,7 +36,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
             now = stop
         now += rng.uniform(0.3, 1.3)
     low = task.kind.pitch(size)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     semitones = np.interp(closed, np.arange(HOLES + 1), STEPS)
     look = _look(made_of, looks) | {"grid": grid, "closed": closed, "breath": breath, "long": 0.75 + 0.25 * size}
     activity = going(task, made_of, grid, 0.85 * breath, low * 2.0 ** (semitones / 12))

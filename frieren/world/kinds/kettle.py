@@ -20,7 +20,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     """The steam swells and dies; the rate is the pitch of the whistle, which climbs with it."""
     grid, size = timeline(task), float(rng.uniform())
     steam = swells(rng, grid, calm=0.3) * (not task.mute)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     loud = np.where(steam > 0.03, 0.08 + 0.8 * steam**1.5, 0.0) * rng.uniform(0.7, 1.0)
     rate = task.kind.pitch(size) * (0.72 + 0.28 * np.sqrt(steam))
     look = _look(made_of, looks) | {"grid": grid, "steam": steam, "size": size}

@@ -38,7 +38,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
                 "y": visits(times[mine], y[key[mine]], 0.1),
             }
         )
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(made_of, looks) | {"hands": hands, "key": key, "half": 0.075 + 0.03 * size}
     events = contacts(task, made_of, size, times, strengths, x[key], y[key])
     # The space bar is the largest key, so it is the lowest.

@@ -42,17 +42,19 @@ class Task:
         seconds: length of the clip.
         taken: contact times of the sources before it.
         mute: move, but touch nothing and make no sound.
+        materials: what it may be made of; all of its kind's by default.
     """
 
     kind: Kind
     seconds: float
     taken: tuple[float, ...] = ()
     mute: bool = False
+    materials: tuple[str, ...] = ()
 
 
-def material(kind: Kind, rng: np.random.Generator) -> str:
-    """One of the kind's materials."""
-    return str(rng.choice(kind.materials))
+def material(task: Task, rng: np.random.Generator) -> str:
+    """One of those that the task allows."""
+    return str(rng.choice(task.materials or task.kind.materials))
 
 
 def vivid(rng: np.random.Generator) -> np.ndarray:

@@ -32,7 +32,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         home = 0.0 if hands == 1 else hand - 0.5
         across = visits(times[mine], x[mine], home)
         fingers.append({"height": height, "across": across})
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(looks) | {"fingers": fingers, "keys": keys, "key": key, "hold": float(rng.uniform(0.1, 0.3))}
     level = look["level"]
     events = contacts(task, made_of, size, times, strengths, x, level)

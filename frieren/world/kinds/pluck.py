@@ -24,7 +24,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     which = rng.integers(0, count, len(times))
     rows = np.linspace(-0.45, 0.45, count) if count > 1 else np.array([0.0])
     sizes = np.clip(size * 0.5 + 0.5 * np.arange(count) / max(count - 1, 1), 0, 1) if count > 1 else np.array([size])
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     x = float(looks.uniform(0.15, 0.55))
     look = _look(looks) | {
         "height": height,

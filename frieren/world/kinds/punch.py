@@ -18,7 +18,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     size = float(rng.uniform())
     times = np.array([]) if task.mute else rhythm(rng, task.seconds, task.taken)
     height, strengths = strokes(rng, times, task.seconds, hold=float(rng.uniform(0.0, 0.05)))
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     wide = 0.28 + 0.18 * size
     y = rng.uniform(-0.15, 0.4, len(times))
     look = _look(made_of, looks) | {"height": height, "wide": wide, "y": visits(times, y, 0.1)}

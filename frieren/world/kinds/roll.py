@@ -36,7 +36,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     tilt = np.clip(TIP * np.convolve(np.gradient(speed) * GRID, soft, "same"), -0.4, 0.4)
     fast = np.abs(speed)
     loud = np.where(fast > 0.03, np.clip(fast / 1.8, 0, 1) ** 0.7 * (0.65 + 0.35 * size), 0.0)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(made_of, looks) | {"grid": grid, "x": place, "tilt": tilt, "radius": radius}
     activity = going(task, made_of, grid, loud, fast / (2 * np.pi * radius))
     return Source(task.kind.name, size, (), activity, look)

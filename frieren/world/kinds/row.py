@@ -31,7 +31,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     y = -RIM if glass else RIM
     # A glass is tapped from above at its rim, a bell from the side.
     x = middle + side * wide * (0.75 if glass else 1.0)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(made_of, looks) | {
         "height": height,
         "across": visits(times, x[which], float(x[0])),

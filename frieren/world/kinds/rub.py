@@ -45,7 +45,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         knots.append((now, x, SMOOTH))
     place = path(knots).at(grid)
     speed = np.abs(np.gradient(place)) * GRID
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     saw = task.kind.name == "saw"
     fast = np.clip(speed / 3.5, 0, 1)
     # A saw cuts on the push and hardly on the pull.

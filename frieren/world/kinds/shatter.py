@@ -31,7 +31,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     strengths = np.clip(0.3 + 0.5 * top + rng.normal(0, 0.08, len(times)), 0.35, 1.0)
     if task.mute:
         times, strengths = times[:0], strengths[:0]
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     x = rng.uniform(-0.45, 0.45, len(times))
     look = _look(made_of, size, looks) | {"top": top, "fall": fall, "x": x, "swing": float(rng.uniform(0.2, 0.6))}
     events = contacts(task, made_of, size, times, strengths, x, FLOOR)

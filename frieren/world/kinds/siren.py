@@ -36,7 +36,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     soft = np.hanning(7) / np.hanning(7).sum()
     on, high = np.convolve(on, soft, "same"), np.convolve(high, np.ones(3) / 3, "same")
     low = task.kind.pitch(size) * 0.75
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     loud = on * (0.45 + 0.35 * high) * rng.uniform(0.7, 1.0)
     look = _look(looks) | {"grid": grid, "high": high, "on": on, "turn": 2 * np.pi * np.cumsum(0.7 + 1.5 * high) / GRID}
     return Source(

@@ -24,7 +24,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     if task.mute:
         times, hard = times[:0], hard[:0]
     strengths = np.clip(hard + rng.normal(0, 0.06, len(times)), 0.35, 1.0)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     stride = float(rng.uniform(0.25, 0.4))
     feet = [_foot(rng, times[number::2], stride, hard[number::2]) for number in (0, 1)]
     # The ground runs by while it walks, a stride for every step, fastest right after the foot is set down.

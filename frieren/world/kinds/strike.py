@@ -41,7 +41,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         strengths[mine] = power
         across = glide(times[mine], x[mine]) if mine.any() else glide([0.0], [0.0])
         tools.append({"height": height, "across": across, "side": 1 - 2 * hand})
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(kind, made_of, looks) | {"tools": tools, "hits": x}
     events = contacts(task, made_of, size, times, strengths, x, look["level"])
     return Source(kind, size, events, look=look)

@@ -23,7 +23,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     strengths = np.clip(rng.uniform(0.45, 0.9) + 0.12 * rng.uniform(-1, 1) * (-1.0) ** np.arange(len(times)), 0.35, 1)
     look = _look(looks)
     look["path"], spots = _motion(rng, times, look, task)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, spots[0], spots[1]), look=look)
 
 

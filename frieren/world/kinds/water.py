@@ -20,7 +20,7 @@ def pour(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> So
     """The flow swells and fails; it is the rate, and the loudness rises with it and with the depth of the fall."""
     grid, size = timeline(task), float(rng.uniform())
     flow = swells(rng, grid, calm=0.3) * (not task.mute)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     loud = np.where(flow > 0.02, (0.15 + 0.85 * flow) * (0.6 + 0.4 * size), 0.0)
     look = _fall_look(looks) | {"grid": grid, "level": flow, "wide": 0.12 + 0.45 * size}
     return Source(task.kind.name, size, (), going(task, made_of, grid, loud, flow), look)
@@ -108,7 +108,7 @@ def surf(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> So
         s = np.where(age < run, np.clip(age / run, 0, 1), np.clip(1 - (age - run) / drain, 0, 1))
         up = np.maximum(up, big * (s * s * (3 - 2 * s)))
         now = at + run + drain * rng.uniform(0.4, 1.0)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     loud = np.where(loud > 0.02, loud * (0.6 + 0.4 * size), 0.0)
     look = _beach_look(looks) | {"grid": grid, "level": up, "loud": loud, "breaks": breaks, "size": size}
     return Source(task.kind.name, size, (), going(task, made_of, grid, loud, np.clip(bright, 0, 1)), look)

@@ -22,7 +22,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     grid = np.arange(round(task.seconds * GRID) + 1) / GRID
     level = swells(rng, grid, calm=0.3 if task.kind.name == "rain" else 0.35)
     size = float(rng.uniform())
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     rate = 20 + 380 * level if task.kind.name == "rain" else level
     loud = np.where(level > 0.02, 0.1 + 0.9 * level, 0.0) if task.kind.name == "rain" else level
     loud *= rng.uniform(0.5, 1.0)

@@ -31,7 +31,7 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     turns = speed * rng.uniform(0.9, 1.5) * (1.3 - 0.5 * size)
     phase = np.cumsum(turns) / GRID
     loud = np.where(speed > 0.03, np.clip(0.25 + speed, 0, 1) * (0.22 + 0.78 * squeaking(phase)), 0.0)
-    made_of = material(task.kind, rng)
+    made_of = material(task, rng)
     look = _look(made_of, looks) | {
         "grid": grid,
         "phase": phase,
