@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -66,6 +66,7 @@ class Camera:
         pan, push, roll, shake: sizes of slow shift, slow zoom, slow roll and quick shake (0 for none).
         cut: seconds of a hard cut, or None.
         shot: zoom, dx, dy after the cut.
+        slide: size of the background's own slow shift, against the scene.
     """
 
     seed: int
@@ -75,6 +76,7 @@ class Camera:
     shake: float = 0.0
     cut: float | None = None
     shot: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    slide: float = 0.0
 
     def at(self, times: np.ndarray) -> View:
         """The camera at each time [F]."""
@@ -89,6 +91,14 @@ class Camera:
             dx, dy = dx + after * self.shot[1], dy + after * self.shot[2]
         return View(zoom, roll, dx, dy)
 
+    def behind(self, times: np.ndarray) -> View:
+        """The camera as the background has it, which may slide against the scene."""
+        view, rng = self.at(times), np.random.default_rng(self.seed + 1)
+        if not self.slide:
+            return view
+        dx, dy = (self.slide * drift(rng, times, 0.03, 0.3, 3) for _ in range(2))
+        return replace(view, dx=view.dx + dx, dy=view.dy + dy)
+
 
 def draw_camera(rng: np.random.Generator, level: int, seconds: float) -> Camera:
     """Still at level 0; slow moves from level 1; stronger shake and a cut in some clips at level 3."""
@@ -100,7 +110,8 @@ def draw_camera(rng: np.random.Generator, level: int, seconds: float) -> Camera:
         moves = tuple(float(v) for v in some * strong * rng.uniform(0.2, 1.0, 4) * (0.04, 0.05, 0.04, 0.006))
     cut = float(rng.uniform(1.5, seconds - 1.5)) if level == 3 and rng.random() < 0.4 else None
     shot = (float(rng.uniform(0.75, 1.3)), *(float(v) for v in rng.uniform(-0.1, 0.1, 2)))
-    return Camera(seed, *moves, cut, shot)
+    slide = float(rng.uniform(0.03, 0.25)) if level and rng.random() < 0.2 else 0.0
+    return Camera(seed, *moves, cut, shot, slide)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def _cycle() -> tuple[str, ...]:
 
 
 CYCLE = _cycle()
+COMPANY = ((1, 0, 0, 0), (1, 0, 0, 0), (0, 0.7, 0.3, 0), (0.25, 0.4, 0.2, 0.15))  # shares of 1 to 4 sources per level
 # Names in looks of the colours of what moves.
 MOVING = ("colour", "tip", "drop", "hand", "bob", "finger", "mark", "leaves", "vapour", "air", "string", "shoe", "foam")
 EDGE = 0.02  # share of the screen within which a contact counts as off screen
@@ -118,7 +119,14 @@ def generator(split: str, index: int, name: str) -> np.random.Generator:
 
 
 def clip(
-    split: str, index: int, clock: Clock, size: int | tuple[int, int] = 64, *, picture: bool = True, sound: bool = True
+    split: str,
+    index: int,
+    clock: Clock,
+    size: int | tuple[int, int] = 64,
+    *,
+    picture: bool = True,
+    sound: bool = True,
+    device: torch.device | str = "cpu",
 ) -> Clip:
     """Clip number `index` of a split: the same for everybody to within rounding.
 
@@ -129,6 +137,7 @@ def clip(
         size: side of the picture in pixels, or (height, width); another shape stretches the same picture. That of
             the film itself is `clip.film.aspect`.
         picture, sound: leave out what is not wanted.
+        device: draws the picture; the sound is the processor's.
 
     Raises:
         ValueError: for an unknown split or a negative index.
@@ -137,7 +146,7 @@ def clip(
         raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
     if index < 0:
         raise ValueError(f"index must not be negative, got {index}")
-    return _shoot(stage(split, index), split, index, clock, size, picture, sound)
+    return _shoot(stage(split, index), split, index, clock, size, picture, sound, device)
 
 
 def example(
@@ -149,12 +158,13 @@ def example(
     level: int = 0,
     picture: bool = True,
     sound: bool = True,
+    device: torch.device | str = "cpu",
 ) -> Clip:
     """Example number `index` of one kind, in the splits or not; no clip of a split is among them.
 
     Args:
         kind: a name of GALLERY, or "silence".
-        index, clock, size, picture, sound: as for `clip`.
+        index, clock, size, picture, sound, device: as for `clip`.
         level: difficulty, 0..3.
 
     Raises:
@@ -165,17 +175,24 @@ def example(
     if index < 0:
         raise ValueError(f"index must not be negative, got {index}")
     split = f"{named(kind).name} {level}"
-    return _shoot(compose(kind, level, split, index), split, index, clock, size, picture, sound)
+    return _shoot(compose(kind, level, split, index), split, index, clock, size, picture, sound, device)
 
 
 def _shoot(
-    scene: Scene, split: str, index: int, clock: Clock, size: int | tuple[int, int], picture: bool, sound: bool
+    scene: Scene,
+    split: str,
+    index: int,
+    clock: Clock,
+    size: int | tuple[int, int],
+    picture: bool,
+    sound: bool,
+    device: torch.device | str,
 ) -> Clip:
     times = np.array(clock.frame_times(clock.frames(SECONDS)))
     events = sorted((event for source in scene.sources for event in source.events), key=lambda event: event.time)
     activities = tuple(source.activity for source in scene.sources if source.activity is not None)
     kinds = tuple(dict.fromkeys(s.kind for s in _main_first(scene) if s.events or s.activity is not None))
-    images = film(scene, split, index, clock, size).numpy() if picture else None
+    images = film(scene, split, index, clock, size, device).cpu().numpy() if picture else None
     wave = _record(scene, split, index, clock) if sound else None
     return Clip(
         *(split, index, scene.level, kinds, images, times, wave),
@@ -230,10 +247,7 @@ def _cast(rng: np.random.Generator, kind: str, level: int) -> list[tuple[str, bo
     One source below level 2, two or three at level 2, one to four at level 3: more that sound, or move silently. Only
     what has contacts may be mute: there the picture tells, as it stops short of them.
     """
-    if level < 2:
-        count = 1
-    else:
-        count = int(rng.choice([2, 3], p=[0.7, 0.3]) if level == 2 else rng.choice([1, 2, 3, 4], p=[0.25, 0.4, 0.2, 0.15]))
+    count = int(rng.choice([1, 2, 3, 4], p=COMPANY[level]))
     silent = kind == SILENCE.name
     cast = [_mover(rng, IMPACTS) if silent else (kind, False)]
     while len(cast) < count:
@@ -242,9 +256,10 @@ def _cast(rng: np.random.Generator, kind: str, level: int) -> list[tuple[str, bo
             cast.append(_mover(rng, IMPACTS))
             continue
         there = {name for name, _ in cast}
-        filled = any(named(name).fills for name in there)
-        free = [n for n in (IMPACTS if sort == "impact" else STEADY) if n not in there and not (filled and named(n).fills)]
-        cast.append((str(rng.choice(free)), False))
+        kinds = [named(name) for name in (IMPACTS if sort == "impact" else STEADY) if name not in there]
+        if any(named(name).fills for name in there):
+            kinds = [kind for kind in kinds if not kind.fills]
+        cast.append((str(rng.choice([kind.name for kind in kinds])), False))
     return sorted(cast, key=lambda one: named(one[0]).fills)
 
 
@@ -322,7 +337,7 @@ def film(
     times = scene.film.instants(moments)
     view, shape, squeeze = scene.camera.at(times), (len(times), height, width), scene.film.squeeze
     ground = generator(split, index, "ground")
-    pixels = background(ground, scene.level, view, shape, squeeze, _colours(scene), device)
+    pixels = background(ground, scene.level, scene.camera.behind(times), shape, squeeze, _colours(scene), device)
     for source, pose in zip(scene.sources, scene.poses, strict=True):
         kind = named(source.kind)
         kind.draw(Canvas(pixels, view, (1.0, 1.0) if kind.fills else squeeze), pose, source, times)

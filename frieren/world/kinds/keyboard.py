@@ -119,7 +119,7 @@ def press(body: Body, strength: float, number: int, sample_rate: int, rng: np.ra
     """Down, and softer and higher up again while the finger leaves; [N] float32."""
     down = hit(body, strength, sample_rate, rng)
     up = hit(body.at_pitch(1.5), strength, sample_rate, rng)
-    return layered((0, 1.0, down), (int(rng.uniform(0.055, 0.085) * sample_rate), 0.09, up))
+    return layered((0, 1.0, down), (int(rng.uniform(0.055, 0.085) * sample_rate), 0.012, up))
 
 
 TYPING = Kind(

@@ -84,9 +84,9 @@ def thump(body: Body, strength: float, number: int, sample_rate: int, rng: np.ra
     t = np.arange(int(0.05 * sample_rate)) / sample_rate
     links = [np.sin(2 * np.pi * hz * t) for hz in rng.uniform(1800, 4800, 6)]
     bank = (np.stack(links) + 0.5 * coloured(len(t), band(2000, 6000), sample_rate, rng)) * np.exp(-t / 0.009)
-    first = (np.sort(rng.uniform(0.05, 0.32, int(rng.integers(6, 14)))) * sample_rate).astype(int)
-    jingle = scattered(first, bank, samples, rng, 0.5)
-    return layered((0, 1.0, blow), (0, 0.06 * float(np.abs(blow).max()), jingle))
+    first = (np.sort(rng.uniform(0, 0.35, 400)) * sample_rate).astype(int)  # too many to be told apart
+    jingle = scattered(first, bank, samples, rng, 0.5) * np.exp(-np.arange(samples) / (0.08 * sample_rate))
+    return layered((0, 1.0, blow), (0, 0.02 * float(np.abs(blow).max()), jingle))
 
 
 PUNCH = Kind(

@@ -129,17 +129,17 @@ def _pieces(brush, look: dict, times, hits, power) -> None:
 
 def cascade(body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """The break and the pieces after it: many small bodies, ever fewer and softer; [N] float32."""
-    samples = int(0.9 * sample_rate)
+    samples = int(0.65 * sample_rate)
     small = [hit(body.at_pitch(ratio), strength, sample_rate, rng) for ratio in np.exp(rng.uniform(0.2, 1.6, 8))]
     bank = np.zeros((len(small), int(0.12 * sample_rate)))
     for grain, one in zip(bank, small, strict=True):
         short = one[: bank.shape[1]]
         grain[: len(short)] = short * np.exp(-np.arange(len(short)) / (0.03 * sample_rate))
-    delays = 0.012 + rng.exponential(0.16, int(rng.integers(25, 45)))
-    first = (np.sort(delays[delays < 0.7]) * sample_rate).astype(int)
-    fall = np.exp(-np.arange(samples) / (0.25 * sample_rate))
+    # So many that they run together: no piece stands out as a contact of its own would.
+    first = (np.sort(rng.uniform(0, 0.5, 700)) * sample_rate).astype(int)
+    fall = np.exp(-np.arange(samples) / (rng.uniform(0.06, 0.12) * sample_rate))
     pieces = scattered(first, bank, samples, rng, 0.5) * fall
-    return layered((0, 1.0, hit(body, strength, sample_rate, rng)), (0, 0.28, pieces))
+    return layered((0, 1.0, hit(body, strength, sample_rate, rng)), (0, 0.09, pieces))
 
 
 SHATTER = Kind(

@@ -142,11 +142,14 @@ def step(body: Body, strength: float, number: int, sample_rate: int, rng: np.ran
     """Heel, then a softer and higher toe, and the scuff between them on loose ground; [N] float32."""
     heel = hit(body, strength, sample_rate, rng)
     toe = hit(body.at_pitch(1.35), strength, sample_rate, rng)
-    parts = [(0, 1.0, heel), (int(TOE * rng.uniform(0.85, 1.15) * sample_rate), 0.38, toe)]
+    rise = np.linspace(0, 1, int(0.07 * sample_rate))  # it rolls down; only the heel strikes
+    toe[: len(rise)] *= rise[: len(toe)]
+    parts = [(0, 1.0, heel), (int(0.5 * TOE * rng.uniform(0.7, 1.3) * sample_rate), 0.12, toe)]
     if body.noise > LOOSE:
         grain = heel[: sample_rate // 100] * np.linspace(1, 0, sample_rate // 100)
-        first = (np.sort(rng.uniform(0.01, 0.16, 22)) * sample_rate).astype(int)
-        parts.append((0, 0.2, scattered(first, grain[None], int(0.2 * sample_rate), rng, 0.6)))
+        first = (np.sort(rng.uniform(0.0, 0.25, 200)) * sample_rate).astype(int)
+        fall = np.exp(-np.arange(int(0.3 * sample_rate)) / (0.06 * sample_rate))
+        parts.append((0, 0.12, scattered(first, grain[None], len(fall), rng, 0.6) * fall))
     return layered(*parts)
 
 

@@ -1,4 +1,4 @@
-"""Clock: a hand that jumps, or a pendulum that turns back at each tick; regular, irregular or stuck for a while."""
+"""Clock: a hand that jumps, or a pendulum that ticks in the middle; regular, irregular or stuck for a while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from frieren.world.canvas import Canvas, Pose
 from frieren.world.kinds.kind import Kind
 from frieren.world.kinds.matter import Task, apart, contacts, material, struck, tinted, vivid
 from frieren.world.modal import Body, Build, fade_out, hit
-from frieren.world.motion import GAP, HEAD, OUT, SMOOTH, TAIL, path, rhythm, ring, spaced
+from frieren.world.motion import GAP, HEAD, IN, OUT, SMOOTH, TAIL, path, rhythm, ring, spaced
 from frieren.world.script import Source
 
 TOCK = 0.82  # the second click of an escapement over the first
@@ -46,9 +46,9 @@ def _look(rng: np.random.Generator) -> dict:
         "case": case,
         "hand": apart(vivid(rng), face, 0.4),
         "bob": apart(tinted("metal", rng), case, 0.3),
-        "step": float(rng.uniform(0.35, 1.1) * rng.choice([-1, 1, 1])),
+        "step": float(rng.uniform(0.5, 1.3) * rng.choice([-1, 1, 1])),
         "quick": float(rng.uniform(0.06, 0.12)),
-        "thick": float(rng.uniform(0.05, 0.11)),
+        "thick": float(rng.uniform(0.07, 0.14)),
         "marks": int(rng.choice([0, 4, 12])),
         "square": bool(rng.random() < 0.3),
         "swing": float(rng.uniform(0.35, 0.7)),
@@ -71,19 +71,17 @@ def _motion(rng, times: np.ndarray, look: dict, task: Task):
             angle += look["step"]
         return path(knots, 2.0), (0.0, 0.0)
     swing, side = look["swing"], 1.0
-    if task.mute:  # a pendulum on a string, which touches nothing
-        times = np.cumsum(np.full(40, rng.uniform(0.4, 0.9))) - 1.0
-    knots = [(-1.5, -swing * 0.3, SMOOTH)]
-    for time in times:  # it turns back at the tick, and waits at the other side when the works are stuck
-        if time - knots[-1][0] > 1.1:
-            knots.append((time - rng.uniform(0.5, 0.9), knots[-1][1], SMOOTH))
-        knots.append((time, side * swing, SMOOTH))
+    if task.mute:  # it never comes to the middle
+        turns = np.cumsum(np.full(40, rng.uniform(0.4, 0.9))) - 1.0
+        return path([(time, swing * (0.35, 1.0)[i % 2], SMOOTH) for i, time in enumerate(turns)]), (0.0, 0.0)
+    knots = [(-1.5, -swing, SMOOTH)]
+    for time, gap in zip(times, np.diff(times, append=np.inf), strict=True):
+        # It ticks as it passes the middle, at its fastest, and waits at the side while the works are stuck.
+        knots.append((time - min(0.4, 0.5 * (time - knots[-1][0])), -side * swing, SMOOTH))
+        knots.append((time, 0.0, IN))
+        knots.append((time + min(0.4, 0.5 * gap), side * swing, OUT))
         side = -side
-    last = knots[-1]
-    knots.append((last[0] + 0.6, -last[1] * 0.3, SMOOTH))
-    where = np.array([knot[1] for knot in knots[1:-1] if knot[0] in set(times)]) if len(times) else np.zeros(0)
-    sign = 1.0 if look["shape"] == "pendulum" else -1.0
-    return path(knots), ((0.0, 0.0) if task.mute else (np.sin(where) * 1.0, sign * 0.6 + 0 * where))
+    return path(knots, 1.7), (0.0, 1.25 - 0.5 if look["shape"] == "pendulum" else 0.7 - 0.9)
 
 
 def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
