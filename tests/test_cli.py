@@ -581,7 +581,8 @@ def test_world_list_names_every_kind(capsys: pytest.CaptureFixture) -> None:
     out = capsys.readouterr().out
     lines = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
     for name, kind in world.GALLERY.items():
-        assert kind.family in lines[name] and ("in the splits" in lines[name]) == (name in world.KINDS)
+        assert kind.family in lines[name] and kind.materials[0] in lines[name]
+    assert "glass*" in lines["ball"] and "glass*" not in lines["clink"]
 
 
 def test_world_preview_draws_one_sheet_per_kind(tmp_path: Path) -> None:
@@ -601,7 +602,9 @@ def test_world_render_writes_the_clip_that_the_api_gives(tmp_path: Path) -> None
     script = json.loads((tmp_path / "0004.json").read_text())
     assert [event["time"] for event in script["events"]] == pytest.approx([e.time for e in clip.events], abs=1e-4)
     info = video.probe(tmp_path / "0004.mp4")
-    assert (info.width, info.height, info.codec, info.has_audio) == (64, 64, "h264", True)
+    height, width = clip.film.shape(64)
+    assert min(height, width) == 64 and width / height == pytest.approx(script["film"]["aspect"], rel=0.03)
+    assert (info.width, info.height, info.codec, info.has_audio) == (width, height, "h264", True)
     assert info.seconds == pytest.approx(world.SECONDS, abs=1e-3)
     heard = sounds.read(tmp_path / "0004.mp4", clip.sample_rate)[: len(clip.wave)]
     error = heard - clip.wave[: len(heard)]

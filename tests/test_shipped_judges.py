@@ -17,6 +17,7 @@ from frieren.evaluation.cache import FeatureCache
 from frieren.evaluation.protocol import PRESETS
 from frieren.evaluation.run import evaluate
 from frieren.weights import load_part
+from frieren.world.clips import CYCLE
 
 
 def test_the_tagger_knows_the_kinds():
@@ -47,7 +48,7 @@ def test_the_alignment_classifier_says_yes_and_no():
 def test_rolling_all_sounds_costs_timing_and_hardly_moves_fd(tmp_path):
     """By half a second; FD is against the true sounds of other clips of the same kinds, as to its own set it is 0."""
     pytest.importorskip("librosa")
-    clock, cycle, few = Clock(fps=25.0), world.LEVELS * (len(world.KINDS) + 1), 8
+    clock, cycle, few = Clock(fps=25.0), world.LEVELS * len(CYCLE), 8
     folders = {name: tmp_path / name for name in ("made", "rolled", "other", "seen", "some", "some rolled")}
     for folder in folders.values():
         folder.mkdir()

@@ -41,7 +41,7 @@ def render(
     split: Annotated[Split, typer.Option(help="Which clips.")] = "test",
     clips: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
     start: Annotated[int, typer.Option(min=0, help="Index of the first.")] = 0,
-    size: Annotated[int, typer.Option(min=16, max=2048, help="Height and width in pixels; even.")] = 256,
+    size: Annotated[int, typer.Option(min=16, max=2048, help="Shorter side in pixels; even.")] = 256,
     fps: Annotated[float, typer.Option(min=1, max=120, help="Frames per second.")] = 25.0,
     silent: Annotated[bool, typer.Option("--silent", help="Without the sound.")] = False,
 ) -> None:
@@ -55,7 +55,8 @@ def render(
     with Bars(str(out)) as bars:
         for done, index in enumerate(range(start, start + clips)):
             bars("render", done, clips)
-            write_clip(world.clip(split, index, clock, size, sound=not silent), out / f"{index:04d}.mp4", fps)
+            clip = world.clip(split, index, clock, size, square=False, sound=not silent)
+            write_clip(clip, out / f"{index:04d}.mp4", fps)
     typer.echo(f"{out}  {clips} clip{'s' if clips > 1 else ''} of {split}")
 
 
@@ -71,9 +72,10 @@ def show() -> None:
     for family in world.FAMILIES:
         for name, kind in world.GALLERY.items():
             if kind.family == family:
-                where = "in the splits" if name in world.KINDS else "examples only"
-                typer.echo(f"  {name:<10}{family:<12}{where:<15}{', '.join(kind.materials)}")
-    typer.echo(f"  {'silence':<10}{'':<12}{'in the splits':<15}things that move without a sound, still pictures")
+                materials = (made + "*" * ((name, made) in world.UNSEEN) for made in kind.materials)
+                typer.echo(f"  {name:<10}{family:<12}{', '.join(materials)}")
+    typer.echo(f"  {'silence':<10}{'':<12}things that move without a sound, still pictures")
+    typer.echo("\n  * only in the split test")
     typer.echo("\nlevels")
     for level, what in enumerate(LEVELS):
         typer.echo(f"  {level:<10}{what}")
@@ -147,8 +149,10 @@ def script(clip: Clip, fps: float) -> dict[str, Any]:
         "index": clip.index,
         "level": clip.level,
         "kinds": list(clip.kinds),
+        "unseen": clip.unseen,
         "seconds": clip.seconds,
         "fps": fps,
+        "film": asdict(clip.film),
         "events": [plain(asdict(event)) for event in clip.events],
         "activities": [plain(asdict(activity)) for activity in clip.activities],
     }

@@ -38,6 +38,11 @@ class Film:
         """The part of the screen, across and down, that one unit of the scene takes."""
         return min(1.0, 1 / self.aspect), min(1.0, self.aspect)
 
+    def shape(self, size: int) -> tuple[int, int]:
+        """Height and width in pixels, both even, of a picture whose shorter side is `size`."""
+        height, width = (2 * round(size / (2 * part)) for part in self.squeeze[::-1])
+        return height, width
+
     def shown(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of the frames that are on screen at `times` [T]: their own seconds [F], and which is there when [T]."""
         numbers, which = np.unique(np.floor(times * self.rate + 1e-6), return_inverse=True)

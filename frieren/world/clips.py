@@ -124,6 +124,7 @@ def clip(
     clock: Clock,
     size: int | tuple[int, int] = 64,
     *,
+    square: bool = True,
     picture: bool = True,
     sound: bool = True,
     device: torch.device | str = "cpu",
@@ -134,8 +135,8 @@ def clip(
         split: one of SPLITS.
         index: 0, 1, ...; level and main kind cycle with it, so that all pairs occur equally often.
         clock: gives sample rate and frames per second; the script does not depend on it.
-        size: side of the picture in pixels, or (height, width); another shape stretches the same picture. That of
-            the film itself is `clip.film.aspect`.
+        size: pixels: side of a square, to which the picture is stretched as models do; or (height, width).
+        square: False: a `size` of one number is the shorter side of the film's own shape.
         picture, sound: leave out what is not wanted.
         device: draws the picture; the sound is the processor's.
 
@@ -146,7 +147,9 @@ def clip(
         raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
     if index < 0:
         raise ValueError(f"index must not be negative, got {index}")
-    return _shoot(stage(split, index), split, index, clock, size, picture, sound, device)
+    scene = stage(split, index)
+    shape = _shape(scene.film, size, square) if picture else None
+    return _shoot(scene, split, index, clock, shape, sound, device)
 
 
 def example(
@@ -156,6 +159,7 @@ def example(
     size: int | tuple[int, int] = 64,
     *,
     level: int = 0,
+    square: bool = True,
     picture: bool = True,
     sound: bool = True,
     device: torch.device | str = "cpu",
@@ -164,7 +168,7 @@ def example(
 
     Args:
         kind: a name of GALLERY, or "silence".
-        index, clock, size, picture, sound, device: as for `clip`.
+        index, clock, size, square, picture, sound, device: as for `clip`.
         level: difficulty, 0..3.
 
     Raises:
@@ -175,7 +179,15 @@ def example(
     if index < 0:
         raise ValueError(f"index must not be negative, got {index}")
     split = f"{named(kind).name} {level}"
-    return _shoot(compose(kind, level, split, index), split, index, clock, size, picture, sound, device)
+    scene = compose(kind, level, split, index)
+    shape = _shape(scene.film, size, square) if picture else None
+    return _shoot(scene, split, index, clock, shape, sound, device)
+
+
+def _shape(stock: Film, size: int | tuple[int, int], square: bool) -> tuple[int, int]:
+    if not isinstance(size, int):
+        return size
+    return (size, size) if square else stock.shape(size)
 
 
 def _shoot(
@@ -183,8 +195,7 @@ def _shoot(
     split: str,
     index: int,
     clock: Clock,
-    size: int | tuple[int, int],
-    picture: bool,
+    shape: tuple[int, int] | None,
     sound: bool,
     device: torch.device | str,
 ) -> Clip:
@@ -192,7 +203,7 @@ def _shoot(
     events = sorted((event for source in scene.sources for event in source.events), key=lambda event: event.time)
     activities = tuple(source.activity for source in scene.sources if source.activity is not None)
     kinds = tuple(dict.fromkeys(s.kind for s in _main_first(scene) if s.events or s.activity is not None))
-    images = film(scene, split, index, clock, size, device).cpu().numpy() if picture else None
+    images = film(scene, split, index, clock, shape, device).cpu().numpy() if shape else None
     wave = _record(scene, split, index, clock) if sound else None
     return Clip(
         *(split, index, scene.level, kinds, images, times, wave),
@@ -329,15 +340,16 @@ def _colours(scene: Scene) -> np.ndarray:
 
 
 def film(
-    scene: Scene, split: str, index: int, clock: Clock, size: int | tuple[int, int], device: torch.device | str = "cpu"
+    scene: Scene, split: str, index: int, clock: Clock, shape: tuple[int, int], device: torch.device | str
 ) -> Tensor:
-    """The picture [T, 3, H, W] uint8 of a scene, drawn on `device`; the same on each to within rounding."""
-    height, width = (size, size) if isinstance(size, int) else size
+    """The picture [T, 3, *shape] uint8 of a scene, drawn on `device`; the same on each to within rounding."""
     moments, which = scene.film.shown(np.array(clock.frame_times(clock.frames(SECONDS))))
     times = scene.film.instants(moments)
-    view, shape, squeeze = scene.camera.at(times), (len(times), height, width), scene.film.squeeze
+    view, squeeze = scene.camera.at(times), scene.film.squeeze
     ground = generator(split, index, "ground")
-    pixels = background(ground, scene.level, scene.camera.behind(times), shape, squeeze, _colours(scene), device)
+    pixels = background(
+        ground, scene.level, scene.camera.behind(times), (len(times), *shape), squeeze, _colours(scene), device
+    )
     for source, pose in zip(scene.sources, scene.poses, strict=True):
         kind = named(source.kind)
         kind.draw(Canvas(pixels, view, (1.0, 1.0) if kind.fills else squeeze), pose, source, times)
