@@ -769,3 +769,11 @@ def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, co
         process.send_signal(sent)
         assert process.wait(30) == code_wanted
     assert names(tmp_path) == ["clip.mp4"]
+
+
+def test_train_stops_after_the_minutes_that_it_was_given(tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[1] / "recipes/tiny/tagger.toml"
+    settings = ("--set", "optim.steps=1000000", "--set", "shared.clips=4", "--set", "shared.valid=4")
+    command = [sys.executable, "-m", "frieren", "train", str(recipe), "-o", str(tmp_path), *settings]
+    assert subprocess.run([*command, "--minutes", "0.2"], capture_output=True).returncode == 128 + signal.SIGTERM
+    assert list((tmp_path / "tagger/checkpoints").iterdir())

@@ -1,6 +1,7 @@
-"""How fast this machine learns, against how fast it could.
+"""How fast this machine learns, against how fast it could, and how fast it makes what it learns from.
 
 frieren bench train
+frieren bench world
 frieren bench train --precision bfloat16 --compile --json bench.json
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,6 +82,34 @@ def train(
     show(reports)
     if json_file:
         write(reports, json_file)
+
+
+@app.command()
+def world(
+    clips: Annotated[int, typer.Option(min=1, help="How many.")] = 136,
+    size: Annotated[int, typer.Option(min=16, max=2048, help="Height and width in pixels.")] = 64,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one per core")] = None,
+    device: Annotated[Device, typer.Option(help="Draws the pictures; auto: the GPU if there is one.")] = "auto",
+) -> None:
+    """Draw and sound clips of FoleyWorld, 8 s at 25 frames per second each."""
+    import numpy as np
+    import torch
+
+    from frieren.world import bench
+
+    drawn_on = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    with Bars("FoleyWorld") as bars:
+        report = partial(bars, "render")
+        pace = bench.measure(clips, workers=workers or os.cpu_count() or 1, size=size, device=drawn_on, on_clip=report)
+    table = Table(title=f"FoleyWorld, {clips} clips of {size} x {size} pixels, drawn on {drawn_on}")
+    table.add_column("")
+    table.add_column("mean", justify="right")
+    table.add_column("5 % take less, 5 % more than", justify="right")
+    for name, seconds in (("picture", pace.picture), ("sound", pace.sound)):
+        low, high = np.quantile(seconds, (0.05, 0.95))
+        table.add_row(f"{name}, seconds of a process", f"{seconds.mean():.3f}", f"{low:.3f} and {high:.3f}")
+    table.add_row("clips per minute", f"{pace.per_minute:.0f}")
+    Console().print(table)
 
 
 def show(reports: list[Report]) -> None:

@@ -3,11 +3,13 @@
 frieren train mini
 frieren train recipes/mini/field.toml --set optim.lr=1e-4 --out runs/mini
 torchrun --nproc-per-node 2 -m frieren train mini --board tensorboard
+until frieren train mini --minutes 10; do :; done
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -35,11 +37,17 @@ def train(
     resume: Annotated[
         bool, typer.Option(help="Go on from the last checkpoint, if there is one; or delete what is there.")
     ] = True,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so long as SIGTERM would; the same command goes on.")
+    ] = None,
 ) -> None:
     """Train each RECIPE; the finished parts become a model folder that `frieren generate --model` takes.
 
     Under torchrun the processes share the work. When told to end (SIGTERM, Ctrl-C) a run finishes its step and saves.
     """
+    if minutes is not None:
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
     if out is not None and len(recipes) > 1:
         raise typer.BadParameter(f"-o names one run folder, {len(recipes)} RECIPEs were given; leave it out")
     found = [find_recipe(name) for name in recipes]

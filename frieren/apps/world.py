@@ -83,10 +83,11 @@ def show() -> None:
 
 @app.command()
 def preview(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for KIND.png.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for KIND.png, or as --format says.")],
     kind: Annotated[list[str] | None, typer.Option(help="Which kind; may be repeated. All by default.")] = None,
     examples: Annotated[int, typer.Option(min=1, max=8, help="How many of each, from level 0 on.")] = 3,
-    size: Annotated[int, typer.Option(min=16, max=512, help="Height and width in pixels.")] = 96,
+    size: Annotated[int, typer.Option(min=16, max=512, help="Shorter side in pixels.")] = 96,
+    suffix: Annotated[Literal["png", "jpg", "webp"], typer.Option("--format", help="Of the sheets.")] = "png",
 ) -> None:
     """One contact sheet per kind: frames over a spectrogram with its events marked. Needs the extra `eval`."""
     from frieren.apps.evaluate import needs_extra
@@ -103,8 +104,8 @@ def preview(
     with Bars(str(out)) as bars:
         for done, name in enumerate(wanted):
             bars("draw", done, len(wanted))
-            clips = [world.example(name, i, clock, size, level=i % world.LEVELS) for i in range(examples)]
-            plot_sheet(out / f"{name}.png", clips, title=f"{name} ({world.GALLERY[name].family})")
+            clips = [world.example(name, i, clock, size, level=i % world.LEVELS, square=False) for i in range(examples)]
+            plot_sheet(out / f"{name}.{suffix}", clips, title=f"{name} ({world.GALLERY[name].family})")
     typer.echo(f"{out}  {len(wanted)} contact sheet{'s' if len(wanted) > 1 else ''}")
 
 
