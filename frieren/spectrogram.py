@@ -1,6 +1,7 @@
-"""Wave -> log-mel spectrogram: the published front end (paper section 4.5).
+"""Wave -> log-mel spectrogram: the published front end (paper section 4.5); and how far apart two waves sound.
 
 Magnitude STFT without centring, Slaney mel filters, log10. Shared by the autoencoder, the vocoders and their training.
+The distance is what vocoders learn from, and what they are measured by.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FLOOR = 1e-5  # the smallest mel magnitude: log10 gives -5, the value of silence
+RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512), (128, 32))  # (n_fft, hop) of the distance, in samples
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,15 @@ def log_mel(wave: Tensor, config: MelConfig) -> Tensor:
     magnitude = torch.sqrt(torch.view_as_real(spectrum).square().sum(-1) + 1e-9)
     mel = torch.log10((mel_filters(config).to(wave.device) @ magnitude).clamp(min=FLOOR))
     return mel.unflatten(0, lead) if lead else mel[0]
+
+
+def spectral_distance(fake: Tensor, real: Tensor) -> Tensor:
+    """Multi-resolution STFT distance: spectral convergence plus log-magnitude L1 (arXiv 1910.11480). Waves [B, S]."""
+    total = fake.new_zeros(())
+    for n_fft, hop in RESOLUTIONS:
+        window = torch.hann_window(n_fft, device=fake.device)
+        a, b = (
+            torch.stft(x, n_fft, hop, window=window, return_complex=True).abs().clamp(min=1e-5) for x in (fake, real)
+        )
+        total = total + (b - a).norm() / b.norm() + (b.log() - a.log()).abs().mean()
+    return total / len(RESOLUTIONS)

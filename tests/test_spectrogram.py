@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from frieren.spectrogram import MelConfig, log_mel, mel_filters
+from frieren.spectrogram import MelConfig, log_mel, mel_filters, spectral_distance
 
 
 def test_filters_equal_librosa():
@@ -51,3 +51,10 @@ def test_filters_made_during_inference_serve_training():
     wave = torch.randn(4000, requires_grad=True)
     log_mel(wave, config).sum().backward()
     assert wave.grad is not None
+
+
+def test_spectral_distance_of_what_is_twice_as_loud():
+    wave = torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
+    assert spectral_distance(wave, wave).item() == 0
+    assert spectral_distance(2 * wave, wave).item() == pytest.approx(1 + np.log(2), abs=1e-5)
+    assert spectral_distance(wave, 2 * wave).item() == pytest.approx(0.5 + np.log(2), abs=1e-5)

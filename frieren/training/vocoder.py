@@ -11,7 +11,7 @@ from torch import Tensor
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.discriminators import WaveJudges
 from frieren.nets.vocos import Vocos, VocosConfig
-from frieren.spectrogram import log_mel
+from frieren.spectrogram import log_mel, spectral_distance
 from frieren.training.adversary import judge_loss
 from frieren.training.data import Data, WaveCrops, device_of
 from frieren.training.loop import Losses, Player
@@ -19,20 +19,7 @@ from frieren.training.recipe import Recipe
 from frieren.weights import save_part
 
 NETWORKS = {VocosConfig: Vocos, BigVGANConfig: BigVGAN}
-RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512), (128, 32))  # (n_fft, hop) of the spectral loss, in samples
 JUDGED, SHOWN = 16, 2  # validation clips that are judged; that are heard on a board
-
-
-def spectral_distance(fake: Tensor, real: Tensor) -> Tensor:
-    """Multi-resolution STFT loss: spectral convergence plus log-magnitude L1 (arXiv 1910.11480). Waves [B, S]."""
-    total = fake.new_zeros(())
-    for n_fft, hop in RESOLUTIONS:
-        window = torch.hann_window(n_fft, device=fake.device)
-        a, b = (
-            torch.stft(x, n_fft, hop, window=window, return_complex=True).abs().clamp(min=1e-5) for x in (fake, real)
-        )
-        total = total + (b - a).norm() / b.norm() + (b.log() - a.log()).abs().mean()
-    return total / len(RESOLUTIONS)
 
 
 class VocoderTask:
