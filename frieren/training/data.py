@@ -5,11 +5,10 @@ The data set is one of `frieren prepare`, or FoleyWorld's clips, which a run pre
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 
 from frieren import sounds
 from frieren.clock import Clock
-from frieren.errors import FrierenError
 from frieren.training import machines
 from frieren.training.crops import long_enough
 from frieren.training.loop import Report
@@ -32,7 +30,6 @@ from frieren.training.shards import Shards
 from frieren.training.sources import Source, world_source
 from frieren.world import SECONDS
 
-SUFFIXES = (".flac", ".wav", ".ogg", ".mp3", ".opus")
 UNITS = {"images": "frames", "wave": "samples", "mel": "mel columns"}
 CLIP_FIELDS = tuple(UNITS)  # what `Clips` reads
 
@@ -244,22 +241,9 @@ def recordings(folder: Path, sample_rate: int, split: str = "train") -> list[np.
     """Every sound file below a folder as int16 [S]; if there is a manifest.csv (path, split), only that split's.
 
     Raises:
-        FrierenError: if the folder holds no sound file.
+        FrierenError: if the folder holds no sound file of that split.
     """
-    waves = [to_int16(np.asarray(sounds.read(path, sample_rate))) for path in recording_paths(folder, split)]
-    if not waves:
-        raise FrierenError(f"{folder}: no sound files ({', '.join(SUFFIXES)}) for split {split!r}; check the folder")
-    return waves
-
-
-def recording_paths(folder: Path, split: str) -> Iterator[Path]:
-    """The files behind `recordings`, in order of name."""
-    manifest = folder / "manifest.csv"
-    if manifest.exists():
-        with manifest.open(newline="") as file:
-            yield from (folder / row["path"] for row in csv.DictReader(file) if row["split"] == split)
-    else:
-        yield from sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return [to_int16(np.asarray(sounds.read(path, sample_rate))) for path in sounds.recorded(folder, split)]
 
 
 class WaveCrops:
