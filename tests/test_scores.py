@@ -21,7 +21,7 @@ from frieren.evaluation.divergence import kl_divergence  # noqa: E402
 from frieren.evaluation.frechet import Moments, frechet_distance, moments  # noqa: E402
 from frieren.evaluation.hearing import Features  # noqa: E402
 from frieren.evaluation.inception import inception_score, splits_of  # noqa: E402
-from frieren.evaluation.intervals import bootstrap, deal, jackknife, wilson  # noqa: E402
+from frieren.evaluation.intervals import bootstrap, deal, jackknife, quotient, ratio, wilson  # noqa: E402
 from frieren.evaluation.judges import GRID, cosine, desync  # noqa: E402
 from frieren.evaluation.kernel import kernel_distance, squared_mmd  # noqa: E402
 from frieren.evaluation.protocol import PRESETS  # noqa: E402
@@ -306,6 +306,19 @@ def test_the_bootstrap_counts_videos_and_not_samples() -> None:
     naive = bootstrap(values, np.arange(500))
     assert high - low > 2.5 * (naive.high - naive.low)
     assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(50), rel=0.1)
+
+
+def test_a_quotient_is_that_of_sums_over_the_same_videos() -> None:
+    rng = np.random.default_rng(1)
+    a, b, c, d = rng.uniform(1, 2, (4, 30))
+    clusters = np.repeat(np.arange(10), 3)
+    by_hand = []
+    for _ in range(4000):
+        rows = (3 * rng.integers(0, 10, 10)[:, None] + np.arange(3)).ravel()
+        by_hand.append(a[rows].sum() / b[rows].sum() / (c[rows].sum() / d[rows].sum()))
+    found = quotient((a, d), (b, c), clusters)
+    assert found[:2] == pytest.approx(np.quantile(by_hand, (0.025, 0.975)), abs=0.01)
+    assert quotient((a, c), (b, c), clusters)[:2] == pytest.approx(ratio(a, b, clusters)[:2])
 
 
 def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:

@@ -6,6 +6,7 @@ three times as sure with ten samples a video.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -47,15 +48,29 @@ def ratio(
     Returns:
         None where there is only one cluster.
     """
-    over, _ = by_cluster(np.asarray(tops, np.float64), clusters)
-    under, _ = by_cluster(np.asarray(bottoms, np.float64), clusters)
-    if len(over) < 2:
+    return quotient([tops], [bottoms], clusters, draws=draws, seed=seed)
+
+
+def quotient(
+    tops: Sequence[np.ndarray], bottoms: Sequence[np.ndarray], clusters: Sequence, *, draws: int = DRAWS, seed: int = 0
+) -> Interval | None:
+    """Percentile interval of a product of sums over another: of the tops, over that of the bottoms; [N] each.
+
+    A score over that of the same clips' true sounds, both of them ratios of sums, has two of either. Clusters [N] are
+    drawn again, with all of their values.
+
+    Returns:
+        None where there is only one cluster.
+    """
+    sums = [by_cluster(np.asarray(one, np.float64), clusters)[0] for one in (*tops, *bottoms)]
+    if len(sums[0]) < 2:
         return None
 
-    def share(top: np.ndarray, bottom: np.ndarray, axis: int = -1) -> np.ndarray:
-        return top.sum(axis=axis) / bottom.sum(axis=axis)
+    def share(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+        totals = [one.sum(axis=axis) for one in drawn]
+        return math.prod(totals[: len(tops)]) / math.prod(totals[len(tops) :])
 
-    return percentile((over, under), share, draws, seed, paired=True, vectorized=True)
+    return percentile(tuple(sums), share, draws, seed, paired=True, vectorized=True)
 
 
 def median(values: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, seed: int = 0) -> Interval | None:
