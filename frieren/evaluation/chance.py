@@ -46,3 +46,8 @@ def partner(index: int, count: int) -> int:
     if count < 2:
         raise ValueError("the control against another clip's events needs at least two clips")
     return (index + 1) % count
+
+
+def strangers(kinds: Sequence[Sequence[str]], place: int) -> list[int]:
+    """The places of the clips whose `kinds` share none with those of the clip at `place`."""
+    return [other for other, theirs in enumerate(kinds) if other != place and not set(theirs) & set(kinds[place])]

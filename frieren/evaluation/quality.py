@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from frieren import world
 from frieren.clock import Clock
 from frieren.evaluation.alignment import WorldAlignment
+from frieren.evaluation.chance import strangers
 from frieren.evaluation.extractors import Extractor
 from frieren.evaluation.intervals import wilson
 from frieren.world import Clip
@@ -122,7 +124,7 @@ def measure(
     for index in range(count):
         clip = world.clip(split, index, clock, IMAGE_SIZE)
         if len(clip.kinds) == 1:
-            named.yes.append(float(_name(tagger, clip) == clip.kinds[0]))
+            named.yes.append(float(heard_kind(tagger, torch.from_numpy(clip.wave)) == clip.kinds[0]))
             named.clips.append(index)
         if clip.timed:
             pairs.add(clip, _shifts(rng, clip.seconds))
@@ -135,8 +137,9 @@ def measure(
     return QualityReport(answers, split, count, digests)
 
 
-def _name(tagger: Extractor, clip: Clip) -> str:
-    logits = tagger(torch.from_numpy(clip.wave))["logits"]
+def heard_kind(tagger: Extractor, wave: Tensor) -> str:
+    """The kind of FoleyWorld that the tagger hears most of in a wave [S]."""
+    logits = tagger(wave)["logits"]
     return tagger.network.config.classes[int(logits.argmax())]
 
 
@@ -170,10 +173,10 @@ class _Pairs:
     @torch.inference_mode()
     def ask_foreign(self, rng: np.random.Generator) -> None:
         """Ask about the sounds of other clips, DRAWS of each type where there are as many."""
+        kinds = [clip.kinds for clip in self.clips]
         for place, clip in enumerate(self.clips):
-            others = [k for k in range(len(self.clips)) if k != place]
-            another = [k for k in others if not set(self.clips[k].kinds) & set(clip.kinds)]
-            same = [k for k in others if self.clips[k].kinds[:1] == clip.kinds[:1]]
+            another = strangers(kinds, place)
+            same = [k for k, other in enumerate(kinds) if k != place and other[:1] == clip.kinds[:1]]
             for name, there in zip(PAIRS[2:], (another, same), strict=True):
                 chosen = rng.choice(there, min(DRAWS, len(there)), replace=False) if there else ()
                 self._ask(name, clip, self.seen[place], [self.heard[k] for k in chosen])
