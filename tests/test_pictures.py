@@ -13,6 +13,7 @@ from frieren.evaluation.pictures import (
     levels,
     motion_energy,
     plot_clip,
+    plot_groups,
     plot_guidance,
     plot_pair,
     plot_sheet,
@@ -94,3 +95,25 @@ def test_a_contact_sheet_shows_frames_around_the_main_moment(tmp_path, figures):
     shown = [float(label.get_text()) for label in axes[1].get_xticklabels()]
     assert len(shown) == 5 and shown[0] - 0.2 < hardest < shown[-1] + 0.2
     assert len(axes[2].lines) == len(clips[0].events) and len(axes[5].lines) == 1
+
+
+def test_onsets_are_drawn_over_their_own_wave(tmp_path, figures):
+    onsets = {"true": TIMES, "generated": (0.75,)}
+    plot_clip(tmp_path / "clip.png", None, {"true": WAVE, "generated": WAVE, "other": WAVE}, RATE, (), onsets=onsets)
+    drawn = [[line.get_xdata()[0] for line in axis.lines] for axis in figures[0].axes]
+    assert drawn == [list(TIMES), [0.75], []]
+
+
+def test_groups_have_a_column_and_models_a_mark_in_it(tmp_path, figures):
+    scores = {
+        "mini": {"ball": (0.9, (0.8, 1.0, "bootstrap")), "drum": (0.7, None)},
+        "mini-1step": {"ball": (0.8, None), "drum": (0.6, (0.5, 0.7))},
+    }
+    plot_groups(tmp_path / "groups.png", scores, score="F1, generated / true", aim=0.7)
+    (axis,) = figures[0].axes
+    marks, others, aim = axis.lines
+    assert list(marks.get_ydata()) == [0.9, 0.7] and list(others.get_ydata()) == [0.8, 0.6]
+    assert np.allclose(others.get_xdata() - marks.get_xdata(), 0.3) and aim.get_ydata()[0] == 0.7
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["ball", "drum"]
+    bars = [segment[:, 1].tolist() for one in axis.collections for segment in one.get_segments()]
+    assert bars == [[0.8, 1.0], [0.5, 0.7]]

@@ -51,6 +51,7 @@ def plot_clip(
     events: Sequence[Event],
     *,
     times: Sequence[float] | None = None,
+    onsets: Mapping[str, Sequence[float]] | None = None,
     title: str = "",
 ) -> None:
     """Write one picture: motion energy (if there are images) above the mel of every wave, true instants as lines.
@@ -62,6 +63,7 @@ def plot_clip(
         sample_rate: of all waves.
         events: solid lines where they are visible, dotted where not.
         times: [F] seconds of the images; evenly over the longest wave by default.
+        onsets: seconds at which something is heard, by the name of a wave; lines over that wave alone.
         title: above it all.
 
     Raises:
@@ -77,6 +79,8 @@ def plot_clip(
     axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
     for axis, (name, wave) in zip(axes[int(images is not None) :], waves.items(), strict=True):
         _draw_mel(axis, name, wave, sample_rate)
+        for time in (onsets or {}).get(name, ()):
+            axis.axvline(time, color="white", linewidth=0.8, alpha=0.8)
     if images is not None:
         at = np.asarray(times) if times is not None else np.arange(len(images)) * seconds / len(images)
         axes[0].step(at, motion_energy(images), where="post", color="black", linewidth=0.9)
@@ -226,6 +230,38 @@ def _plot_curves(
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_xlabel(setting)
+    axis.set_ylabel(score)
+    axis.legend()
+    figure.savefig(path, dpi=110)
+
+
+def plot_groups(
+    path: str | Path,
+    scores: Mapping[str, Mapping[str, tuple[float, tuple[float, ...] | None]]],
+    *,
+    score: str,
+    aim: float,
+) -> None:
+    """Write a picture of a score by group: a column for each group, in it a mark for everyone who is scored.
+
+    Args:
+        path: where to write; the suffix decides the format.
+        scores: name of who is scored -> group -> (score, its 95 % interval or None); all have the same groups.
+        score: what is scored, for the axis.
+        aim: drawn as a line.
+    """
+    groups = list(next(iter(scores.values())))
+    figure = _figure(2.0 + 0.4 * len(groups), 4.0)
+    axis = figure.subplots()
+    for place, (name, by_group) in enumerate(scores.items()):
+        columns = np.arange(len(groups)) + 0.6 * ((place + 0.5) / len(scores) - 0.5)
+        values, intervals = zip(*(by_group[group] for group in groups), strict=True)
+        (drawn,) = axis.plot(columns, values, "o", markersize=4, label=name)
+        for column, interval in zip(columns, intervals, strict=True):
+            if interval is not None:
+                axis.vlines(column, *interval[:2], color=drawn.get_color(), linewidth=1.0)
+    axis.axhline(aim, color="gray", linewidth=1.0, linestyle="--", label="aim")
+    axis.set_xticks(range(len(groups)), groups, rotation=60, ha="right")
     axis.set_ylabel(score)
     axis.legend()
     figure.savefig(path, dpi=110)
