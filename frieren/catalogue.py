@@ -23,14 +23,17 @@ REFINEMENTS = ("windows", "regulator", "time")
 log = logging.getLogger("frieren")
 
 
+def shipped() -> list[str]:
+    """Names of the models in the package."""
+    return [path.parent.name for path in sorted(SHIPPED.glob("*/config.json"))]
+
+
 def models() -> dict[str, str]:
     """Names that `load` takes, with a line on each."""
-    shipped = {
-        path.parent.name: read_model_config(path.parent).description for path in sorted(SHIPPED.glob("*/config.json"))
-    }
+    ours = {name: read_model_config(SHIPPED / name).description for name in shipped()}
     published = {name: release.description for name, release in RELEASES.items()}
     tiny = {"tiny": "about 100 k random parameters with real shapes in time: noise, for tests"}
-    return {**shipped, **published, **tiny}
+    return {**ours, **published, **tiny}
 
 
 def find(name: str | Path) -> Path:

@@ -4,6 +4,7 @@ frieren evaluate GENERATED REFERENCE --preset world
 frieren evaluate GENERATED REFERENCE --preset paper --out scores/
 frieren evaluate timing --model mini --out docs/timing
 frieren evaluate sweep --model mini --steps 1 --steps 5 --steps 25 -o sweep/
+frieren evaluate foleyworld docs/benchmark --recordings audio/ --clips clips/
 frieren evaluate --listening study mini=out/mini --videos clips/ --references clips/
 frieren evaluate --mos answers_*.json --key study.key.json
 """
@@ -27,7 +28,6 @@ from frieren.errors import FrierenError
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from frieren import Model
     from frieren.world import Clip
@@ -145,6 +145,7 @@ def timing(
     import frieren
     from frieren.evaluation import clipsets, impacts
     from frieren.evaluation import steady as swells
+    from frieren.evaluation.foleyworld.takes import features_of, sound_of
 
     if out:
         prepare_folder(out)
@@ -160,7 +161,7 @@ def timing(
 
         def generate(clip: Clip) -> np.ndarray:
             number = next(numbers)
-            wave = sound_of(loaded, clip, seed + number, steps, guidance)
+            wave = sound_of(loaded, features_of(loaded, clip.images), clip.seconds, seed + number, steps, guidance)
             bars("sample", number + 1, clips + steady)
             if number in drawn:
                 draw(out, loaded, clip, wave)
@@ -223,18 +224,19 @@ def sweep(
     needs_extra()
     import frieren
     from frieren.evaluation import sweep as sweeps
+    from frieren.evaluation.foleyworld.takes import features_of, sound_of
 
     prepare_folder(out)
     loaded = frieren.load(model)
     chosen = struck_clips(split, clips, loaded)
     settings = {"steps": steps or (() if guidance else STEPS), "guidance": guidance or ()}
     number = {clip.index: place for place, clip in enumerate(chosen)}
-    features = {clip.index: features_of(loaded, clip) for clip in chosen}
+    features = {clip.index: features_of(loaded, clip.images) for clip in chosen}
     with Bars(f"{clips} clips") as bars:
 
         def generate(clip: Clip, at: Mapping[str, float]) -> np.ndarray:
             place = number[clip.index]
-            wave = sound_of(loaded, clip, seed + place, **at, features=features[clip.index])
+            wave = sound_of(loaded, features[clip.index], clip.seconds, seed + place, **at)
             bars(f"{at['steps']:g} steps, guidance {at['guidance']:g}", place + 1, clips)
             return wave
 
@@ -249,6 +251,53 @@ def sweep(
         )
     report.save(out)
     typer.echo(report.markdown())
+
+
+@app.command()
+def foleyworld(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for tables, pictures and the models' sounds.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A name, a folder, or a Hub repository; may be repeated.", show_default="all that ship"),
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(help="Folder of recordings for the vocoder; the test split, if it has a manifest.csv."),
+    ] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Folder of real clips with a manifest.json; pictures of them go to OUT/real.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="The first so many clips.", show_default="512")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 1 if an aim is missed.")] = False,
+) -> None:
+    """Every number by which the shipped models are judged. Needs the extra `eval`.
+
+    Sounds are kept in OUT/sounds: a run that was interrupted goes on where it stopped.
+    """
+    needs_extra()
+    import frieren
+    from frieren.catalogue import shipped
+    from frieren.evaluation.alignment import WorldAlignment
+    from frieren.evaluation.extractors import load
+    from frieren.evaluation.foleyworld import benchmark, report
+
+    prepare_folder(out)
+    models = {Path(name).name: frieren.load(name) for name in dict.fromkeys(model or shipped())}
+    with Bars("foleyworld") as bars:
+        found = benchmark.measure(
+            models,
+            out,
+            load("world"),
+            WorldAlignment(),
+            count=limit or benchmark.CLIPS,
+            recordings=recordings,
+            clips=clips,
+            on_progress=bars,
+        )
+    report.save(found, out)
+    typer.echo(report.markdown(found))
+    if check and not all(aim.met for aim in found.aims()):
+        raise typer.Exit(1)
 
 
 class MissingExtraError(FrierenError):
@@ -270,27 +319,6 @@ def struck_clips(split: str, count: int, model: Model) -> list[Clip]:
         return impact_clips(split, count, model.clock, model.image_size)
     except ValueError as error:
         raise typer.BadParameter(f"--clips: {error}") from error
-
-
-def features_of(model: Model, clip: Clip) -> Tensor:
-    """What the model sees in a clip's frames, [F, D]."""
-    import torch
-
-    return model.encode(torch.from_numpy(clip.images).float() / 255)
-
-
-def sound_of(
-    model: Model,
-    clip: Clip,
-    seed: int,
-    steps: int | None,
-    guidance: float | None,
-    features: Tensor | None = None,
-) -> np.ndarray:
-    """The model's sound for a clip's frames, or for the features of them, [S]."""
-    features = features_of(model, clip) if features is None else features
-    latent = model.sample(features, seconds=clip.seconds, seed=seed, steps=steps, guidance=guidance)
-    return model.vocode(model.decode(latent)).numpy()
 
 
 def draw(out: Path, model: Model, clip: Clip, wave: np.ndarray) -> None:

@@ -20,6 +20,7 @@ extractors  networks that hear a wave: PANNs, VGGish, FoleyWorld's tagger
 judges      networks that look and listen at once, by name, and the door for those of other packages
 alignment   two such judges: FoleyWorld's classifier and Diff-Foley's
 quality     how good the two judges of FoleyWorld are
+foleyworld/ the benchmark: all by which the shipped models are judged, from their sounds to the aims
 synchrony   DeSync: Synchformer
 imagebind   ImageBind, by the user's own package
 clap        CLAP, by a model of the user's

@@ -1,0 +1,287 @@
+"""The benchmark: counted by hand, with stand-ins that are right and wrong by a known amount, and against `judges`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+for package in ("librosa", "matplotlib", "scipy"):
+    pytest.importorskip(package)
+
+import clips  # noqa: E402
+import soundfile  # noqa: E402
+
+import frieren  # noqa: E402
+from frieren import world  # noqa: E402
+from frieren.apps.cli import main  # noqa: E402
+from frieren.clock import Clock  # noqa: E402
+from frieren.errors import VideoError  # noqa: E402
+from frieren.evaluation.alignment import WorldAlignment  # noqa: E402
+from frieren.evaluation.extractors import load  # noqa: E402
+from frieren.evaluation.foleyworld import aims, benchmark, fitting, real, resynthesis, struck  # noqa: E402
+from frieren.evaluation.foleyworld.beside import difference, ratio  # noqa: E402
+from frieren.evaluation.foleyworld.observed import Observed, Observer, Opinion, images  # noqa: E402
+from frieren.evaluation.foleyworld.takes import Takes  # noqa: E402
+from frieren.evaluation.onsets import OnsetDetector, Onsets  # noqa: E402
+from frieren.evaluation.quality import measure as judges  # noqa: E402
+from frieren.evaluation.timing import Heard  # noqa: E402
+from frieren.spectrogram import log_mel, spectral_distance  # noqa: E402
+from frieren.world.script import Event  # noqa: E402
+
+RATE = 16_000
+
+
+def heard(*times: float) -> Heard:
+    return Heard(Onsets(np.array(times), np.ones(len(times))), np.zeros(800), 8.0)
+
+
+def hit(kind: str, level: int, unseen: bool, events: tuple, true: tuple, made: tuple) -> Observed:
+    """A clip that is struck at `events`, where detectors hear `true` and, in the sound of the model "m", `made`."""
+    contacts = tuple(Event(kind, "wood", time, 1.0, 0.5, 0.5, True, 100.0) for time in events)
+    clip = SimpleNamespace(kinds=(kind,), level=level, unseen=unseen, events=contacts)
+    return Observed(clip, Opinion(heard(*true), None, None), {"m": Opinion(heard(*made), None, None)})
+
+
+STRUCK = [
+    hit("ball", 0, False, (1, 2, 3, 4), (1, 2, 3, 4), (1.04, 2, 3.06, 4)),  # 3 of 4 within 50 ms; true: 4 of 4
+    hit("ball", 1, True, (1, 2), (1, 5), (1,)),  # 2 * 1 / (2 + 1); true: 2 * 1 / (2 + 2)
+    hit("drum", 1, False, (1.03, 6), (1.03, 6), ()),  # nothing
+]
+SILENT = Observed(SimpleNamespace(kinds=("rain",), level=0, unseen=False, events=()), *[Opinion(None, 1.0, "rain")], {})
+
+
+def test_timing_is_what_a_hand_counts() -> None:
+    found = struck.measure([*STRUCK[:2], SILENT, STRUCK[2]], "m", shifts=50)
+    every = found.groups["all"]["all"]
+    made, true = 2 * (3 + 1) / (4 + 4 + 2 + 1 + 2), 2 * (4 + 1 + 2) / (4 + 4 + 2 + 2 + 2 + 2)
+    assert every[:3] == pytest.approx((made, true, made / true)) and every.clips == 3
+    assert every.interval.low <= every.value <= every.interval.high
+    flat = {group: (round(one.value, 6), one.clips) for some in found.groups.values() for group, one in some.items()}
+    ball = (2 * 4 / 11) / (2 * 5 / 12)
+    known = {
+        "ball": (ball, 2), "drum": (0, 1), "level 0": (0.75, 1), "level 1": ((2 / 5) / (2 * 3 / 8), 2),
+        "an unseen pair": ((2 / 3) / 0.5, 1), "seen pairs": ((2 * 3 / 10) / 1, 2),
+    }  # fmt: skip
+    assert {group: flat[group] for group in known} == {k: (round(v, 6), n) for k, (v, n) in known.items()}
+    assert 0 < found.chance < found.chance_95 < made
+
+
+def test_foreign_sounds_share_no_kind_and_are_held_against_these_events() -> None:
+    assert all(STRUCK[a].clip.kinds != STRUCK[b].clip.kinds for a, b in struck.foreign(STRUCK, 0))
+    # The drum's silence meets neither ball; either ball's 1 or 1.04 meets the drum's 1.03.
+    counts = {4: 2 * 1 / (4 + 2 + 2 + 4), 1: 2 * 1 / (4 + 2 + 2 + 1)}
+    assert struck.measure(STRUCK, "m", shifts=5).foreign in [pytest.approx(f1) for f1 in counts.values()]
+    alone = struck.measure(STRUCK[:2], "m", shifts=5)
+    assert np.isnan(alone.foreign) and struck.measure([SILENT], "m") is None
+
+
+def test_a_ratio_and_its_interval() -> None:
+    tops, ones = np.array([3.0, 1.0, 2.0, 4.0]), np.full(4, 5.0)
+    assert ratio(tops, ones, tops, ones)[2:4] == (1, (1, 1, "bootstrap"))
+    assert ratio(tops / 2, ones, tops, ones)[2] == 0.5 and ratio(tops / 2, ones, tops, ones).interval[:2] == (0.5, 0.5)
+    low, high, _ = ratio(tops, ones, tops[::-1].copy(), ones).interval
+    assert low < 1 < high
+    undefined = ratio(np.zeros(2), np.ones(2), np.array([0.0, 1.0]), np.ones(2))
+    assert undefined.value == 0 and undefined.interval is None  # half of the draws have no true hit
+    assert ratio(tops[:1], ones[:1], tops[:1], ones[:1]).interval is None
+
+
+def test_shares_are_of_the_clips_that_are_asked_about() -> None:
+    def said(kind: str, fits: tuple, names: tuple) -> Observed:
+        clip = SimpleNamespace(kinds=(kind,), level=0, unseen=False)
+        true, made = (Opinion(None, *one) for one in zip(fits, names, strict=True))
+        return Observed(clip, true, {"m": made})
+
+    observed = [
+        said("ball", (1.0, 0.0), ("ball", "ball")),
+        said("ball", (1.0, 1.0), ("ball", "drum")),
+        said("drum", (0.0, 1.0), ("ball", "drum")),
+        said("drum", (1.0, 0.0), (None, None)),
+        said("bell", (None, None), ("bell", "bell")),
+    ]
+    assert fitting.alignment(observed, "m")[:3] == (0.5, 0.75, -0.25)
+    kinds = fitting.kinds(observed, "m")
+    assert kinds["all"][:3] == pytest.approx((3 / 4, 3 / 4, 1)) and kinds["all"].clips == 4
+    assert kinds["ball"][:3] == (0.5, 1, 0.5) and kinds["drum"][:2] == (1, 0) and kinds["drum"].value == np.inf
+    assert difference([], []).clips == 0
+
+
+def test_a_sound_is_made_once_and_is_the_models_own(tmp_path: Path) -> None:
+    model, drawn = frieren.load("tiny", device="cpu"), []
+
+    def draw(fps: float, size: int) -> np.ndarray:
+        drawn.append((fps, size))
+        return images(7, fps, size)
+
+    takes = Takes("tiny", model, tmp_path)
+    first = takes.sound(7, draw, RATE)
+    assert drawn == [(25.0, 32)] and torch.equal(takes.sound(7, draw, RATE), first) and len(drawn) == 1
+    latent = model.sample(model.encode(torch.from_numpy(images(7, 25.0, 32)).float() / 255), seconds=8.0, seed=7)
+    expected = model.vocode(model.decode(latent))[:128_000]
+    assert first.shape == (128_000,) and (first - expected).abs().max() <= 0.5 / 32768 + 1e-7
+    (takes.folder / "0007.flac").unlink()
+    assert torch.equal(Takes("tiny", model, tmp_path).sound(7, draw, RATE), first) and len(drawn) == 2
+
+
+def test_other_settings_have_another_folder(tmp_path: Path) -> None:
+    model = frieren.load("tiny", device="cpu")
+    before = Takes("tiny", model, tmp_path)
+    assert Takes("tiny", model, tmp_path).folder == before.folder
+    model.digest = "other weights"
+    after = Takes("tiny", model, tmp_path)
+    assert after.folder != before.folder and before.folder.exists()
+    assert json.loads((before.folder / "takes.json").read_text()) == before.settings and before.settings["steps"] == 4
+
+
+class TrueSound:
+    """A stand-in for `Takes` that knows the answer, and gives it late."""
+
+    def __init__(self, name: str, late: float) -> None:
+        self.name, self.late = name, late
+
+    def sound(self, index, draw, sample_rate):
+        wave = world.clip("test", index, Clock(sample_rate=sample_rate), picture=False).wave
+        return torch.from_numpy(np.roll(wave, round(self.late * sample_rate)))
+
+
+def test_true_sounds_are_as_good_as_true_ones_and_late_ones_are_not() -> None:
+    takes = [TrueSound("true", 0.0), TrueSound("late", 0.09)]
+    tagger, classifier = load("world"), WorldAlignment()
+    observed = list(Observer(takes, tagger, classifier).observe(8))
+    assert observed and [one.clip.index for one in observed] == sorted(one.clip.index for one in observed)
+    true, late = (struck.measure(observed, name, shifts=5).groups["all"]["all"] for name in ("true", "late"))
+    assert true.true > 0.95 and true.value == 1 and late.value < 0.4
+    # By the same networks, another way through the code.
+    asked = judges("test", 8, tagger, classifier).answers
+    assert fitting.alignment(observed, "true").true == asked["true"].share
+    assert fitting.alignment(observed, "true").value == 0
+    assert fitting.kinds(observed, "late")["all"].true == asked["tagger, single source"].share
+
+
+class Hum(torch.nn.Module):
+    """A stand-in for a vocoder: a tone as loud as the mel."""
+
+    context = None
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        level = (10 ** mel.mean(dim=1)).repeat_interleave(256, dim=-1)
+        return level * torch.sin(torch.arange(level.shape[-1]) / 3)
+
+
+def test_a_vocoder_that_is_griffin_lims_is_as_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resynthesis, "GriffinLim", Hum)
+    model = frieren.load("tiny", device="cpu")
+    model.parts["vocoder"] = Hum()
+    waves = [torch.from_numpy(clips.noise(1.0, RATE, seed)) for seed in (0, 1)]
+    found = resynthesis.measure(model, waves, load("world"))
+    assert found.times_nearer(resynthesis.VOCODER) == {"stft": 1, "fad_world": 1} and found.rows == 2
+    assert found.interval(resynthesis.VOCODER)[:2] == (1, 1) and "2 rows for 128 dimensions" in found.notes[0]
+    hummed = [Hum()(log_mel(wave[None, :15_872], model.config.mel)) for wave in waves]
+    distances = [spectral_distance(one, wave[None, :15_872]) for one, wave in zip(hummed, waves, strict=True)]
+    assert found.measures["stft"][resynthesis.VOCODER] == pytest.approx(float(np.mean(distances)))
+    assert found.measures["stft"][resynthesis.AUTOENCODER] != found.measures["stft"][resynthesis.VOCODER]
+
+
+def test_models_that_share_their_vocoder_are_heard_once() -> None:
+    first, second, third = (frieren.load("tiny", device="cpu") for _ in range(3))
+    next(third.vocoder.parameters()).data.add_(1)
+    assert list(resynthesis.distinct({"a": first, "b": second, "c": third})) == ["a", "c"]
+
+
+def test_recordings_are_of_the_test_split_and_fill_a_window(tmp_path: Path) -> None:
+    for name, seconds in (("a", 0.5), ("b", 12.0), ("c", 1.5)):
+        soundfile.write(tmp_path / f"{name}.wav", clips.noise(seconds, RATE), RATE)
+    (tmp_path / "manifest.csv").write_text("path,split\na.wav,test\nb.wav,test\nc.wav,train\n")
+    short, long = resynthesis.recorded_sounds(frieren.load("tiny", device="cpu"), tmp_path)
+    assert len(long) == 10 * RATE and len(short) == 2 * 8000 and torch.equal(short[:8000], short[8000:16_000])
+
+
+def write_clips(folder: Path, start: float = 0.0, **manifest: object) -> np.ndarray:
+    """A video with clicks as its sound, and the list of it."""
+    wave = np.zeros(4 * RATE, np.float32)
+    for time in (0.5, 1.1, 1.9, 2.4, 3.3):
+        wave[round(time * RATE) :][:2000] += 0.5 * clips.noise(0.125, RATE) * np.exp(-np.arange(2000) / 300)
+    clips.video(folder / "a.mkv", [k / 25 for k in range(100)], codec="libx264", sounds=[(wave, RATE, start)])
+    (folder / "manifest.json").write_text(json.dumps({"clips": [{"file": "a.mkv", "sync_confirmed": True} | manifest]}))
+    return wave
+
+
+def test_a_real_clip_is_held_against_its_own_sound(tmp_path: Path) -> None:
+    wave = torch.from_numpy(write_clips(tmp_path))
+    model = frieren.load("tiny", device="cpu")
+    model.generate = lambda path, seed: SimpleNamespace(wave=wave.roll(round(0.08 * RATE)))
+    (found,) = real.measure({"late": model}, tmp_path, tmp_path)
+    assert (found.file, found.model, found.onsets) == ("a.mkv", "late", (5, 5))
+    assert found.scores["onset_f1_50ms"]["value"] == 0 and found.scores["onset_f1_100ms"]["value"] == 1
+    assert found.scores["onset_f1_100ms"]["chance_mean"] < 0.5
+    assert (tmp_path / "a_late.png").stat().st_size > 10_000
+
+
+def test_the_own_sound_begins_with_the_picture(tmp_path: Path) -> None:
+    wave = write_clips(tmp_path, start=0.5)
+    times = OnsetDetector().detect(real.own_sound(tmp_path / "a.mkv", RATE), RATE)
+    assert times == pytest.approx(0.5 + OnsetDetector().detect(wave, RATE), abs=0.01)
+
+
+def test_clips_that_are_not_confirmed_are_not_measured(tmp_path: Path) -> None:
+    write_clips(tmp_path, sync_confirmed=False)
+    with pytest.raises(VideoError, match="of no clip"):
+        real.confirmed(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"clips": [{"file": "a.mkv"}]}')
+    with pytest.raises(VideoError, match="sync_confirmed"):
+        real.confirmed(tmp_path)
+
+
+def test_an_aim_is_met_from_its_bound_on_and_never_by_what_is_not_known() -> None:
+    assert aims.Aim("", "", 0.9, 0.9).met and not aims.Aim("", "", 0.89, 0.9).met
+    assert aims.Aim("", "", 0.05, 0.05, least=False).met and not aims.Aim("", "", 0.06, 0.05, least=False).met
+    assert not aims.Aim("", "", np.nan, 0.0).met and not aims.Aim("", "", np.nan, 9.0, least=False).met
+    found = struck.measure(STRUCK, "m", shifts=5)
+    many, worst, control = aims.timing("m", 25, found)
+    assert (many.bound, next(aims.timing("m", 1, found)).bound) == (0.9, 0.85)
+    assert "drum" in worst.what and worst.value == 0 and control.value == abs(found.foreign - found.foreign_chance)
+
+
+def test_the_command_measures_writes_and_goes_on_where_it_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "VOCODED", 1)
+    out, folder = tmp_path / "out", tmp_path / "clips"
+    folder.mkdir()
+    write_clips(folder)
+    command = ["foleyworld", out, "--model", "tiny", "--limit", 4, "--clips", folder, "--recordings", folder]
+    soundfile.write(folder / "a.wav", clips.noise(2.0, RATE), RATE)
+    assert code("evaluate", *command) == 0
+    printed = capsys.readouterr().out
+    assert printed == (out / "benchmark.md").read_text() + "\n" and "| timing: F1 generated / true | tiny |" in printed
+    body = json.loads((out / "benchmark.json").read_text())
+    assert body["clips"] == 4 and [one["file"] for one in body["real"]] == ["a.mkv"]
+    assert list(body["vocoders"]) == ["tiny, FoleyWorld", "tiny, recordings"] and body["models"]["tiny"]["timing"]
+    assert {"timing.png", "kinds.png", "real", "sounds"} < {path.name for path in out.iterdir()}
+    made = sorted(out.glob("sounds/tiny-*/*.flac"))
+    before = {path: path.stat().st_mtime_ns for path in made}
+    made[0].unlink()
+    assert code("evaluate", *command, "--check") == 1  # noise meets no aim
+    assert [path for path in made if path.stat().st_mtime_ns != before[path]] == made[:1]
+    again = json.loads((out / "benchmark.json").read_text())
+    assert again == body
+
+
+def test_a_folder_without_clips_is_found_out_before_anything_is_made(tmp_path: Path, capsys) -> None:
+    assert code("evaluate", "foleyworld", tmp_path / "out", "--model", "tiny", "--clips", tmp_path) == 1
+    assert "manifest.json" in capsys.readouterr().err and not list((tmp_path / "out").iterdir())
+
+
+def code(*arguments: object) -> int:
+    """The exit code of a command."""
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code or 0
