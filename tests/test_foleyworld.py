@@ -183,6 +183,7 @@ def test_a_vocoder_that_is_griffin_lims_is_as_near(monkeypatch: pytest.MonkeyPat
     waves = [torch.from_numpy(clips.noise(1.0, RATE, seed)) for seed in (0, 1)]
     found = resynthesis.measure(model, waves, load("world"))
     assert found.times_nearer(resynthesis.VOCODER) == {"stft": 1, "fad_world": 1} and found.rows == 2
+    assert found.times_nearer(resynthesis.AUTOENCODER) == {"stft": 1, "fad_world": 1}  # from the mel that it has
     assert found.interval(resynthesis.VOCODER)[:2] == (1, 1) and "2 rows for 128 dimensions" in found.notes[0]
     hummed = [Hum()(log_mel(wave[None, :15_872], model.config.mel)) for wave in waves]
     distances = [spectral_distance(one, wave[None, :15_872]) for one, wave in zip(hummed, waves, strict=True)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from frieren.evaluation.foleyworld.beside import ALL, Beside
-from frieren.evaluation.foleyworld.resynthesis import VOCODER, Resynthesis
+from frieren.evaluation.foleyworld.resynthesis import RIVALS, Resynthesis
 from frieren.evaluation.foleyworld.struck import Struck
 
 MANY = 25  # solver steps from which on a model is held to the first of the two
@@ -18,7 +18,7 @@ CONTROL = 0.05  # onset F1 with foreign videos, from chance
 DETECTOR = 0.90  # onset F1 of the true sound
 ALIGNMENT = 0.02  # share that the classifier accepts, below that of true pairs
 KIND = 0.95  # share that the tagger names, over that of the true sound
-NEARER = 1.0  # distance of Griffin-Lim over that of the vocoder
+NEARER = 1.0  # distance of Griffin-Lim over that of the vocoder, from the same mel
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,6 @@ def fitting(of: str, alignment: Beside, kinds: Mapping[str, Beside]) -> Iterator
 
 def vocoder(of: str, found: Resynthesis) -> Iterator[Aim]:
     """Of a vocoder, with some sounds."""
-    for measure, times in found.times_nearer(VOCODER).items():
-        yield Aim(f"vocoder: Griffin-Lim / vocoder, {measure}", of, times, NEARER)
+    for way in RIVALS:
+        for measure, times in found.times_nearer(way).items():
+            yield Aim(f"{way}: Griffin-Lim is further, times, {measure}", of, times, NEARER)

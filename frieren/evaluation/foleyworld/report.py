@@ -13,7 +13,7 @@ from frieren import world
 from frieren.evaluation.foleyworld.aims import KIND, WORST_KIND
 from frieren.evaluation.foleyworld.benchmark import Benchmark
 from frieren.evaluation.foleyworld.beside import ALL, Beside
-from frieren.evaluation.foleyworld.resynthesis import VOCODER, WAYS
+from frieren.evaluation.foleyworld.resynthesis import RIVALS, WAYS
 from frieren.evaluation.pictures import plot_groups
 from frieren.evaluation.report import line, versions
 from frieren.evaluation.timing import SHIFTS
@@ -59,7 +59,9 @@ def to_json(found: Benchmark) -> str:
         },
         "vocoders": {
             name: {"sounds": one.sounds, "rows": one.rows, "notes": one.notes, **one.measures,
-                   "Griffin-Lim / vocoder": one.times_nearer(VOCODER), "interval of stft": one.interval(VOCODER)}
+                   "Griffin-Lim is further, times": {
+                       way: one.times_nearer(way) | {"interval of stft": one.interval(way)} for way in RIVALS
+                   }}
             for name, one in found.vocoders.items()
         },
         "real": [asdict(one) for one in found.real],
@@ -150,10 +152,11 @@ def vocoders(found: Benchmark) -> str:
     rows = []
     for name, one in found.vocoders.items():
         for measure, of in one.measures.items():
-            times = one.times_nearer(VOCODER)[measure]
-            rows.append((name, measure, str(one.sounds), *map(number, (*of.values(), times))))
+            times = (one.times_nearer(way)[measure] for way in RIVALS)
+            rows.append((name, measure, str(one.sounds), *map(number, (*of.values(), *times))))
+    head = ("sounds", "measure", "number")
     notes = [f"\n{name}: {note}.\n" for name, one in found.vocoders.items() for note in one.notes]
-    return table(("sounds", "measure", "number", *WAYS, "Griffin-Lim / vocoder"), rows, words=2) + "".join(notes)
+    return table((*head, *WAYS, *(f"Griffin-Lim / {way}" for way in RIVALS)), rows, words=2) + "".join(notes)
 
 
 def real(found: Benchmark) -> str:

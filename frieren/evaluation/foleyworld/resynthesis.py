@@ -27,7 +27,9 @@ from frieren.pipeline import Model
 from frieren.spectrogram import log_mel, spectral_distance
 from frieren.wave import GriffinLim
 
-VOCODER, AUTOENCODER, GRIFFIN_LIM = WAYS = "vocoder", "autoencoder and vocoder", "Griffin-Lim"
+VOCODER, AUTOENCODER = "vocoder", "autoencoder and vocoder"
+RIVALS = {VOCODER: "Griffin-Lim", AUTOENCODER: "autoencoder and Griffin-Lim"}  # each from the same mel
+WAYS = (*RIVALS, *RIVALS.values())
 LONGEST = 10.0  # seconds that are taken of a recording
 
 
@@ -58,12 +60,12 @@ class Resynthesis:
         return {"stft": {way: float(one.mean()) for way, one in self.distances.items()}, "fad_world": self.fad}
 
     def times_nearer(self, way: str) -> dict[str, float]:
-        """By how many times Griffin and Lim are further away than `way`, by measure: above 1 the way is nearer."""
-        return {name: of[GRIFFIN_LIM] / of[way] for name, of in self.measures.items()}
+        """By how many times its rival is further away than `way`, by measure: above 1 the way is nearer."""
+        return {name: of[RIVALS[way]] / of[way] for name, of in self.measures.items()}
 
     def interval(self, way: str) -> Interval | None:
         """Of `times_nearer` by the STFT distance; sounds are drawn again."""
-        return ratio(self.distances[GRIFFIN_LIM], self.distances[way], range(len(self.distances[way])))
+        return ratio(self.distances[RIVALS[way]], self.distances[way], range(len(self.distances[way])))
 
 
 def measure(
@@ -116,9 +118,10 @@ def distinct(models: Mapping[str, Model]) -> dict[str, Model]:
 def again(model: Model, wave: Tensor) -> dict[str, Tensor]:
     """The sounds [S] by way that are made of the mel of a wave [S]."""
     mel = log_mel(wave, model.config.mel)
-    decoded = model.decode(model.encode_mel(mel)[0])
-    griffin_lim = GriffinLim(model.config.mel)(mel[None])[0].clamp(-1, 1)
-    return {VOCODER: model.vocode(mel), AUTOENCODER: model.vocode(decoded), GRIFFIN_LIM: griffin_lim}
+    mels = {VOCODER: mel, AUTOENCODER: model.decode(model.encode_mel(mel)[0])}
+    griffin_lim = GriffinLim(model.config.mel)
+    made = {way: model.vocode(one) for way, one in mels.items()}
+    return made | {RIVALS[way]: griffin_lim(one[None])[0].clamp(-1, 1) for way, one in mels.items()}
 
 
 def world_sounds(model: Model, most: int) -> list[Tensor]:
