@@ -39,7 +39,7 @@ def impact_clips(
 def steady_clips(
     split: str, count: int, clock: Clock, size: int = 64, *, scan: int | None = None, picture: bool = True
 ) -> list[Clip]:
-    """The first `count` clips of `split` whose only sounds are visible activities: rain, engine, wind."""
+    """The first `count` clips of `split` whose only sounds are visible activities."""
     return first_clips(only_visible_activities, split, count, clock, size, scan=scan, picture=picture)
 
 
