@@ -30,6 +30,16 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
 
 
+def peak_error(fake: Tensor, real: Tensor) -> Tensor:
+    """Size of the error of square-rooted magnitudes over the size of the true ones, mean over the items.
+
+    To L1 of log-mels [B, M, T] every cell is alike, and most of them are the hiss behind a sound: a tone that is smeared
+    over its neighbours costs next to nothing. Here what is loud counts.
+    """
+    made, true = ((10.0 ** (mel.clamp(max=2.0) / 2)).flatten(1) for mel in (fake, real))
+    return ((made - true).norm(dim=1) / true.norm(dim=1)).mean()
+
+
 class AutoencoderTask:
     """Crops of waves as log-mels, and the losses of the autoencoder and, after `solo` steps, of its judge."""
 
@@ -62,6 +72,9 @@ class AutoencoderTask:
         real, fake, kl = self.reconstruct(batch)
         l1 = (fake - real).abs().mean()
         losses = {"total": l1 + loss.kl * kl, "l1": l1, "kl": kl}
+        if loss.peaks:
+            losses["peaks"] = peak_error(fake, real)
+            losses["total"] = losses["total"] + loss.peaks * losses["peaks"]
         if step >= loss.solo:
             self.judge.requires_grad_(False)
             adversarial = -self.judge(fake).mean()
@@ -96,18 +109,21 @@ class AutoencoderTask:
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Mean absolute error in log10 units, of whole clips and of their second halves, and the latent's spread."""
-        means, errors, late_errors = [], [], []
+        """Mean absolute error in log10 units of whole clips and of their second halves, `peak_error`, latent's spread."""
+        means, errors, late_errors, peaks = [], [], [], []
         for mel in map(self.whole_mel, range(len(self.valid))):
             mean, _ = self.network.encode(mel)
             half = mean.shape[-1] // 2
             late = mel[..., half * self.recipe.network.stride :]
             means.append(mean.flatten())
-            errors.append((self.network.decode(mean) - mel).abs().mean())
+            back = self.network.decode(mean)
+            errors.append((back - mel).abs().mean())
+            peaks.append(peak_error(back, mel))
             late_errors.append((self.network.decode(mean[..., half:]) - late).abs().mean())
         return {
             "l1": torch.stack(errors).mean().item(),
             "l1_late": torch.stack(late_errors).mean().item(),
+            "peaks": torch.stack(peaks).mean().item(),
             "latent_std": torch.cat(means).std().item(),
         }
 
