@@ -33,8 +33,8 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 def peak_error(fake: Tensor, real: Tensor) -> Tensor:
     """Size of the error of square-rooted magnitudes over the size of the true ones, mean over the items.
 
-    To L1 of log-mels [B, M, T] every cell is alike, and most of them are the hiss behind a sound: a tone that is smeared
-    over its neighbours costs next to nothing. Here what is loud counts.
+    To L1 of log-mels [B, M, T] every cell is alike, and most of them are the hiss behind a sound: a tone that is
+    smeared over its neighbours costs next to nothing. Here what is loud counts.
     """
     made, true = ((10.0 ** (mel.clamp(max=2.0) / 2)).flatten(1) for mel in (fake, real))
     return ((made - true).norm(dim=1) / true.norm(dim=1)).mean()
@@ -109,7 +109,7 @@ class AutoencoderTask:
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Mean absolute error in log10 units of whole clips and of their second halves, `peak_error`, latent's spread."""
+        """Mean absolute error in log10 units of whole clips and second halves, `peak_error`, the latent's spread."""
         means, errors, late_errors, peaks = [], [], [], []
         for mel in map(self.whole_mel, range(len(self.valid))):
             mean, _ = self.network.encode(mel)
