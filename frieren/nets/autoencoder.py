@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+START_LOG_VARIANCE = -5.0  # of the posterior of a network that starts from principal components
+
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
@@ -32,6 +34,7 @@ class AutoencoderConfig:
     downsample_levels: tuple[int, ...] = (0,)  # levels of the encoder that end by halving the time axis
     attention: bool = True  # one attention layer in the middle
     groups: int = 32  # of every group normalisation
+    shortcut: bool = False  # a linear way past both networks, which then learn what it lacks; not published
     scale: float = 0.18215  # latent in the vector field = scale * latent here
 
     def __post_init__(self) -> None:
@@ -206,6 +209,32 @@ class MelAutoencoder(nn.Module):
         self.to_posterior = nn.Conv1d(2 * config.latent, 2 * config.latent, 1)
         self.from_latent = nn.Conv1d(config.latent, config.latent, 1)
         self.decoder = Decoder(config)
+        if config.shortcut:
+            self.analysis = nn.Conv1d(config.bins, config.latent, config.stride, config.stride)
+            self.synthesis = nn.ConvTranspose1d(config.latent, config.bins, config.stride, config.stride)
+
+    @torch.no_grad()
+    def start_linear(self, mels: Tensor) -> None:
+        """Principal components of mels [N, M, T] into the shortcut, and nothing yet from the networks beside it.
+
+        A component of standard deviation s gets the standard deviation sqrt(s) in the latent, times what makes their
+        mean variance 1: large ones stay ahead, and small ones are not lost in the noise of a flow.
+        """
+        latent, stride = self.config.latent, self.config.stride
+        rows = mels[..., : mels.shape[-1] // stride * stride].unflatten(-1, (-1, stride))
+        rows = rows.transpose(1, 2).flatten(2).flatten(0, 1).double()  # [N L, M stride]
+        mean = rows.mean(0)
+        variances, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+        spread, vectors = variances[-latent:].flip(0).clamp(min=1e-8).sqrt(), vectors[:, -latent:].flip(1).T
+        size = (spread * spread.mean()).rsqrt()[:, None]
+        self.analysis.weight.copy_((size * vectors).unflatten(1, (-1, stride)))
+        self.analysis.bias.copy_(-(size * vectors) @ mean)
+        self.synthesis.weight.copy_((vectors / size).unflatten(1, (-1, stride)))
+        self.synthesis.bias.copy_(mean.unflatten(0, (-1, stride)).mean(1))
+        for layer in (self.to_posterior, self.decoder.conv_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.to_posterior.bias[latent:] = START_LOG_VARIANCE
 
     def encode(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior of a mel spectrogram.
@@ -226,8 +255,11 @@ class MelAutoencoder(nn.Module):
                 f"drop the last {columns % stride} or repeat the last column {stride - columns % stride} time(s)"
             )
         mean, logvar = self.to_posterior(self.encoder(mel)).chunk(2, dim=1)
+        if self.config.shortcut:
+            mean = mean + self.analysis(mel)
         return mean, torch.clamp(logvar, -30.0, 20.0)
 
     def decode(self, z: Tensor) -> Tensor:
         """The mel spectrogram of an unscaled latent: z [B, C, L] -> [B, M, L * stride]."""
-        return self.decoder(self.from_latent(z))
+        mel = self.decoder(self.from_latent(z))
+        return mel + self.synthesis(z) if self.config.shortcut else mel

@@ -23,6 +23,7 @@ from frieren.training.recipe import Recipe
 from frieren.weights import save_part
 
 SHOWN = 2  # validation clips on a board
+COMPONENTS = 256  # crops from which principal components are taken
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -50,6 +51,8 @@ class AutoencoderTask:
         data = data.at_least("wave", samples, "lower loss.columns")
         self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
         self.network = MelAutoencoder(recipe.network)
+        if recipe.network.shortcut and not recipe.init:
+            self.network.start_linear(log_mel(self.crops.draw(COMPONENTS), recipe.shared.mel))
         self.players = {"autoencoder": Player(self.network, self.losses)}
         if recipe.loss.solo < recipe.optim.steps:
             self.judge = PatchJudge(recipe.loss.judge)
