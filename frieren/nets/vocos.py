@@ -6,11 +6,14 @@ upsampling layers, which makes it many times cheaper than BigVGAN of the same qu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from frieren.spectrogram import FLOOR
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class VocosConfig:
     kernel: int = 7  # mel columns seen by each block
     n_fft: int = 1024  # length of the synthesis window, samples
     hop: int = 256  # samples per mel column
+    shortcut: bool = False  # magnitudes are corrections of what a linear layer makes of the mel; not in Vocos
 
 
 class ConvNeXtBlock(nn.Module):
@@ -63,6 +67,16 @@ class Vocos(nn.Module):
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
+        if config.shortcut:
+            self.spread = nn.Linear(config.bins, config.n_fft // 2 + 1, bias=False)
+
+    @torch.no_grad()
+    def start_linear(self, filters: Tensor) -> None:
+        """Pseudo-inverse of mel filters [M, n_fft / 2 + 1] into the shortcut; no correction yet, pulses mid-frame."""
+        self.spread.weight.copy_(torch.linalg.pinv(filters.double()))
+        magnitude, phase = self.head.weight.chunk(2)
+        nn.init.zeros_(magnitude)
+        self.head.bias[len(magnitude) :] = math.pi * (torch.arange(len(phase)) % 2)
 
     @property
     def context(self) -> int:
@@ -77,6 +91,8 @@ class Vocos(nn.Module):
             x = block(x)
         magnitude, phase = self.head(self.norm_out(x.transpose(1, 2))).transpose(1, 2).float().chunk(2, dim=1)
         magnitude = torch.exp(magnitude.clamp(max=7.0))  # a larger value could only be a burst
+        if self.config.shortcut:
+            magnitude = magnitude * self.spread(10.0**mel.mT).mT.clamp(min=FLOOR)
         return self.overlap_add(torch.polar(magnitude, phase))
 
     def overlap_add(self, spectrum: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.discriminators import WaveJudges
 from frieren.nets.vocos import Vocos, VocosConfig
-from frieren.spectrogram import log_mel, spectral_distance
+from frieren.spectrogram import log_mel, mel_filters, spectral_distance
 from frieren.training.adversary import judge_loss
 from frieren.training.data import Data, WaveCrops, device_of
 from frieren.training.loop import Losses, Player
@@ -33,6 +33,8 @@ class VocoderTask:
         data = data.at_least("wave", samples, "lower loss.columns")
         self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
         self.network = NETWORKS[type(recipe.network)](recipe.network)
+        if isinstance(recipe.network, VocosConfig) and recipe.network.shortcut and not recipe.init:
+            self.network.start_linear(mel_filters(recipe.shared.mel))
         self.judges = WaveJudges(recipe.loss.judges)
         self.players = {
             "judges": Player(self.judges, self.judge_losses),
