@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-START_LOG_VARIANCE = -5.0  # of the posterior of a network that starts from principal components
+START_LOG_VARIANCE = -7.0  # of the posterior of a network that starts from principal components
 
 
 @dataclass(frozen=True)
