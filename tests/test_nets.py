@@ -273,3 +273,22 @@ def test_vocoder_config_refuses() -> None:
         BigVGANConfig(kernels=(7, 8, 4, 4, 4, 4))
     with pytest.raises(ValueError, match="width"):
         BigVGANConfig(width=100)
+
+
+@pytest.mark.parametrize("latent", [6, 16])
+def test_an_autoencoder_that_starts_linear_is_the_projection_on_principal_components(latent):
+    torch.manual_seed(0)
+    config = AutoencoderConfig(bins=8, width=8, multipliers=(1, 1), blocks=1, latent=latent, groups=4, shortcut=True)
+    autoencoder = MelAutoencoder(config).eval()
+    mels = (torch.randn(8, 4) @ torch.randn(5, 4, 64)) * torch.linspace(0.1, 2, 8)[:, None] - 3
+    mels = torch.cat([mels, mels.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)])  # both columns of a pair: the same mean
+    autoencoder.start_linear(mels)
+    mean, log_variance = autoencoder.encode(mels)
+    rows = mels.unflatten(-1, (-1, 2)).transpose(1, 2).flatten(2).flatten(0, 1)
+    centre = rows.mean(0)
+    _, _, components = torch.linalg.svd(rows - centre, full_matrices=False)
+    wanted = (rows - centre) @ components[:latent].T @ components[:latent] + centre
+    back = autoencoder.decode(mean).unflatten(-1, (-1, 2)).transpose(1, 2).flatten(2).flatten(0, 1)
+    torch.testing.assert_close(back, wanted, atol=1e-3, rtol=0)
+    used = mean.transpose(0, 1).flatten(1).std(1)[:6]
+    assert log_variance.unique().numel() == 1 and (used.diff() <= 1e-3).all()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from frieren.nets.vocos import Vocos, VocosConfig
-from frieren.spectrogram import MelConfig, log_mel
+from frieren.spectrogram import MelConfig, log_mel, mel_filters
 from frieren.wave import CHUNK, GriffinLim, vocode
 
 
@@ -53,3 +53,18 @@ def test_griffin_lim_keeps_the_sound_in_one_piece():
     vocoder.invert = lambda mel: seen.append(mel.shape[-1]) or torch.zeros(mel.shape[-1] * 256)
     assert vocode(vocoder, torch.zeros(1, 80, 3 * CHUNK), 256).shape == (1, 3 * CHUNK * 256)
     assert seen == [3 * CHUNK]
+
+
+def test_a_vocoder_that_starts_from_the_mel_has_its_spectrum() -> None:
+    """Before any training: the mel of its magnitudes is the mel that it was given, each frame a pulse in its middle."""
+    mel_config = MelConfig()
+    vocoder = Vocos(VocosConfig(width=16, hidden=32, blocks=2, shortcut=True)).eval()
+    vocoder.start_linear(mel_filters(mel_config))
+    mel = (0.5 * torch.sin(torch.arange(80) / 9) - 1).view(1, 80, 1).expand(1, 80, 5)
+    spread = vocoder.spread(10.0**mel.mT).mT.clamp(min=1e-5)
+    again = torch.log10((mel_filters(mel_config) @ spread).clamp(min=1e-5))
+    torch.testing.assert_close(again, mel, atol=0.02, rtol=0)
+    magnitude, phase = vocoder.head(torch.zeros(1, 16)).chunk(2, dim=-1)
+    assert magnitude.abs().max() == 0
+    pulse = torch.fft.irfft(torch.polar(torch.ones_like(phase), phase), 1024)[0]
+    assert pulse.argmax() == 512
