@@ -1,8 +1,9 @@
 """The visual encoder: it learns to foretell, from the frames, the sound of every instant.
 
 A small head on top of the features predicts the level of each log-mel band and the rise in level (an onset) a few
-times per frame. What the head needs, the features must carry: what is seen, and when it strikes. The teacher is the
-sound itself; no event list is used. The head is thrown away.
+times per frame: when it strikes, and how. A linear layer predicts, from every single frame, the loudest that each mel
+bin gets in the whole clip: what would sound if it struck, its pitch included. What these need, the features must carry.
+The teacher is the sound itself; no event list is used. Head and layer are thrown away.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ EASY = 1  # highest level of FoleyWorld at which a contact is plain to see
 
 
 class Foreteller(nn.Module):
-    """Tower and head: frames -> band levels and onset strength at `slots` instants per frame."""
+    """Tower, head and layer: frames -> band levels and onsets at `slots` instants per frame, and what there is."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -38,15 +39,17 @@ class Foreteller(nn.Module):
             nn.GELU(),
             nn.Conv1d(loss.head, loss.slots * (loss.bands + 1), 1),
         )
+        self.what = nn.Linear(embed, recipe.shared.mel.bins)
         self.slots, self.scale = loss.slots, embed**0.5
         for module in self.tower.modules():
             if isinstance(module, nn.BatchNorm3d):
                 module.momentum = loss.momentum
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images [B, F, 3, H, W] in 0..1 -> [B, bands + 1, F * slots]; the last channel is the onsets' logit."""
-        told = self.head(self.tower(images).mT * self.scale)
-        return told.unflatten(1, (-1, self.slots)).permute(0, 1, 3, 2).flatten(2)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """images [B, F, 3, H, W] in 0..1 -> [B, bands + 1, F * slots], onsets' logit last; and [B, M, F]."""
+        features = self.tower(images) * self.scale
+        told = self.head(features.mT)
+        return told.unflatten(1, (-1, self.slots)).permute(0, 1, 3, 2).flatten(2), self.what(features).mT
 
 
 def onset_strength(levels: Tensor) -> Tensor:
@@ -68,7 +71,12 @@ def targets(mel: Tensor, bands: int, slots: int) -> Tensor:
     levels = mel.unflatten(1, (bands, -1)).mean(2)
     onsets = F.max_pool1d(onset_strength(levels), 3, stride=1, padding=1)  # a column early or late is as good
     onsets = onsets / onsets.amax(dim=2, keepdim=True).clamp(min=QUIET)
-    return F.interpolate(torch.cat([(levels + 3) / 1.5, onsets], dim=1), size=slots, mode="linear")
+    return F.interpolate(torch.cat([scaled(levels), onsets], dim=1), size=slots, mode="linear")
+
+
+def scaled(levels: Tensor) -> Tensor:
+    """Log10 levels with a mean of about 0 and a spread of about 1."""
+    return (levels + 3) / 1.5
 
 
 def colour(images: Tensor) -> Tensor:
@@ -96,6 +104,12 @@ def easy_clips(clips: Clips) -> list[int]:
     return easy
 
 
+def explained(told: Tensor, wanted: Tensor) -> float:
+    """Share of the variance of wanted [N, C, T] around the mean of each channel that told [N, C, T] explains."""
+    spread = (wanted - wanted.mean((0, 2), keepdim=True)).square().sum()
+    return 1 - ((told - wanted).square().sum() / spread).item()
+
+
 class EncoderTask:
     """Crops of clips and the prediction loss."""
 
@@ -113,53 +127,52 @@ class EncoderTask:
         """What is kept; always asked of the model, whose insides the loop may exchange for averaged ones."""
         return self.model.tower
 
-    def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor]:
-        """Images [F, 3, H, W] and targets [bands + 1, F * slots] of one crop."""
+    def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Images [F, 3, H, W] and targets [bands + 1, F * slots] of one crop, and what there is in its clip [M, 1]."""
         loss, frames = self.recipe.loss, clips.frames[index]
         mel = clips.mel(index, *clips.under("mel", index, 0, frames))
         wanted = targets(mel[None], loss.bands, frames * loss.slots)[0]
         wanted = wanted[:, start * loss.slots : (start + loss.frames) * loss.slots]
-        return clips.picture(index, start, loss.frames), wanted
+        return clips.picture(index, start, loss.frames), wanted, scaled(mel.amax(1, keepdim=True))
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Crops of random clips; in the first `easy` steps only of levels 0 and 1, where a contact is plain to see."""
         clips, loss = self.train, self.recipe.loss
         among = self.easy if step < loss.easy else range(len(clips))
         chosen = [among[place] for place in torch.randint(len(among), (self.recipe.optim.batch,)).tolist()]
-        pairs = [
+        crops = [
             self.crop(clips, index, int(torch.randint(clips.frames[index] - loss.frames + 1, ()))) for index in chosen
         ]
-        images, wanted = map(torch.stack, zip(*pairs, strict=True))
-        return colour(images), wanted
+        images, wanted, what = map(torch.stack, zip(*crops, strict=True))
+        return colour(images), wanted, what
 
     def losses(self, batch: Any, step: int) -> Losses:
-        images, wanted = batch
+        (images, wanted, what), loss = batch, self.recipe.loss
         # A batch is a few clips whose frames are alike, so its statistics are poor ones: the last part of the training
         # uses the running ones, as the finished encoder does.
-        self.network.train(step < self.recipe.loss.settle)
-        told = self.model(images)
+        self.network.train(step < loss.settle)
+        told, there = self.model(images)
         level = F.mse_loss(told[:, :-1], wanted[:, :-1])
         onset = F.binary_cross_entropy_with_logits(told[:, -1], wanted[:, -1])
-        return {"total": level + self.recipe.loss.onset * onset, "level": level, "onset": onset}
+        kind = F.mse_loss(there, what.expand_as(there))
+        total = level + loss.onset * onset + loss.what * kind
+        return {"total": total, "level": level, "onset": onset, "what": kind}
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Explained share of variance of levels and of onset strength on whole validation clips' first crops."""
+        """Explained share of variance on validation clips' crops: of levels, of onsets, and of what there is."""
         self.model.eval()
-        told, wanted = [], []
+        said, true = [], []
         for index in range(len(self.valid)):
             last = self.valid.frames[index] - self.recipe.loss.frames
-            images, want = self.crop(self.valid, index, index * 7 % max(1, last))
-            said = self.model(images[None].to(device_of(self.model)))[0].cpu()
-            told.append(torch.cat([said[:-1], said[-1:].sigmoid()]))
-            wanted.append(want)
+            images, wanted, what = self.crop(self.valid, index, index * 7 % max(1, last))
+            told, there = (x[0].cpu() for x in self.model(images[None].to(device_of(self.model))))
+            said.append((told[:-1], told[-1:].sigmoid(), there))
+            true.append((wanted[:-1], wanted[-1:], what.expand_as(there)))
         self.model.train()
-        told, wanted = torch.stack(told), torch.stack(wanted)
-        residual, spread = (told - wanted).square(), (wanted - wanted.mean((0, 2), keepdim=True)).square()
-        return {
-            "level_r2": 1 - (residual[:, :-1].sum() / spread[:, :-1].sum()).item(),
-            "onset_r2": 1 - (residual[:, -1].sum() / spread[:, -1].sum()).item(),
-        }
+        names = ("level_r2", "onset_r2", "what_r2")
+        columns = zip(names, zip(*said, strict=True), zip(*true, strict=True), strict=True)
+        return {name: explained(torch.stack(made), torch.stack(real)) for name, made, real in columns}
 
     def finish(self, folder: Path) -> None:
         save_part(folder, self.network, self.recipe.network)

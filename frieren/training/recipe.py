@@ -105,6 +105,7 @@ class EncoderLoss:
     settle: int = 10**9  # from this step on, batch normalisation uses its running statistics
     momentum: float = 0.1  # of the running statistics
     onset: float = 4.0  # weight of the onsets against the levels
+    what: float = 1.0  # weight of the loudest spectrum of the whole clip, which every frame should tell
     easy: int = 0  # first steps, on clips of levels 0 and 1 only
 
 
