@@ -19,6 +19,7 @@ from frieren.evaluation.clipsets import (
     take_turns,
 )
 from frieren.evaluation.impacts import measure
+from frieren.world import STEADY
 from frieren.world.script import Event
 
 RATE = 16_000
@@ -147,16 +148,16 @@ def test_the_ceiling_on_foleyworld():
 
 @pytest.fixture(scope="module")
 def going_on():
-    return steady_clips("valid", 9, CLOCK, picture=False)
+    return [clip for clip in steady_clips("valid", 12, CLOCK, picture=False) if len(clip.kinds) == 1]
 
 
 def test_continuous_sounds_follow_their_script(going_on):
     assert all(only_visible_activities(clip) for clip in going_on)
     report = steady.measure(lambda clip: clip.wave, going_on, CLOCK.sample_rate)
-    assert set(report.groups()) == {"engine", "rain", "wind", "all"}
+    assert len(report.groups()) > 5 and set(report.groups()) <= {*STEADY, "all"}
     for timing in report.groups().values():
         one = timing.measured["envelope"]
-        assert one.value == one.ceiling > 0.9 and one.left_out == 0
+        assert one.value == one.ceiling > 0.85 and one.left_out == 0
         assert abs(one.chance_mean) < 0.05 < one.chance_upper  # all shifts of one clip together have mean 0
     body = json.loads(report.to_json())
     assert body["envelope"]["rain"]["clips"] == 3 and "| envelope, rain |" in report.markdown()

@@ -11,6 +11,7 @@ from frieren.catalogue import SHIPPED
 from frieren.evaluation.clipsets import impact_clips
 from frieren.evaluation.onsets import OnsetDetector, Score, score, true_onsets
 from frieren.spectrogram import log_mel
+from frieren.world import example
 
 FOLDER = SHIPPED / "mini"
 
@@ -40,8 +41,8 @@ def test_it_loads_without_a_network(monkeypatch):
 
 def test_every_part_of_a_latent_carries_its_level(mini):
     """A spectrogram comes back from windows of its latent, not only from the whole."""
-    clips = impact_clips("valid", 4, mini.clock, picture=False)
-    for clip in clips:
+    for kind in ("ball", "drum", "hammer", "chop"):
+        clip = example(kind, 0, mini.clock, picture=False)
         mel = log_mel(torch.from_numpy(clip.wave), mini.config.mel)
         latent, _ = mini.encode_mel(mel)
         late = mini.decode(latent[:, 90:])
