@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import datasets
@@ -17,7 +18,7 @@ from frieren.nets.discriminators import PatchConfig, PatchJudge
 from frieren.nets.field import FieldConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.training import alignment, contrast, encoder, tagger
+from frieren.training import alignment, autoencoder, contrast, encoder, tagger
 from frieren.training.adversary import adaptive_weight, judge_loss, r1_penalty
 from frieren.training.board import open_board
 from frieren.training.crops import TooShortError
@@ -166,7 +167,41 @@ def test_patch_judge_is_the_published_one():
         judge(torch.randn(2, 80, 23))
 
 
+# --- encoder
+
+
+def test_the_encoder_is_asked_for_the_loudest_spectrum_of_the_whole_clip(noise):
+    task = task_of("encoder", noise, ["loss.frames=16", "loss.what=3.0"])
+    images, wanted, what = task.crop(task.train, 0, 4)
+    mel = task.train.mel(0)
+    torch.testing.assert_close(what[:, 0], (mel.amax(1) + 3) / 1.5)
+    task.model.eval()
+    losses = task.losses((images[None], wanted[None], what[None]), 0)
+    parts = {"level": 1.0, "onset": task.recipe.loss.onset, "what": 3.0}
+    assert losses["total"].item() == pytest.approx(sum(parts[name] * losses[name].item() for name in parts), rel=1e-5)
+    assert losses["what"] > 0
+
+
+def test_explained_variance_is_of_each_channel_around_its_own_mean():
+    wanted = torch.tensor([[[1.0, 3.0], [10.0, 14.0]]])
+    assert encoder.explained(wanted, wanted) == 1
+    assert encoder.explained(wanted.mean(2, keepdim=True).expand_as(wanted), wanted) == pytest.approx(0)
+
+
 # --- autoencoder
+
+
+def test_a_tone_that_is_smeared_costs_more_than_hiss_that_is_wrong():
+    real = torch.full((2, 80, 16), -3.0)
+    real[:, 30] = 0.5
+    smeared, hissing = real.clone(), real.clone()
+    smeared[:, 29:32] = 0.5 - math.log10(3)
+    hissing[real < 0] += 0.3
+    assert autoencoder.peak_error(real, real) == 0
+    assert (smeared - real).abs().mean() < 0.5 * (hissing - real).abs().mean()
+    assert autoencoder.peak_error(smeared, real) > 2 * autoencoder.peak_error(hissing, real)
+    alone = torch.full((1, 1, 4), 2.0)  # a magnitude of 100 told as 1: the roots are 10 and 1
+    assert autoencoder.peak_error(torch.zeros(1, 1, 4), alone).item() == pytest.approx(0.9)
 
 
 def test_autoencoder_losses(noise):

@@ -11,6 +11,7 @@ import torch
 
 from frieren.clock import Clock
 from frieren.world import FAMILIES, GALLERY, IMPACTS, SECONDS, SPLITS, STEADY, UNSEEN, Clip, clip, example
+from frieren.world.bench import measure as pace_of
 from frieren.world.camera import Camera, Film, draw_film
 from frieren.world.canvas import Canvas, Pose
 from frieren.world.clips import CYCLE, LEVELS, Scene, stage
@@ -305,3 +306,22 @@ def test_wrong_names_are_named():
         clip("training", 0, CLOCK)
     with pytest.raises(ValueError, match="index"):
         clip("train", -1, CLOCK)
+
+
+def test_a_background_slides_against_the_scene() -> None:
+    times = np.linspace(0, SECONDS, 50)
+    still, sliding = Camera(3, pan=0.02), Camera(3, pan=0.02, slide=0.2)
+    for camera in (still, sliding):
+        np.testing.assert_array_equal(camera.at(times).dx, still.at(times).dx)
+    np.testing.assert_array_equal(still.behind(times).dx, still.at(times).dx)
+    apart = sliding.behind(times).dx - sliding.at(times).dx
+    assert 0.05 < np.ptp(apart) < 1.2
+
+
+def test_the_pace_is_that_of_all_its_clips() -> None:
+    heard: list[tuple[int, int]] = []
+    pace = pace_of(3, workers=1, size=16, on_clip=lambda done, total: heard.append((done, total)))
+    assert heard == [(1, 3), (2, 3), (3, 3)] and len(pace.picture) == len(pace.sound) == 3
+    # One process does one thing after the other, so it cannot be faster than the sum of what its clips took.
+    assert pace.seconds >= 0.9 * (pace.picture.sum() + pace.sound.sum())
+    assert pace.per_minute == pytest.approx(180 / pace.seconds)

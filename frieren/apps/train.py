@@ -3,7 +3,7 @@
 frieren train mini
 frieren train recipes/mini/field.toml --set optim.lr=1e-4 --out runs/mini
 torchrun --nproc-per-node 2 -m frieren train mini --board tensorboard
-until frieren train mini --minutes 10; do :; done
+while frieren train mini --minutes 10; [ $? = 143 ]; do :; done
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def train(
         bool, typer.Option(help="Go on from the last checkpoint, if there is one; or delete what is there.")
     ] = True,
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so long as SIGTERM would; the same command goes on.")
+        float | None,
+        typer.Option(min=0, help="Stop after so long as SIGTERM would, with 143; the same command goes on."),
     ] = None,
 ) -> None:
     """Train each RECIPE; the finished parts become a model folder that `frieren generate --model` takes.

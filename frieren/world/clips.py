@@ -164,7 +164,7 @@ def example(
     sound: bool = True,
     device: torch.device | str = "cpu",
 ) -> Clip:
-    """Example number `index` of one kind, in the splits or not; no clip of a split is among them.
+    """Example number `index` of one kind, of all of its materials; no clip of a split is among them.
 
     Args:
         kind: a name of GALLERY, or "silence".

@@ -18,7 +18,6 @@ __all__ = ["Room", "draw_room", "sound", "strike"]
 IMPACT_PEAK = 0.65  # of the hardest hit, 1 m away
 STEADY_RMS = 10.0 ** (-17.0 / 20.0)  # of a continuous sound at loudness 1
 SPREAD_DB = 2.5  # how much louder or softer a source may be than another
-KEEP = 0.35  # of a ring survives the next contact with the same body, for most kinds
 EDGE = 0.010  # seconds of fade at both ends of a continuous sound
 
 
@@ -83,9 +82,7 @@ def impact(
 
 def touch(keep: float, samples: int, sample_rate: int) -> np.ndarray:
     """What a touch leaves of a ring, [samples] float32 from 1 down to `keep` within some milliseconds."""
-    fall = KEEP + (1.0 - KEEP) * np.exp(-np.arange(samples) / (0.003 * sample_rate)).astype(np.float32)
-    # Scaled from the usual one, and that one left alone, so that every clip stays the same to the bit.
-    return fall if keep == KEEP else keep + (1.0 - keep) / (1.0 - KEEP) * (fall - KEEP)
+    return keep + (1.0 - keep) * np.exp(-np.arange(samples) / (0.003 * sample_rate)).astype(np.float32)
 
 
 def impacts(events: tuple[Event, ...], samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
