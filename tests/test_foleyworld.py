@@ -191,6 +191,14 @@ def test_a_vocoder_that_is_griffin_lims_is_as_near(monkeypatch: pytest.MonkeyPat
     assert found.measures["stft"][resynthesis.AUTOENCODER] != found.measures["stft"][resynthesis.VOCODER]
 
 
+def test_a_vocoder_is_held_against_griffin_lim_from_its_own_mel() -> None:
+    far = dict(zip(resynthesis.WAYS, (1.0, 3.0, 2.0, 12.0), strict=True))  # vocoder, behind the autoencoder, rivals
+    found = resynthesis.Resynthesis({way: np.full(4, one) for way, one in far.items()}, far, 300)
+    assert found.times_nearer(resynthesis.VOCODER) == {"stft": 2, "fad_world": 2}
+    assert found.times_nearer(resynthesis.AUTOENCODER) == {"stft": 4, "fad_world": 4}
+    assert found.interval(resynthesis.AUTOENCODER)[:2] == pytest.approx((4, 4))
+
+
 def test_models_that_share_their_vocoder_are_heard_once() -> None:
     first, second, third = (frieren.load("tiny", device="cpu") for _ in range(3))
     next(third.vocoder.parameters()).data.add_(1)

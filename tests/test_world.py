@@ -325,3 +325,20 @@ def test_the_pace_is_that_of_all_its_clips() -> None:
     # One process does one thing after the other, so it cannot be faster than the sum of what its clips took.
     assert pace.seconds >= 0.9 * (pace.picture.sum() + pace.sound.sum())
     assert pace.per_minute == pytest.approx(180 / pace.seconds)
+
+
+def test_a_pendulum_is_in_the_middle_at_its_ticks_and_never_else() -> None:
+    kind, seen = GALLERY["clock"], 0
+    grid = np.linspace(0, SECONDS, 8001)
+    for seed in range(30):
+        for mute in (False, True):
+            rng = np.random.default_rng(seed)
+            source = kind.write(Task(kind, SECONDS, (), mute), rng, rng)
+            if source.look["shape"] not in ("pendulum", "metronome"):
+                continue
+            ticks = np.array([event.time for event in source.events])
+            np.testing.assert_allclose(source.look["path"].at(ticks), 0, atol=1e-9)
+            sides = np.sign(source.look["path"].at(grid))
+            assert np.count_nonzero(np.diff(sides[sides != 0])) == len(ticks)
+            seen += len(ticks)
+    assert seen > 50
