@@ -176,10 +176,40 @@ def test_the_encoder_is_asked_for_the_loudest_spectrum_of_the_whole_clip(noise):
     mel = task.train.mel(0)
     torch.testing.assert_close(what[:, 0], (mel.amax(1) + 3) / 1.5)
     task.model.eval()
-    losses = task.losses((images[None], wanted[None], what[None]), 0)
+    losses = task.losses({"images": images[None], "wanted": wanted[None], "what": what[None]}, 0)
     parts = {"level": 1.0, "onset": task.recipe.loss.onset, "what": 3.0}
     assert losses["total"].item() == pytest.approx(sum(parts[name] * losses[name].item() for name in parts), rel=1e-5)
     assert losses["what"] > 0
+
+
+def test_the_encoder_names_what_sounds_where_clips_have_labels(noise):
+    plain, task = (task_of("encoder", noise, [f"loss.kind={weight}", "loss.settle=0"]) for weight in (0.0, 2.0))
+    torch.manual_seed(0)
+    batch = task.batch(0)
+    assert "kinds" not in plain.batch(0) and "kind_top1" not in plain.validate()
+    classes = tagger.classes_of(task.train.labels())
+    named = [{name for name, share in zip(classes, row.tolist(), strict=True) if share} for row in batch["kinds"]]
+    assert {frozenset(kinds) for kinds in named} <= {frozenset(x.kinds or ("silence",)) for x in task.train.labels()}
+    task.model.eval()
+    told, losses = task.model(batch["images"])[2], task.losses(batch, 0)
+    logits, wanted = numbers(told, batch["kinds"])
+    assert losses["kind"].item() == pytest.approx(-(wanted * log_softmax(logits, 1)).sum(1).mean(), rel=1e-5)
+    without = plain.losses(batch, 0)
+    rest = losses["level"] + task.recipe.loss.onset * losses["onset"] + task.recipe.loss.what * losses["what"]
+    assert losses["total"].item() == pytest.approx((rest + 2 * losses["kind"]).item(), rel=1e-5)
+    assert "kind" not in without
+
+
+def test_the_encoder_counts_the_kinds_that_it_finds(noise):
+    task = task_of("encoder", noise, ["loss.kind=1.0"])
+    task.valid, task.kinds["valid"] = task.train, task.kinds["train"]  # more of them
+    kinds = task.kinds["valid"]
+    single = kinds.amax(1) == 1
+    with torch.no_grad():
+        task.model.kind.weight.zero_()
+        task.model.kind.bias.copy_(kinds[single][0])
+    right = (kinds[single].argmax(1) == kinds[single][0].argmax()).double().mean().item()
+    assert 0 < right < 1 and task.validate()["kind_top1"] == pytest.approx(right)
 
 
 def test_explained_variance_is_of_each_channel_around_its_own_mean():

@@ -2,8 +2,9 @@
 
 A small head on top of the features predicts the level of each log-mel band and the rise in level (an onset) a few
 times per frame: when it strikes, and how. A linear layer predicts, from every single frame, the loudest that each mel
-bin gets in the whole clip: what would sound if it struck, its pitch included. What these need, the features must carry.
-The teacher is the sound itself; no event list is used. Head and layer are thrown away.
+bin gets in the whole clip: what would sound if it struck, its pitch included. Where clips have labels, another layer
+names from all frames together the kinds that sound. What these need, the features must carry. Their teachers are the
+sound itself and the labels; no event list is used. Head and layers are thrown away.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from frieren.nets.cavp import VideoTower
 from frieren.training.data import Clips, Data, device_of
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe, RecipeError
+from frieren.training.tagger import classes_of, shares_of
 from frieren.weights import save_part
 
 FLUTTER, QUIET = 0.15, 0.3  # rises in log10 units: what noise may do; what is surely a sound
@@ -26,9 +28,10 @@ EASY = 1  # highest level of FoleyWorld at which a contact is plain to see
 
 
 class Foreteller(nn.Module):
-    """Tower, head and layer: frames -> band levels and onsets at `slots` instants per frame, and what there is."""
+    """Tower, head and layers: frames -> band levels and onsets at `slots` instants per frame, and what there is."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, kinds: int) -> None:
+        """`kinds`: how many names there are, 0 if nothing is to be named."""
         super().__init__()
         self.tower = VideoTower(recipe.network)
         embed, loss = recipe.network.embed, recipe.loss
@@ -40,16 +43,18 @@ class Foreteller(nn.Module):
             nn.Conv1d(loss.head, loss.slots * (loss.bands + 1), 1),
         )
         self.what = nn.Linear(embed, recipe.shared.mel.bins)
+        self.kind = nn.Linear(embed, kinds) if kinds else nn.Identity()
         self.slots, self.scale = loss.slots, embed**0.5
         for module in self.tower.modules():
             if isinstance(module, nn.BatchNorm3d):
                 module.momentum = loss.momentum
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images [B, F, 3, H, W] in 0..1 -> [B, bands + 1, F * slots], onsets' logit last; and [B, M, F]."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """images [B, F, 3, H, W] in 0..1 -> [B, bands + 1, F * slots], onset logits last; [B, M, F]; [B, kinds]."""
         features = self.tower(images) * self.scale
         told = self.head(features.mT)
-        return told.unflatten(1, (-1, self.slots)).permute(0, 1, 3, 2).flatten(2), self.what(features).mT
+        told = told.unflatten(1, (-1, self.slots)).permute(0, 1, 3, 2).flatten(2)
+        return told, self.what(features).mT, self.kind(features.mean(1))
 
 
 def onset_strength(levels: Tensor) -> Tensor:
@@ -119,8 +124,19 @@ class EncoderTask:
         data = data.at_least("images", recipe.loss.frames, "lower loss.frames")
         self.recipe, self.train, self.valid = recipe, data.train, data.valid
         self.easy = easy_clips(data.train) if recipe.loss.easy else []
-        self.model = Foreteller(recipe)
+        self.kinds = self.all_kinds() if recipe.loss.kind else {}
+        self.model = Foreteller(recipe, self.kinds["train"].shape[1] if self.kinds else 0)
         self.players = {"encoder": Player(self.model, self.losses)}
+
+    def all_kinds(self) -> dict[str, Tensor]:
+        """What share of each split's clips every label has, [N, classes].
+
+        Raises:
+            RecipeError: a clip has no label.
+        """
+        labels = {"train": self.train.labels(), "valid": self.valid.labels()}
+        classes = classes_of(labels["train"])
+        return {split: shares_of(each, classes, self.train.data.folder) for split, each in labels.items()}
 
     @property
     def network(self) -> VideoTower:
@@ -135,7 +151,7 @@ class EncoderTask:
         wanted = wanted[:, start * loss.slots : (start + loss.frames) * loss.slots]
         return clips.picture(index, start, loss.frames), wanted, scaled(mel.amax(1, keepdim=True))
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, step: int) -> dict[str, Tensor]:
         """Crops of random clips; in the first `easy` steps only of levels 0 and 1, where a contact is plain to see."""
         clips, loss = self.train, self.recipe.loss
         among = self.easy if step < loss.easy else range(len(clips))
@@ -144,35 +160,44 @@ class EncoderTask:
             self.crop(clips, index, int(torch.randint(clips.frames[index] - loss.frames + 1, ()))) for index in chosen
         ]
         images, wanted, what = map(torch.stack, zip(*crops, strict=True))
-        return colour(images), wanted, what
+        batch = {"images": colour(images), "wanted": wanted, "what": what}
+        return batch | ({"kinds": self.kinds["train"][chosen]} if self.kinds else {})
 
     def losses(self, batch: Any, step: int) -> Losses:
-        (images, wanted, what), loss = batch, self.recipe.loss
+        wanted, loss = batch["wanted"], self.recipe.loss
         # A batch is a few clips whose frames are alike, so its statistics are poor ones: the last part of the training
         # uses the running ones, as the finished encoder does.
         self.network.train(step < loss.settle)
-        told, there = self.model(images)
+        told, there, kinds = self.model(batch["images"])
         level = F.mse_loss(told[:, :-1], wanted[:, :-1])
         onset = F.binary_cross_entropy_with_logits(told[:, -1], wanted[:, -1])
-        kind = F.mse_loss(there, what.expand_as(there))
-        total = level + loss.onset * onset + loss.what * kind
-        return {"total": total, "level": level, "onset": onset, "what": kind}
+        what = F.mse_loss(there, batch["what"].expand_as(there))
+        losses = {"level": level, "onset": onset, "what": what}
+        total = level + loss.onset * onset + loss.what * what
+        if self.kinds:
+            losses["kind"] = F.cross_entropy(kinds, batch["kinds"])
+            total = total + loss.kind * losses["kind"]
+        return {"total": total} | losses
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Explained share of variance on validation clips' crops: of levels, of onsets, and of what there is."""
+        """On validation clips' crops: the share of variance explained, of levels, of onsets, and of what there is; how
+        often the likeliest kind is right in crops of clips with one."""
         self.model.eval()
-        said, true = [], []
+        said, true, right = [], [], []
         for index in range(len(self.valid)):
             last = self.valid.frames[index] - self.recipe.loss.frames
             images, wanted, what = self.crop(self.valid, index, index * 7 % max(1, last))
-            told, there = (x[0].cpu() for x in self.model(images[None].to(device_of(self.model))))
+            told, there, kinds = (x[0].cpu() for x in self.model(images[None].to(device_of(self.model))))
             said.append((told[:-1], told[-1:].sigmoid(), there))
             true.append((wanted[:-1], wanted[-1:], what.expand_as(there)))
+            if self.kinds and (share := self.kinds["valid"][index]).max() == 1:
+                right.append(float(kinds.argmax() == share.argmax()))
         self.model.train()
         names = ("level_r2", "onset_r2", "what_r2")
         columns = zip(names, zip(*said, strict=True), zip(*true, strict=True), strict=True)
-        return {name: explained(torch.stack(made), torch.stack(real)) for name, made, real in columns}
+        scores = {name: explained(torch.stack(made), torch.stack(real)) for name, made, real in columns}
+        return scores | ({"kind_top1": sum(right) / len(right)} if right else {})
 
     def finish(self, folder: Path) -> None:
         save_part(folder, self.network, self.recipe.network)

@@ -106,6 +106,7 @@ class EncoderLoss:
     momentum: float = 0.1  # of the running statistics
     onset: float = 4.0  # weight of the onsets against the levels
     what: float = 1.0  # weight of the loudest spectrum of the whole clip, which every frame should tell
+    kind: float = 0.0  # weight of naming the kinds that sound, which needs labels
     easy: int = 0  # first steps, on clips of levels 0 and 1 only
 
 

@@ -30,6 +30,22 @@ def shares(label: Label, classes: Sequence[str]) -> Tensor:
     return torch.tensor([float(name in kinds) / len(kinds) for name in classes])
 
 
+def shares_of(labels: Sequence[Label], classes: Sequence[str], folder: Path) -> Tensor:
+    """The `shares` of all clips of a data set, [N, classes].
+
+    Raises:
+        RecipeError: a clip has no label, or one that is not among the classes.
+    """
+    for label in labels:
+        for kind in label.kinds or (SILENCE,):
+            if not kind or kind not in classes:
+                raise RecipeError(
+                    f"{folder}: a clip's label is {kind!r}, expected one of {', '.join(classes)}; label all clips, "
+                    "and name all labels in network.classes"
+                )
+    return torch.stack([shares(label, classes) for label in labels])
+
+
 def classes_of(labels: Sequence[Label]) -> tuple[str, ...]:
     """FoleyWorld's kinds and silence, if the labels know no others; or else all that they name, in order of name."""
     named, kinds = {kind for label in labels for kind in label.kinds or (SILENCE,)}, (*world.GALLERY, SILENCE)
@@ -46,24 +62,10 @@ class TaggerTask:
         self.data = data.at_least("mel", recipe.loss.columns, "lower loss.columns")
         labels = {"train": self.data.train.labels(), "valid": self.data.valid.labels()}
         self.config = dataclasses.replace(recipe.network, classes=recipe.network.classes or classes_of(labels["train"]))
-        self.targets = {split: self.all_shares(each) for split, each in labels.items()}
+        folder = self.data.train.data.folder
+        self.targets = {split: shares_of(each, self.config.classes, folder) for split, each in labels.items()}
         self.network = Tagger(self.config)
         self.players = {"tagger": Player(self.network, self.losses)}
-
-    def all_shares(self, labels: Sequence[Label]) -> Tensor:
-        """[N, classes] of all clips.
-
-        Raises:
-            RecipeError: a clip has no label, or one that is not among the classes.
-        """
-        for label in labels:
-            for kind in label.kinds or (SILENCE,):
-                if not kind or kind not in self.config.classes:
-                    raise RecipeError(
-                        f"{self.data.train.data.folder}: a clip's label is {kind!r}, expected one of "
-                        f"{', '.join(self.config.classes)}; label all clips, and name all labels in network.classes"
-                    )
-        return torch.stack([shares(label, self.config.classes) for label in labels])
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         clips, loss = self.data.train, self.recipe.loss
