@@ -63,12 +63,18 @@ def log_mel(wave: Tensor, config: MelConfig) -> Tensor:
             f"a wave of {wave.shape[-1]} samples is too short for a spectrogram; at least {pad + 1} needed"
         )
     lead = wave.shape[:-1]
-    wave = F.pad(wave.clamp(-1, 1).reshape(-1, 1, wave.shape[-1]), (pad, pad), mode="reflect")[:, 0]
-    window = torch.hann_window(config.n_fft, device=wave.device)
-    spectrum = torch.stft(wave, config.n_fft, config.hop, window=window, center=False, return_complex=True)
+    spectrum = stft(wave.clamp(-1, 1).reshape(-1, wave.shape[-1]), config)
     magnitude = torch.sqrt(torch.view_as_real(spectrum).square().sum(-1) + 1e-9)
     mel = torch.log10((mel_filters(config).to(wave.device) @ magnitude).clamp(min=FLOOR))
     return mel.unflatten(0, lead) if lead else mel[0]
+
+
+def stft(wave: Tensor, config: MelConfig) -> Tensor:
+    """The front end's spectrum: wave [B, S], longer than its padding -> [B, n_fft / 2 + 1, S // hop], complex."""
+    pad = (config.n_fft - config.hop) // 2
+    padded = F.pad(wave[:, None], (pad, pad), mode="reflect")[:, 0]
+    window = torch.hann_window(config.n_fft, device=wave.device)
+    return torch.stft(padded, config.n_fft, config.hop, window=window, center=False, return_complex=True)
 
 
 def spectral_distance(fake: Tensor, real: Tensor) -> Tensor:

@@ -8,9 +8,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from frieren.spectrogram import MelConfig, mel_filters
+from frieren.nets.vocos import overlap_add
+from frieren.spectrogram import MelConfig, mel_filters, stft
 
 CHUNK = 512  # mel columns vocoded together: 8.2 s
+FITS = 30  # updates that bring magnitudes to a mel
+MOMENTUM = 0.99  # of Griffin and Lim's phases
+FAINT = 1e-9  # what is divided by at least
 
 
 class Vocoder(Protocol):
@@ -43,6 +47,48 @@ def vocode(
         waves.append(wave[:, (start - first) * hop : (end - first) * hop])
         on_chunk(end, columns)
     return torch.cat(waves, dim=-1).clamp(-1, 1)
+
+
+class Polish(nn.Module):
+    """A vocoder whose wave is brought closer to its mel: magnitudes to the mel, then phases to the magnitudes.
+
+    A network draws the fine structure of a spectrum, but keeps neither quite to the mel nor to what a wave can have.
+    Multiplicative updates (Lee and Seung 2000) of its magnitudes find ones near by that have the mel; from its phases a
+    few iterations of Griffin and Lim's algorithm with momentum (Perraudin et al. 2013) do more than dozens from random
+    ones.
+    """
+
+    def __init__(self, vocoder: Vocoder, config: MelConfig, iterations: int) -> None:
+        super().__init__()
+        self.vocoder, self.config, self.iterations = vocoder, config, iterations
+        self.register_buffer("filters", mel_filters(config).clone(), persistent=False)
+        self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
+
+    @property
+    def context(self) -> int | None:
+        """Mel columns on each side that can change a sample: every spectrum of a wave reaches a window further."""
+        reach = self.config.n_fft // self.config.hop * (self.iterations + 1)
+        return None if self.vocoder.context is None else self.vocoder.context + reach
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """mel [B, M, T] (log10) -> wave [B, T * hop]. A wave of a window or less is the vocoder's."""
+        wave = self.vocoder(mel).float()
+        if wave.shape[-1] <= self.config.n_fft:
+            return wave
+        spectrum = before = stft(wave, self.config)
+        magnitudes = self.fitted(spectrum.abs(), 10.0 ** mel.float())
+        for _ in range(self.iterations):
+            ahead, before = spectrum + MOMENTUM * (spectrum - before), spectrum
+            wave = overlap_add(magnitudes * ahead / ahead.abs().clamp(min=FAINT), self.window, self.config.hop)
+            spectrum = stft(wave, self.config)
+        return wave
+
+    def fitted(self, magnitudes: Tensor, mel: Tensor) -> Tensor:
+        """Magnitudes [B, n_fft / 2 + 1, T], changed by as little as gives them the (linear) mel [B, M, T]."""
+        asked, magnitudes = self.filters.T @ mel, magnitudes.clamp(min=FAINT)  # what is zero stays zero
+        for _ in range(FITS):
+            magnitudes = magnitudes * asked / (self.filters.T @ (self.filters @ magnitudes)).clamp(min=FAINT)
+        return magnitudes
 
 
 class GriffinLim(nn.Module):

@@ -76,6 +76,7 @@ class ModelConfig:
     steps: int = 25  # solver steps
     guidance: float = 4.5
     solver: str = "euler"
+    polish: int = 0  # iterations of Griffin and Lim's on the vocoder's wave (`wave.Polish`)
     clock: Clock = field(default_factory=Clock)
     mel: MelConfig = field(default_factory=MelConfig)
     windows: Windows = "seamless"  # of a long sound: solved together with overlaps, or one after the other (published)
@@ -87,6 +88,8 @@ class ModelConfig:
             raise ValueError(f"windows must be one of {', '.join(get_args(Windows))}, got {self.windows!r}")
         if unknown := set(self.parts) - set(PARTS):
             raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(map(str, unknown))}")
+        if self.polish < 0:
+            raise ValueError(f"polish must be 0 (off) or more, got {self.polish}")
         if Path(self.base).name != self.base:
             raise ValueError(f"base must be the name of a folder beside the model's, got {self.base!r}")
 

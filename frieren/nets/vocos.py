@@ -93,19 +93,23 @@ class Vocos(nn.Module):
         magnitude = torch.exp(magnitude.clamp(max=7.0))  # a larger value could only be a burst
         if self.config.shortcut:
             magnitude = magnitude * self.spread(10.0**mel.mT).mT.clamp(min=FLOOR)
-        return self.overlap_add(torch.polar(magnitude, phase))
+        return overlap_add(torch.polar(magnitude, phase), self.window, self.config.hop)
 
-    def overlap_add(self, spectrum: Tensor) -> Tensor:
-        """spectrum [B, n_fft / 2 + 1, T] complex -> wave [B, T * hop].
 
-        torch.istft cannot serve: it wants centred frames or a window without zeros at the ends, while the mel front
-        end pads by (n_fft - hop) / 2, which puts the first frame half a hop, not a whole window, before the sound.
-        """
-        hop, n_fft, columns = self.config.hop, self.config.n_fft, spectrum.shape[-1]
-        frames = torch.fft.irfft(spectrum, n_fft, dim=1) * self.window[:, None]
-        length = (columns - 1) * hop + n_fft
-        wave = F.fold(frames, (1, length), (1, n_fft), stride=(1, hop)).flatten(1)
-        envelope = self.window.square()[None, :, None].expand(1, -1, columns)
-        envelope = F.fold(envelope, (1, length), (1, n_fft), stride=(1, hop)).flatten(1)
-        trim = (n_fft - hop) // 2
-        return (wave / envelope.clamp(min=1e-3))[:, trim : trim + columns * hop]
+def overlap_add(spectrum: Tensor, window: Tensor, hop: int) -> Tensor:
+    """The wave [B, T * hop] whose spectrum in the mel front end is nearest to [B, n_fft / 2 + 1, T], complex.
+
+    torch.istft cannot serve: it wants centred frames or a window without zeros at the ends, while the front end pads by
+    (n_fft - hop) / 2, which puts the first frame half a hop, not a whole window, before the sound.
+
+    Args:
+        window: [n_fft], of the front end.
+    """
+    n_fft, columns = len(window), spectrum.shape[-1]
+    frames = torch.fft.irfft(spectrum, n_fft, dim=1) * window[:, None]
+    length = (columns - 1) * hop + n_fft
+    wave = F.fold(frames, (1, length), (1, n_fft), stride=(1, hop)).flatten(1)
+    envelope = window.square()[None, :, None].expand(1, -1, columns)
+    envelope = F.fold(envelope, (1, length), (1, n_fft), stride=(1, hop)).flatten(1)
+    trim = (n_fft - hop) // 2
+    return (wave / envelope.clamp(min=1e-3))[:, trim : trim + columns * hop]

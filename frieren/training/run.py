@@ -161,7 +161,7 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
     keep_records(out, model, [part for part in PARTS if part not in VARIANTS])
     shared = recipe.shared
     config = ModelConfig(
-        shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.clock, shared.mel
+        shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.polish, shared.clock, shared.mel
     )
     save_model_config(model, config)
     for stage, variant in VARIANTS.items():
