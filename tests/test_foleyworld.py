@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -203,6 +204,8 @@ def test_models_that_share_their_vocoder_are_heard_once() -> None:
     first, second, third = (frieren.load("tiny", device="cpu") for _ in range(3))
     next(third.vocoder.parameters()).data.add_(1)
     assert list(resynthesis.distinct({"a": first, "b": second, "c": third})) == ["a", "c"]
+    second.config = dataclasses.replace(second.config, polish=2)
+    assert list(resynthesis.distinct({"a": first, "b": second})) == ["a", "b"]
 
 
 def test_recordings_are_of_the_test_split_and_fill_a_window(tmp_path: Path) -> None:

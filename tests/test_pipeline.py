@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,7 +11,8 @@ import torch
 from clips import video
 
 import frieren
-from frieren.wave import GriffinLim
+from frieren.wave import GriffinLim, Polish
+from frieren.weights import save_model_config, save_part
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +135,21 @@ def test_griffin_lim_takes_the_vocoders_place(clip):
     model = frieren.load("tiny", vocoder="griffin-lim")
     assert isinstance(model.vocoder, GriffinLim)
     assert model.generate(clip, steps=1).record["options"]["vocoder"] == "griffin-lim"
+
+
+def test_a_model_that_asks_for_it_polishes_its_waves(model, tmp_path):
+    folder = tmp_path / "polished"
+    for name, part in model.parts.items():
+        save_part(folder / name, part, part.config)
+    save_model_config(folder, dataclasses.replace(model.config, polish=3))
+    polished = frieren.load(folder)
+    assert isinstance(polished.vocoder, Polish) and polished.vocoder.iterations == 3
+    mel = torch.randn(80, 40) - 2
+    assert torch.equal(polished.vocode(mel), Polish(model.vocoder, model.config.mel, 3)(mel[None])[0].clamp(-1, 1))
+    assert not torch.equal(polished.vocode(mel), model.vocode(mel))
+    assert isinstance(frieren.load(folder, vocoder="griffin-lim").vocoder, GriffinLim)
+    with pytest.raises(ValueError, match="polish must be 0 .* got -1"):
+        dataclasses.replace(model.config, polish=-1)
 
 
 def test_unknown_names_list_what_is_possible(tmp_path):

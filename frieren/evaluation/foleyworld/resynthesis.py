@@ -107,11 +107,11 @@ def measure(
 
 def distinct(models: Mapping[str, Model]) -> dict[str, Model]:
     """Those whose vocoder or autoencoder none before has: variants that share both need not be heard twice."""
-    first: dict[bytes, str] = {}
+    first: dict[tuple[bytes, int], str] = {}
     for name, model in models.items():
         states = (model.vocoder.state_dict(), model.autoencoder.state_dict())
         digest = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for one in states for value in one.values()))
-        first.setdefault(digest.digest(), name)
+        first.setdefault((digest.digest(), model.config.polish), name)
     return {name: models[name] for name in first.values()}
 
 
