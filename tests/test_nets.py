@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import Activation, BigVGAN, BigVGANConfig, low_pass
 from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, SpectrogramConfig, VideoTower
-from frieren.nets.field import FieldConfig, VectorField, column_frames, regulate, repeat_index
+from frieren.nets.field import FeatureEmbedding, FieldConfig, VectorField, column_frames, regulate, repeat_index
 
 VIDEO = CAVPConfig(
     width=4, blocks=(1, 2), expansion=2, stem_kernel=(3, 5, 5), temporal_kernels=(3, 3), embed=8, image_size=16
@@ -171,6 +171,25 @@ def test_gradient_checkpointing_changes_nothing() -> None:
         field(x, t, field.condition(features)).square().sum().backward()
         gradients.append([parameter.grad for parameter in field.parameters()])
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("context", [6, 9])
+def test_features_can_start_white(context: int) -> None:
+    """Components however faint come out of the input layer with variance 1, the largest first; rows beyond stay."""
+    torch.manual_seed(0)
+    embedding = FeatureEmbedding(dataclasses.replace(FIELD, features=6, context=context))
+    spreads = torch.tensor([1.0, 0.5, 0.1, 0.03, 0.01, 1e-5])
+    turned, _ = torch.linalg.qr(torch.randn(6, 6))
+    features = (torch.randn(4000, 6) * spreads) @ turned.T + 3
+    rest = embedding.input.weight[6:].clone()
+    embedding.start_white(features)
+    white = embedding.input(features)[:, :6]
+    torch.testing.assert_close(white.mean(0), torch.zeros(6), atol=0.02, rtol=0)
+    covariance = white.T @ white / len(white)
+    torch.testing.assert_close(covariance[:5, :5], torch.eye(5), atol=0.02, rtol=0)
+    assert covariance[5, 5] < 0.01, "what is a rounding error is not made a feature"
+    assert (embedding.input.weight[0] / embedding.input.weight[0].norm() @ turned[:, 0]).abs() > 0.99
+    assert torch.equal(embedding.input.weight[6:], rest)
 
 
 def test_field_refuses() -> None:

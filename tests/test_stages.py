@@ -332,6 +332,15 @@ def stage(part: str, data: Path, folder: Path, **loss) -> FieldTask:
     return FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder)
 
 
+def test_a_field_starts_with_white_features_if_it_is_asked_to(data, tmp_path):
+    plain, white = (stage("field", data, tmp_path, white=asked) for asked in (False, True))
+    features = white.train.batch(1, 64, ())[1]["features"].flatten(0, 1)
+
+    white, plain = (task.network.embed_features.input(features).std(0) for task in (white, plain))
+    torch.testing.assert_close(white[:2], torch.ones(2), atol=0.1, rtol=0)  # what varies here: two of six
+    assert not torch.isclose(plain[:2], torch.ones(2), atol=0.1).any()
+
+
 @pytest.mark.parametrize("reencode", [False, True])
 def test_pairs_are_learnt_from_as_they_were_made(data, tmp_path, reencode):
     task = stage("reflow", data, tmp_path, reencode=reencode)

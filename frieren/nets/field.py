@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 TIME_SCALE = 1000  # the time embedding sees 0..1000 where the solver sees 0..1
+FAINTEST = 1e-6  # share of the features' variance below which a component is not made larger
 LONGEST_PERIOD = 10_000  # of the time embedding's cosines, in units of 2 pi / TIME_SCALE
 
 
@@ -111,6 +112,20 @@ class FeatureEmbedding(nn.Module):
         self.hidden = nn.Linear(config.context, config.width)
         self.out = nn.Linear(config.width, config.width)
         self.norm = nn.LayerNorm(config.width)
+
+    @torch.no_grad()
+    def start_white(self, features: Tensor) -> None:
+        """Make the input linear the whitening of features [N, D]: principal components, each of variance 1.
+
+        An encoder may spend nearly all of its variance on when something moves, and a thousandth on what it is. Learning
+        begins with what is large; whitened, all is.
+        """
+        mean, rows = features.double().mean(0), min(self.input.weight.shape)
+        centred = features.double() - mean
+        variances, vectors = torch.linalg.eigh(centred.mT @ centred / len(centred))
+        white = (vectors / variances.clamp(min=FAINTEST * variances.sum()).sqrt()).mT.flip(0)[:rows]
+        self.input.weight[:rows] = white.to(self.input.weight)
+        self.input.bias[:rows] = -(white @ mean).to(self.input.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """features [B, F, D] -> [B, F, W]."""

@@ -25,6 +25,7 @@ from frieren.training.recipe import Recipe
 from frieren.training.shards import Shards
 from frieren.weights import save_part
 
+WHITENED = 256  # windows whose features tell how to whiten
 JUDGED, SHOWN = 64, 2  # windows of the validation split: in scores, on a board
 STEPS = {"reflow": 5, "distillation": 1}  # solver steps that a stage is made for; the field takes the model's own
 
@@ -62,6 +63,8 @@ class FieldTask:
         self.players = {recipe.part: Player(network, self.losses)}
         cut = partial(Windows, field=network.config, clock=recipe.shared.clock)
         self.train, self.valid = cut(train, seed=recipe.seed, join=recipe.loss.join), cut(valid)
+        if recipe.loss.white and recipe.part == "field" and not recipe.init:
+            network.embed_features.start_white(self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
         if recipe.part == "field":
             self.fields: tuple[str, ...] = ("mel",)
         else:

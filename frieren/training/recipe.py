@@ -165,6 +165,7 @@ class FieldLoss:
     drop: float = 0.2  # probability that an item's features are zero
     weight: str = "logit-normal"  # of the error at t (equation 6), or "uniform"
     time: str = "uniform"  # law of t; or "thousandths", as the authors draw it; or "logit-normal"
+    white: bool = False  # the input layer starts as the whitening of the features; the authors' is random
     join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
 
     def __post_init__(self) -> None:
