@@ -212,8 +212,11 @@ def test_recordings_are_of_the_test_split_and_fill_a_window(tmp_path: Path) -> N
     for name, seconds in (("a", 0.5), ("b", 12.0), ("c", 1.5)):
         soundfile.write(tmp_path / f"{name}.wav", clips.noise(seconds, RATE), RATE)
     (tmp_path / "manifest.csv").write_text("path,split\na.wav,test\nb.wav,test\nc.wav,train\n")
-    short, long = resynthesis.recorded_sounds(frieren.load("tiny", device="cpu"), tmp_path)
+    model = frieren.load("tiny", device="cpu")
+    short, long = resynthesis.recorded_sounds(model, tmp_path, 2)
     assert len(long) == 10 * RATE and len(short) == 2 * 8000 and torch.equal(short[:8000], short[8000:16_000])
+    (only,) = resynthesis.recorded_sounds(model, tmp_path, 1)
+    assert torch.equal(only, short)
 
 
 def write_clips(folder: Path, start: float = 0.0, **manifest: object) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 frieren evaluate GENERATED REFERENCE --preset world
 frieren evaluate GENERATED REFERENCE --preset paper --out scores/
-frieren evaluate timing --model mini --out docs/timing
+frieren evaluate timing --model mini --out timing/
 frieren evaluate sweep --model mini --steps 1 --steps 5 --steps 25 -o sweep/
 frieren evaluate foleyworld docs/benchmark --recordings audio/ --clips clips/
 frieren evaluate --listening study mini=out/mini --videos clips/ --references clips/

@@ -21,7 +21,7 @@ from frieren.evaluation.foleyworld.takes import Takes
 from frieren.pipeline import Model
 
 CLIPS = 512  # of `test`
-VOCODED = 128  # clips of them that go through the vocoder
+VOCODED, RECORDED = 64, 128  # clips of them and recordings that go through the vocoder, at most
 SOUNDS, PICTURES = "sounds", "real"  # folders in that of the results
 
 Progress = Callable[[str, int, int], None]  # stage, done, in all
@@ -107,7 +107,7 @@ def measure(
     for name, model in resynthesis.distinct(models).items():
         sets = {"FoleyWorld": resynthesis.world_sounds(model, min(VOCODED, count))}
         if recordings:
-            sets["recordings"] = resynthesis.recorded_sounds(model, recordings)
+            sets["recordings"] = resynthesis.recorded_sounds(model, recordings, RECORDED)
         for what, waves in sets.items():
             on_sound = partial(on_progress, f"vocode {what}", total=len(waves))
             vocoders[f"{name}, {what}"] = resynthesis.measure(model, waves, tagger, on_sound)

@@ -130,15 +130,17 @@ def world_sounds(model: Model, most: int) -> list[Tensor]:
     return [torch.from_numpy(clip.wave) for clip in islice((clip for clip in clips if clip.kinds), most)]
 
 
-def recorded_sounds(model: Model, folder: Path) -> list[Tensor]:
-    """The recordings of SPLIT in a folder (`sounds.recorded`), LONGEST at most.
+def recorded_sounds(model: Model, folder: Path, most: int) -> list[Tensor]:
+    """At most `most` of the recordings of SPLIT in a folder (`sounds.recorded`), evenly spread over it, LONGEST at most.
 
     One that is too short for the tagger is repeated, as in training.
 
     Raises:
         FrierenError: if there is none.
     """
+    paths = sounds.recorded(folder, SPLIT)
+    paths = paths[:: -(-len(paths) // most)]
     rate = model.clock.sample_rate
     least = round(WINDOW * rate) + model.clock.samples_per_latent
-    waves = (sounds.read(path, rate)[: round(LONGEST * rate)] for path in sounds.recorded(folder, SPLIT))
+    waves = (sounds.read(path, rate)[: round(LONGEST * rate)] for path in paths)
     return [torch.from_numpy(np.tile(wave, -(-least // len(wave))) if len(wave) < least else wave) for wave in waves]
