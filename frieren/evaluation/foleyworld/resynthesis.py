@@ -131,7 +131,7 @@ def world_sounds(model: Model, most: int) -> list[Tensor]:
 
 
 def recorded_sounds(model: Model, folder: Path, most: int) -> list[Tensor]:
-    """At most `most` of the recordings of SPLIT in a folder (`sounds.recorded`), evenly spread over it, LONGEST at most.
+    """At most `most` of the recordings of SPLIT in a folder (`sounds.recorded`), evenly spread, LONGEST at most.
 
     One that is too short for the tagger is repeated, as in training.
 
