@@ -263,7 +263,7 @@ def plot_groups(
     axis.axhline(aim, color="gray", linewidth=1.0, linestyle="--", label="aim")
     axis.set_xticks(range(len(groups)), groups, rotation=60, ha="right")
     axis.set_ylabel(score)
-    axis.legend()
+    axis.legend(ncols=len(scores) + 1, loc="lower center", bbox_to_anchor=(0.5, 1))  # above: no point is hidden
     figure.savefig(path, dpi=110)
 
 
