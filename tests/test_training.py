@@ -21,7 +21,7 @@ from frieren.training.recipe import PARTS, RecipeError, read_recipe
 from frieren.training.run import train_all
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-QUICK = ["shared.clips=4", "shared.valid=2"]
+QUICK = ["shared.clips=4", "shared.valid=2", "shared.polish=2"]
 
 
 def silent(heading):
@@ -39,7 +39,7 @@ def trained(tmp_path_factory):
 def test_a_recipe_folder_becomes_a_model(trained, tmp_path):
     folder, _ = trained
     model = frieren.load(folder)
-    assert model.config.name == "tiny" and model.clock.window == 160
+    assert model.config.name == "tiny" and model.clock.window == 160 and model.vocoder.iterations == 2
     wave = model.vocode(model.decode(model.sample(model.encode(torch.rand(30, 3, 32, 32)), steps=2)))
     assert torch.isfinite(wave).all() and len(wave) == 38 * 512
 

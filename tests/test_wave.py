@@ -70,6 +70,26 @@ def test_polish_brings_a_wave_closer_to_its_mel(knock, iterations):
     assert polish(mel[None])[0, 1000:7400].abs().max() < 0.01 or iterations == 0  # no noise is left before the knock
 
 
+def test_polish_keeps_the_phases_that_it_is_given(knock):
+    """Where the vocoder's phases are right, so is the polished wave, whatever its magnitudes were."""
+    polished = Polish(Blurred(knock), MelConfig(), 8)(log_mel(knock, MelConfig())[None])[0]
+    assert torch.nn.functional.cosine_similarity(polished, knock, dim=0) > 0.97
+    assert (polished - knock).square().mean() < (0.7 * knock - knock).square().mean()
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_a_column_reaches_as_far_as_the_context_says(iterations):
+    """A change of one column of the mel is heard, however softly, nearly as far away as the context, and no further."""
+    torch.manual_seed(3)
+    polish = Polish(Blurred(torch.randn(256 * 160)), MelConfig(), iterations)
+    mel = torch.randn(1, 80, 160) - 2
+    other = mel.clone()
+    other[..., 80] += 1
+    changed = (polish(mel) != polish(other))[0].unflatten(0, (-1, 256)).any(1)
+    reach = (changed.nonzero()[:, 0] - 80).abs().max()
+    assert polish.context - 8 <= reach <= polish.context
+
+
 def test_polish_leaves_no_magnitude_that_the_mel_does_not_ask_for(knock):
     """Non-negative least squares of a mel that has an exact answer: the multiplicative updates find one."""
     polish = Polish(Blurred(knock), MelConfig(), 4)

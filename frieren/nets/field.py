@@ -117,8 +117,8 @@ class FeatureEmbedding(nn.Module):
     def start_white(self, features: Tensor) -> None:
         """Make the input linear the whitening of features [N, D]: principal components, each of variance 1.
 
-        An encoder may spend nearly all of its variance on when things move, and a thousandth on what they are. Learning
-        begins with what is large; whitened, all is.
+        Nearly all variance of an encoder's features may lie in a few directions. Learning begins with what is large;
+        whitened, all is.
         """
         mean, rows = features.double().mean(0), min(self.input.weight.shape)
         centred = features.double() - mean
