@@ -12,7 +12,7 @@ from frieren.nets.vocos import overlap_add
 from frieren.spectrogram import MelConfig, mel_filters, stft
 
 CHUNK = 512  # mel columns vocoded together: 8.2 s
-FITS = 30  # updates that bring magnitudes to a mel
+FITS = 6  # updates that bring magnitudes to a mel, in every iteration
 MOMENTUM = 0.99  # of Griffin and Lim's phases
 FAINT = 1e-9  # what is divided by at least
 
@@ -50,12 +50,13 @@ def vocode(
 
 
 class Polish(nn.Module):
-    """A vocoder whose wave is brought closer to its mel: magnitudes to the mel, then phases to the magnitudes.
+    """A vocoder whose wave is brought closer to its mel: magnitudes to the mel, phases to the magnitudes, in turns.
 
     A network draws the fine structure of a spectrum, but keeps neither quite to the mel nor to what a wave can have.
-    Multiplicative updates (Lee and Seung 2000) of its magnitudes find ones near by that have the mel; from its phases a
-    few iterations of Griffin and Lim's algorithm with momentum (Perraudin et al. 2013) do more than dozens from random
-    ones.
+    Every iteration is one of Griffin and Lim's algorithm with momentum (Perraudin et al. 2013), begun from the network's
+    phases, towards magnitudes that the wave has by now itself, but for what its mel still asks: a few multiplicative
+    updates (Lee and Seung 2000) find the ones near by that have the mel. So the fine structure gives way until there is
+    a wave that has it.
     """
 
     def __init__(self, vocoder: Vocoder, config: MelConfig, iterations: int) -> None:
@@ -76,8 +77,8 @@ class Polish(nn.Module):
         if wave.shape[-1] <= self.config.n_fft:
             return wave
         spectrum = before = stft(wave, self.config)
-        magnitudes = self.fitted(spectrum.abs(), 10.0 ** mel.float())
         for _ in range(self.iterations):
+            magnitudes = self.fitted(spectrum.abs(), 10.0 ** mel.float())
             ahead, before = spectrum + MOMENTUM * (spectrum - before), spectrum
             wave = overlap_add(magnitudes * ahead / ahead.abs().clamp(min=FAINT), self.window, self.config.hop)
             spectrum = stft(wave, self.config)

@@ -114,10 +114,11 @@ def test_both_halves_of_the_guidance_and_the_input_layer_learn():
 
 def test_laws_of_time():
     torch.manual_seed(0)
-    drawn = {law: draw_times(100_000, law).double() for law in ("uniform", "thousandths", "logit-normal")}
+    drawn = {law: draw_times(100_000, law).double() for law in ("uniform", "thousandths", "logit-normal", "early")}
     assert drawn["uniform"].mean().item() == pytest.approx(0.5, abs=0.005)
     assert torch.equal((drawn["thousandths"] * 1000).round(), (drawn["thousandths"].float() * 1000).double().round())
     assert drawn["thousandths"].max() < 1 and len(drawn["thousandths"].unique()) == 1000
+    assert (drawn["early"] < 1 / 8).double().mean().item() == pytest.approx(0.5, abs=0.01) and drawn["early"].max() < 1
     # The law of the weighted loss: E_uniform[w f] = E_logit-normal[f], here for f = t^2.
     weighted = (torch.from_numpy(density(drawn["uniform"].numpy())) * drawn["uniform"].square()).mean()
     assert drawn["logit-normal"].square().mean().item() == pytest.approx(weighted.item(), abs=0.01)

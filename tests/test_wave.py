@@ -95,7 +95,9 @@ def test_polish_leaves_no_magnitude_that_the_mel_does_not_ask_for(knock):
     polish = Polish(Blurred(knock), MelConfig(), 4)
     magnitudes = stft(knock[None], MelConfig()).abs()
     mel = mel_filters(MelConfig()) @ magnitudes
-    fitted = polish.fitted(2 * magnitudes + 0.1, mel)
+    fitted = 2 * magnitudes + 0.1
+    for _ in range(5):
+        fitted = polish.fitted(fitted, mel)
     torch.testing.assert_close(mel_filters(MelConfig()) @ fitted, mel, atol=2e-3, rtol=0.1)
     kept = polish.fitted(magnitudes, mel)[:, 1:-1]  # 0 and 8000 Hz are in no band
     torch.testing.assert_close(kept, magnitudes[:, 1:-1], atol=1e-3, rtol=1e-2)

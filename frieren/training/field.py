@@ -34,11 +34,14 @@ def draw_times(count: int, law: str) -> Tensor:
     """Random times [count] in 0..1.
 
     "uniform"; "thousandths": whole thousandths below 1, as published; "logit-normal": the law whose density the weight
-    of the loss is.
+    of the loss is; "early": cubes, half of them below 1/8. What a video says matters early: later the latent itself
+    tells what sounds and when.
     """
     if law == "thousandths":
         return torch.randint(1000, (count,)) / 1000
-    return torch.randn(count).sigmoid() if law == "logit-normal" else torch.rand(count)
+    if law == "logit-normal":
+        return torch.randn(count).sigmoid()
+    return torch.rand(count) ** (3 if law == "early" else 1)
 
 
 def draw_latent(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -164,14 +164,14 @@ class FieldLoss:
 
     drop: float = 0.2  # probability that an item's features are zero
     weight: str = "logit-normal"  # of the error at t (equation 6), or "uniform"
-    time: str = "uniform"  # law of t; or "thousandths", as the authors draw it; or "logit-normal"
+    time: str = "uniform"  # law of t; or "thousandths", as the authors draw it; "logit-normal"; "early"
     white: bool = False  # the input layer starts as the whitening of the features; the authors' is random
     join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
 
     def __post_init__(self) -> None:
         for name, known in (
             ("weight", ("logit-normal", "uniform")),
-            ("time", ("uniform", "thousandths", "logit-normal")),
+            ("time", ("uniform", "thousandths", "logit-normal", "early")),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
