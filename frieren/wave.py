@@ -53,10 +53,9 @@ class Polish(nn.Module):
     """A vocoder whose wave is brought closer to its mel: magnitudes to the mel, phases to the magnitudes, in turns.
 
     A network draws the fine structure of a spectrum, but keeps neither quite to the mel nor to what a wave can have.
-    Every iteration is one of Griffin and Lim's algorithm with momentum (Perraudin et al. 2013), begun from the network's
-    phases, towards magnitudes that the wave has by now itself, but for what its mel still asks: a few multiplicative
-    updates (Lee and Seung 2000) find the ones near by that have the mel. So the fine structure gives way until there is
-    a wave that has it.
+    Every iteration is one of Griffin and Lim's algorithm with momentum (Perraudin et al. 2013), begun from the
+    network's phases, towards the magnitudes that the wave has by now, brought to the mel: a few multiplicative updates
+    (Lee and Seung 2000) find the ones near by that have it. So the fine structure gives way until a wave can have it.
     """
 
     def __init__(self, vocoder: Vocoder, config: MelConfig, iterations: int) -> None:
