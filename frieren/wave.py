@@ -75,9 +75,10 @@ class Polish(nn.Module):
         wave = self.vocoder(mel).float()
         if wave.shape[-1] <= self.config.n_fft:
             return wave
-        spectrum = before = stft(wave, self.config)
+        spectrum, linear = stft(wave, self.config), 10.0 ** mel.float()
+        before = spectrum
         for _ in range(self.iterations):
-            magnitudes = self.fitted(spectrum.abs(), 10.0 ** mel.float())
+            magnitudes = self.fitted(spectrum.abs(), linear)
             ahead, before = spectrum + MOMENTUM * (spectrum - before), spectrum
             wave = overlap_add(magnitudes * ahead / ahead.abs().clamp(min=FAINT), self.window, self.config.hop)
             spectrum = stft(wave, self.config)
