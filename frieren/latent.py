@@ -15,7 +15,7 @@ from torch import Tensor
 
 from frieren.clock import Clock
 from frieren.flow import guided_velocity
-from frieren.nets.field import VectorField, column_frames
+from frieren.nets.field import VectorField, column_frames, regulate
 from frieren.solver import solve
 from frieren.windows import blend, spread, take
 
@@ -81,8 +81,9 @@ class GuidedField:
         self.field, self.guidance, self.batch, self.columns = field, guidance, batch, columns
         self.starts, self.size = lay(columns, clock, published)
         index = window_frames(field, times, self.starts, self.size, clock, published).to(features.device)
-        condition = field.condition(features, index.flatten())
-        self.condition = condition.unflatten(1, index.shape).flatten(0, 1)  # [B * N, size, W / 2]
+        # Each window by itself, as in training: a field may be told the mean over its window.
+        shown = regulate(features, index.flatten()).unflatten(1, index.shape).flatten(0, 1)  # [B * N, size, D]
+        self.condition = field.condition(shown, torch.arange(self.size))  # [B * N, size, W / 2]
         self.null = field.null_condition(self.condition)[:1]  # [1, size, W / 2]
 
     def __call__(self, x: Tensor, t: float) -> Tensor:

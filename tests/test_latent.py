@@ -11,7 +11,7 @@ import frieren
 from frieren.clock import Clock
 from frieren.flow import guide
 from frieren.latent import GuidedField, draw_noise, sample, window_frames
-from frieren.nets.field import FieldConfig
+from frieren.nets.field import FieldConfig, VectorField
 from frieren.windows import take
 
 
@@ -88,3 +88,22 @@ def test_guidance_of_one_window_is_the_formula(clock):
     t = torch.tensor([0.3])
     expected = guide(model.field(noise, t, condition), model.field(noise, t, null), 3.0)
     torch.testing.assert_close(velocity(noise, 0.3), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_every_window_is_told_its_own_mean(clock):
+    """A field with a summary: what a window of a long video is told depends on that window's frames alone."""
+    torch.manual_seed(0)
+    config = FieldConfig(8, 6, 8, 32, 1, 2, output_groups=8, positions=161, regulator="time", summary=True)
+    field = VectorField(config).eval()
+    torch.nn.init.normal_(field.embed_features.summary.weight)
+    features, times = torch.randn(1, 300, 6), torch.tensor(clock.frame_times(300), dtype=torch.float64)
+    index = window_frames(field, times, [0, 112], 160, clock)
+    long = GuidedField(field, features, times, 272, clock, guidance=2.0, batch=8)
+    for window in (0, 1):
+        alone = field.condition(features[:, index[window]], torch.arange(160))
+        torch.testing.assert_close(long.condition[window], alone[0])
+    changed = features.clone()
+    changed[:, 180:] += torch.randn(6)  # seen in the second window alone: the first ends at frame 127
+    other = GuidedField(field, changed, times, 272, clock, guidance=2.0, batch=8)
+    torch.testing.assert_close(other.condition[0], long.condition[0])
+    assert not torch.allclose(other.condition[1, :10], long.condition[1, :10])

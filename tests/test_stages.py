@@ -290,6 +290,15 @@ def test_a_pair_is_a_noise_and_where_the_guided_flow_leads(data, parts, tmp_path
     assert not torch.equal(pairs.read(3, "noise"), pairs.read(4, "noise"))
 
 
+def test_pairs_in_half_precision_are_nearly_the_same(data, parts, tmp_path):
+    for precision in ("float32", "bfloat16"):
+        make_pairs(pairing(data, parts, precision=precision), tmp_path / precision, ("train",), workers=0)
+    exact, rounded = (Shards(tmp_path / name, "train") for name in ("float32", "bfloat16"))
+    assert torch.equal(exact.read(3, "noise"), rounded.read(3, "noise"))
+    error = (exact.read(3, "latent") - rounded.read(3, "latent")).std() / exact.read(3, "latent").std()
+    assert 0 < error < 0.03
+
+
 def test_pairs_do_not_depend_on_workers_or_interruptions(data, parts, tmp_path):
     made = pairing(data, parts, batch=4)
     one, two = tmp_path / "one", tmp_path / "two"

@@ -6,12 +6,14 @@ frieren pairs runs/mini/model data/vggsound data/pairs
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from frieren.apps.generate import Solver
 from frieren.apps.progress import Bars
+
+Precision = Literal["float32", "bfloat16"]
 
 
 def pairs(
@@ -28,6 +30,7 @@ def pairs(
         bool, typer.Option("--reencode", help="Keep the latent after a way through the spectrogram as well.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other pairs.")] = 0,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the field.")] = "float32",
     batch: Annotated[int, typer.Option(min=1, help="Clips that are sampled together.")] = 8,
     per_shard: Annotated[int, typer.Option(min=1, help="Clips in one file.")] = 256,
     workers: Annotated[
@@ -45,7 +48,7 @@ def pairs(
     folder = find(model)
     config = read_model_config(folder)
     parts = part_folders(folder, config)
-    how = {"steps": steps, "solver": solver, "reencode": reencode, "seed": seed, "batch": batch}
+    how = {"steps": steps, "solver": solver, "reencode": reencode, "seed": seed, "precision": precision, "batch": batch}
     gamma = config.guidance if guidance is None else guidance
     pairing = Pairing(data, parts["field"], parts["autoencoder"], config.clock, guidance=gamma, **how)
     splits = tuple(split or ("train", "valid"))

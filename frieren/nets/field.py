@@ -42,6 +42,7 @@ class FieldConfig:
     output_groups: int = 16  # of the last group normalisation
     regulator: Literal["repeat", "time"] = "repeat"  # features to columns: by count (published) or by time stamps
     repeat: int = 8  # latent columns per feature, for "repeat"
+    summary: bool = False  # every feature is told the mean over its window as well; published: it is not
     time_steps: int | None = 1000  # t is rounded down to a multiple of 1 / time_steps (published); None: it is not
     gradient_checkpointing: bool = False  # recompute the blocks in the backward pass to save memory
 
@@ -112,6 +113,7 @@ class FeatureEmbedding(nn.Module):
         self.hidden = nn.Linear(config.context, config.width)
         self.out = nn.Linear(config.width, config.width)
         self.norm = nn.LayerNorm(config.width)
+        self.summary = nn.Linear(config.context, config.width, bias=False) if config.summary else None
 
     @torch.no_grad()
     def start_white(self, features: Tensor) -> None:
@@ -129,8 +131,11 @@ class FeatureEmbedding(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """features [B, F, D] -> [B, F, W]."""
-        x = F.gelu(self.hidden(self.input(features)), approximate="tanh")
-        return self.norm(self.out(x))
+        x = self.input(features)
+        hidden = self.hidden(x)
+        if self.summary is not None:
+            hidden = hidden + self.summary(x.mean(1, keepdim=True))
+        return self.norm(self.out(F.gelu(hidden, approximate="tanh")))
 
 
 class Attention(nn.Module):
@@ -223,9 +228,11 @@ class VectorField(nn.Module):
         for block in self.blocks:
             nn.init.zeros_(block.conv_out.weight)
             nn.init.zeros_(block.conv_out.bias)
+        if self.embed_features.summary is not None:
+            nn.init.zeros_(self.embed_features.summary.weight)
 
     def condition(self, features: Tensor, index: Tensor | None = None) -> Tensor:
-        """What the field needs to know about a video; once per video.
+        """What the field needs to know about a video; once per video, or per window if it is told the window's mean.
 
         Args:
             features: [B, F, D] visual features.
@@ -244,6 +251,8 @@ class VectorField(nn.Module):
                     "index is None, but this model aligns by time: pass column_frames(frame times, column times)"
                 )
             index = repeat_index(features.shape[1] * self.config.repeat, self.config.repeat)
+        if self.config.summary:
+            return self.project_condition(self.embed_features(regulate(features, index)))
         # Every layer works on one frame alone, so spreading the frames last gives the same at a fraction of the work.
         return regulate(self.project_condition(self.embed_features(features)), index)
 

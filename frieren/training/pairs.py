@@ -39,6 +39,7 @@ class Pairing:
         steps, guidance, solver: of the sampling (published 25, 4.5, Euler).
         reencode: keep the posterior of the decoded latent as well.
         seed: another seed, other pairs.
+        precision: arithmetic of the field: "float32", or "bfloat16" (autocast).
         batch: clips that are sampled together.
     """
 
@@ -51,6 +52,7 @@ class Pairing:
     solver: str = "euler"
     reencode: bool = False
     seed: int = 0
+    precision: str = "float32"
     batch: int = 8
 
 
@@ -163,7 +165,9 @@ def pair(pairing: Pairing, field: nn.Module, features: Tensor, noise: Tensor) ->
     """features [B, F, D], noise [B, C, L] -> latent [B, C, L], and its posterior after re-encoding if wanted."""
     times = torch.tensor(pairing.clock.frame_times(features.shape[1]), dtype=torch.float64)
     how = {"steps": pairing.steps, "guidance": pairing.guidance, "solver": pairing.solver}
-    *_, (_, latent) = sample(field, features, times, noise, pairing.clock, published=True, **how)
+    half = pairing.precision == "bfloat16"
+    with torch.autocast(noise.device.type, torch.bfloat16, enabled=half):
+        *_, (_, latent) = sample(field, features, times, noise, pairing.clock, published=True, **how)
     if not pairing.reencode:
         return {"latent": latent}
     autoencoder = part(pairing.autoencoder, latent.device)
