@@ -199,7 +199,7 @@ def test_autoencoder_decodes_random_parts_if_the_recipe_says_so():
 
 
 def test_a_decoder_can_learn_alone(trained, tmp_path):
-    """What a finished autoencoder makes of a mel stays to the digit, its scale too; what it makes of a latent changes."""
+    """What a finished autoencoder makes of a mel stays to the digit, its scale too; what a latent becomes changes."""
     _, done = trained
     (tmp_path / "data").symlink_to(done / "data")
     recipe, changes = RECIPES / "tiny" / "autoencoder.toml", [*QUICK, "optim.steps=5", "loss.decoder=true"]
