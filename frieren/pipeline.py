@@ -166,7 +166,6 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
-        temperature: float | None = None,
         on_step: Count = ignore,
     ) -> Tensor:
         """Features -> latent, along the guided flow.
@@ -176,9 +175,8 @@ class Model:
             times: [F] seconds at which the frames come on screen; default: the clock's grid.
             seconds: length of the sound; default: until the last frame's end, or, for windows laid out as published,
                 as many columns as the features repeat to.
-            noise: [C, L] ([B, C, L]), of variance 1, in place of a seed.
+            noise: [C, L] ([B, C, L]) in place of a seed.
             steps, guidance, solver: default to the model's own. A step is two network evaluations unless guidance is 1.
-            temperature: what the noise is multiplied by: below 1, sounds are less surprising. Default: the model's own.
             on_step: called with (steps done, steps) after each.
 
         Returns:
@@ -197,13 +195,12 @@ class Model:
                 raise ValueError(f"noise must be {(len(batch), channels, columns)}, got {tuple(given.shape)}")
             drawn[..., :columns] = given
         steps = self.config.steps if steps is None else steps
-        temperature = self.config.temperature if temperature is None else temperature
         with self.precise:
             path = flowing.sample(
                 self.field,
                 batch.to(self.device),
                 times,
-                temperature * drawn.to(self.device),
+                drawn.to(self.device),
                 self.clock,
                 steps=steps,
                 guidance=self.config.guidance if guidance is None else guidance,
@@ -251,7 +248,6 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
-        temperature: float | None = None,
         on_progress: Progress | None = None,
     ) -> Iterator[Sound]:
         """One soundtrack per seed; the source is read and encoded once.
@@ -260,7 +256,7 @@ class Model:
             source: any video that FFmpeg's libraries read, or an array in its place: see `kind`.
             kind: "video"; "features": visual features [F, D] in .npy or .npz; "mel": a log10 mel [M, T] in .npy,
                 which is only vocoded.
-            steps, guidance, solver, temperature: default to the model's own; see `sample`.
+            steps, guidance, solver: default to the model's own.
             on_progress: called with (stage, done, total); stages are "encode", "sample", "decode", "vocode".
 
         Raises:
@@ -273,7 +269,7 @@ class Model:
         for name in NEEDED[kind]:
             self.part(name)
         spent, path = Stopwatch(), Path(source)
-        chosen = self.chosen(kind, steps=steps, guidance=guidance, solver=solver, temperature=temperature)
+        chosen = self.chosen(kind, steps=steps, guidance=guidance, solver=solver)
         times = seconds = samples = None
         with spent("encode"):
             if kind == "video":

@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +68,7 @@ class ModelConfig:
     """What a model is beside its networks: rates, and how it wants to be sampled.
 
     Raises:
-        ValueError: for windows or parts that do not exist, or a negative number.
+        ValueError: for windows or parts that do not exist.
     """
 
     name: str
@@ -77,7 +76,6 @@ class ModelConfig:
     steps: int = 25  # solver steps
     guidance: float = 4.5
     solver: str = "euler"
-    temperature: float = 1.0  # standard deviation of the noise where the flow begins (published 1)
     polish: int = 0  # iterations of Griffin and Lim's on the vocoder's wave (`wave.Polish`)
     clock: Clock = field(default_factory=Clock)
     mel: MelConfig = field(default_factory=MelConfig)
@@ -90,8 +88,6 @@ class ModelConfig:
             raise ValueError(f"windows must be one of {', '.join(get_args(Windows))}, got {self.windows!r}")
         if unknown := set(self.parts) - set(PARTS):
             raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(map(str, unknown))}")
-        if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature must be 0 or more, got {self.temperature}")
         if self.polish < 0:
             raise ValueError(f"polish must be 0 (off) or more, got {self.polish}")
         if Path(self.base).name != self.base:

@@ -68,7 +68,6 @@ class FakeModel:
         for stage in ("read", "encode", "sample", "decode", "vocode"):
             on_progress(stage, 1, 1)
         used = {"steps": options["steps"] or 25, "guidance": options["guidance"] or 4.5, "solver": "euler"}
-        used["temperature"] = 0.5 if options["temperature"] is None else options["temperature"]
         for seed in seeds:
             generator = torch.Generator().manual_seed(seed * 1000 + used["steps"])
             wave = 0.1 * torch.randn(round(seconds * RATE), generator=generator)
@@ -170,14 +169,11 @@ def test_a_codec_that_mp4_cannot_hold_goes_to_mkv_and_it_says_so(
 
 def test_options_reach_the_model(model: FakeModel, tmp_path: Path) -> None:
     clip = make_video(tmp_path / "clip.mp4")
-    options = (
-        "--model m --steps 3 --guidance 2 --solver heun --temperature 0 --seed 7 --device cpu --precision bfloat16"
-    )
-    machine = "--device cpu --precision bfloat16 --vocoder griffin-lim"
-    assert run("generate", clip, *options.split(), *machine.split()) == 0
+    options = "--model m --steps 3 --guidance 2 --solver heun --seed 7 --device cpu --precision bfloat16"
+    assert run("generate", clip, *options.split(), "--vocoder", "griffin-lim") == 0
     assert model.loads == [("m", {"device": "cpu", "precision": "bfloat16", "vocoder": "griffin-lim", "refine": None})]
     assert model.calls == [
-        {"video": clip, "kind": "video", "seeds": [7], "steps": 3, "guidance": 2.0, "solver": "heun", "temperature": 0}
+        {"video": clip, "kind": "video", "seeds": [7], "steps": 3, "guidance": 2.0, "solver": "heun"}
     ]
 
 
@@ -450,7 +446,7 @@ def test_replay_makes_the_identical_sound(model: FakeModel, tmp_path: Path, caps
     captured = capsys.readouterr()
     assert "identical" in captured.out
     assert captured.err == ""
-    used = {"kind": "video", "seeds": [4], "steps": 5, "guidance": 4.5, "solver": "euler", "temperature": 0.5}
+    used = {"kind": "video", "seeds": [4], "steps": 5, "guidance": 4.5, "solver": "euler"}
     assert model.calls[-1] == used | {"video": model.calls[-1]["video"]}
 
 
@@ -504,7 +500,6 @@ def test_replay_into_a_new_folder_keeps_the_kind_of_file(model: FakeModel, tmp_p
         ("steps", 2.5),
         ("guidance", float("nan")),
         ("solver", "magic"),
-        ("temperature", -0.5),
         ("seed", -1),
         ("seed", True),
         ("vocoder", []),

@@ -79,19 +79,6 @@ def test_noise_replaces_the_seed(model, frames, columns):
         model.sample(features, noise=noise[:, 1:])
 
 
-def test_temperature_is_a_factor_of_the_noise(model):
-    features, noise = torch.randn(128, 16), frieren.latent.draw_noise(20, 160, 11)
-    cool = model.sample(features, seed=11, temperature=0.25, steps=2)
-    torch.testing.assert_close(cool, model.sample(features, noise=0.25 * noise, steps=2))
-    cold = [model.sample(features, seed=seed, temperature=0.0, steps=2) for seed in (1, 2)]
-    assert torch.equal(*cold)
-    config = dataclasses.replace(model.config, temperature=0.25)
-    own = frieren.Model(config, model.parts, device="cpu").sample(features, seed=11, steps=2)
-    assert torch.equal(own, cool)
-    with pytest.raises(ValueError, match="temperature"):
-        dataclasses.replace(model.config, temperature=-1.0)
-
-
 def test_a_short_latent_is_decoded_as_if_it_went_on(model):
     """The decoder's normalisation looks at all of its input, so a short latent is prolonged, not decoded alone."""
     latent = torch.randn(20, 10)

@@ -299,20 +299,6 @@ def test_pairs_in_half_precision_are_nearly_the_same(data, parts, tmp_path):
     assert 0 < error < 0.03
 
 
-def test_pairs_have_a_temperature(data, parts, tmp_path):
-    """Noise of variance 1 is kept beside where the flow leads from a cooler one."""
-    make_pairs(pairing(data, parts, temperature=0.5), tmp_path, ("train",), workers=0)
-    pairs, network = Shards(tmp_path, "train"), VectorField(FIELD)
-    begin(network, str(parts["field"]))
-    noise, latent = (pairs.read(3, name).T[None] for name in ("noise", "latent"))
-    c = network.condition(Shards(data, "train").read(3, "features", 0, 16)[None])
-    null = network.null_condition(c)
-    with torch.no_grad():
-        *_, (_, x) = solve(lambda x, t: guided_velocity(network, x, torch.tensor([t]), c, null, 3.0), 0.5 * noise, 3)
-    assert noise.std().item() == pytest.approx(1, abs=0.1)
-    torch.testing.assert_close(latent, x, rtol=1e-4, atol=1e-5)
-
-
 def test_pairs_do_not_depend_on_workers_or_interruptions(data, parts, tmp_path):
     made = pairing(data, parts, batch=4)
     one, two = tmp_path / "one", tmp_path / "two"

@@ -37,7 +37,7 @@ Vocoder = Literal["model", "griffin-lim"]
 Format = Literal["mp4", "wav", "flac"]
 Refinement = Literal["windows", "regulator", "time"]
 Kind = Literal["video", "features", "mel"]
-SAMPLING = ("steps", "guidance", "solver", "temperature", "refine")  # options that a mel has no use for
+SAMPLING = ("steps", "guidance", "solver", "refine")  # options that a mel has no use for
 DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
 OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
 
@@ -100,7 +100,6 @@ class Options:
     steps: int | None = None
     guidance: float | None = None
     solver: str | None = None
-    temperature: float | None = None
     seed: int = 0
     vocoder: str = "model"
     device: str = "auto"
@@ -133,7 +132,7 @@ class Options:
         return frieren.load(self.model, **wanted)
 
     def takes(self, model: Model, video: Path, seeds: list[int], on_progress: Bars) -> Iterator[Sound]:
-        wanted = {name: getattr(self, name) for name in ("steps", "guidance", "solver", "temperature")}
+        wanted = {"steps": self.steps, "guidance": self.guidance, "solver": self.solver}
         return model.takes(video, seeds, kind=self.kind, **wanted, on_progress=on_progress)
 
 
@@ -145,9 +144,6 @@ def generate(
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps; otherwise the model's own.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance; otherwise the model's own.")] = None,
     solver: Annotated[Solver | None, typer.Option(help="How to walk the flow; otherwise the model's own.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(min=0, max=10, help="Of the noise: less is less daring; otherwise the model's own.")
-    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same sound.")] = 0,
     samples: Annotated[int, typer.Option(min=1, help="Takes per video, with seeds counting up from --seed.")] = 1,
     vocoder: Annotated[Vocoder, typer.Option(help="The model's own, or one without learning.")] = "model",
@@ -189,7 +185,7 @@ def generate(
     kind, lufs = kind_of(features, mel), loudness_value(loudness)
     if mel and (surplus := [name for name in SAMPLING if context.params[name] not in (None, [])]):
         raise typer.BadParameter(f"--mel only vocodes; leave out {', '.join(surplus)}")
-    chosen = (model, steps, guidance, solver, temperature, seed, vocoder, device, precision, lufs, keep_original)
+    chosen = (model, steps, guidance, solver, seed, vocoder, device, precision, lufs, keep_original)
     options = Options(*chosen, refine, kind)
     if options.too_coarse():
         raise typer.BadParameter("--precision float16 needs a GPU; on a processor take bfloat16 or float32")
@@ -352,7 +348,7 @@ def replayed(path: Path, old: dict[str, Any]) -> Options:
     """
     names = {field.name for field in fields(Options)}
     given = {name: value for name, value in old["command"].items() if name in names}
-    used = {name: old.get("options", {}).get(name) for name in ("steps", "guidance", "solver", "temperature")}
+    used = {name: old.get("options", {}).get(name) for name in ("steps", "guidance", "solver")}
     given |= {name: value for name, value in used.items() if value is not None}
     for name, value in given.items():
         if not POSSIBLE[name](value):
@@ -378,7 +374,6 @@ POSSIBLE: dict[str, Callable[[Any], bool]] = {
     "steps": lambda value: value is None or count(value, 1),
     "guidance": lambda value: value is None or number(value, 0),
     "solver": lambda value: value is None or value in get_args(Solver),
-    "temperature": lambda value: value is None or number(value, 0, 10),
     "seed": lambda value: count(value, 0, 2**63 - 1),
     "vocoder": lambda value: value in get_args(Vocoder),
     "device": lambda value: isinstance(value, str) and re.fullmatch(DEVICE, value) is not None,

@@ -26,9 +26,6 @@ def pairs(
     steps: Annotated[int, typer.Option(min=1, help="Solver steps behind each pair.")] = 25,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance.", show_default="the model's own")] = None,
     solver: Annotated[Solver, typer.Option(help="How to walk the flow.")] = "euler",
-    temperature: Annotated[
-        float | None, typer.Option(min=0, max=10, help="Of the noise.", show_default="the model's own")
-    ] = None,
     reencode: Annotated[
         bool, typer.Option("--reencode", help="Keep the latent after a way through the spectrogram as well.")
     ] = False,
@@ -52,9 +49,8 @@ def pairs(
     config = read_model_config(folder)
     parts = part_folders(folder, config)
     how = {"steps": steps, "solver": solver, "reencode": reencode, "seed": seed, "precision": precision, "batch": batch}
-    how["guidance"] = config.guidance if guidance is None else guidance
-    how["temperature"] = config.temperature if temperature is None else temperature
-    pairing = Pairing(data, parts["field"], parts["autoencoder"], config.clock, **how)
+    gamma = config.guidance if guidance is None else guidance
+    pairing = Pairing(data, parts["field"], parts["autoencoder"], config.clock, guidance=gamma, **how)
     splits = tuple(split or ("train", "valid"))
     with Bars(str(out)) as bars:
         failures = make_pairs(

@@ -141,7 +141,6 @@ class FieldTask:
         """
         stage, shared = self.recipe.part, self.recipe.shared
         guidance = shared.guidance if stage == "field" else self.recipe.loss.guidance
-        temperature = shared.temperature if stage == "field" else 1.0
         windows = self.fixed_windows(SHOWN)
         batch = machines.move(self.finished(windows), machines.device())
         c = self.condition(batch["features"])
@@ -150,7 +149,7 @@ class FieldTask:
         def velocity(x: Tensor, t: float) -> Tensor:
             return guided_velocity(self.network, x, x.new_full((len(x),), t), c, null, guidance)
 
-        *_, (_, latent) = solve(velocity, temperature * batch["x0"], STEPS.get(stage, shared.steps))
+        *_, (_, latent) = solve(velocity, batch["x0"], STEPS.get(stage, shared.steps))
         decode = partial(spectra.decode, self.autoencoder, window=shared.clock.window, overlap=0)
         mels = {"true": windows["mel"] if "mel" in windows else decode(batch["x1"]), "generated": decode(latent)}
         names = [self.valid.data.ids[item] for item in self.valid.items[:SHOWN]]

@@ -37,8 +37,6 @@ class Pairing:
         data: the data set with the clips' features.
         field, autoencoder: folders of the parts; the autoencoder is needed only to re-encode.
         steps, guidance, solver: of the sampling (published 25, 4.5, Euler).
-        temperature: what the pair's noise is multiplied by to sample (published 1). Who learns from the pairs learns
-            to begin with noise of variance 1.
         reencode: keep the posterior of the decoded latent as well.
         seed: another seed, other pairs.
         precision: arithmetic of the field: "float32", or "bfloat16" (autocast).
@@ -52,7 +50,6 @@ class Pairing:
     steps: int = 25
     guidance: float = 4.5
     solver: str = "euler"
-    temperature: float = 1.0
     reencode: bool = False
     seed: int = 0
     precision: str = "float32"
@@ -170,8 +167,7 @@ def pair(pairing: Pairing, field: nn.Module, features: Tensor, noise: Tensor) ->
     how = {"steps": pairing.steps, "guidance": pairing.guidance, "solver": pairing.solver}
     half = pairing.precision == "bfloat16"
     with torch.autocast(noise.device.type, torch.bfloat16, enabled=half):
-        start = pairing.temperature * noise
-        *_, (_, latent) = sample(field, features, times, start, pairing.clock, published=True, **how)
+        *_, (_, latent) = sample(field, features, times, noise, pairing.clock, published=True, **how)
     if not pairing.reencode:
         return {"latent": latent}
     autoencoder = part(pairing.autoencoder, latent.device)

@@ -45,7 +45,6 @@ class Shared:
     valid: int = 60  # validation clips: FoleyWorld's, or the first ones of `data`
     steps: int = 25  # default solver steps of the finished model
     guidance: float = 4.5
-    temperature: float = 1.0  # of the noise, of the finished model; its variants learn from pairs that have it
     polish: int = 0  # of the finished model's waves
     data: str = ""  # prepared data set to learn from; "": FoleyWorld, prepared by the run
     splits: tuple[str, str] = ("train", "valid")  # of `data`: to learn from and to be judged on

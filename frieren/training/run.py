@@ -160,8 +160,9 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
         save_part(model / part, network, network.config, torch.float16)
     keep_records(out, model, [part for part in PARTS if part not in VARIANTS])
     shared = recipe.shared
-    same = ("name", "description", "steps", "guidance", "temperature", "polish", "clock", "mel")
-    config = ModelConfig(**{name: getattr(shared, name) for name in same})
+    config = ModelConfig(
+        shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.polish, shared.clock, shared.mel
+    )
     save_model_config(model, config)
     for stage, variant in VARIANTS.items():
         if (out / stage / "model.safetensors").exists():
@@ -172,7 +173,6 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
             named = f"{shared.name}-{variant.suffix}"
             description = f"{shared.description}; {variant.description}"
             changed = {"name": named, "description": description, "steps": variant.steps, "guidance": guidance}
-            changed["temperature"] = 1.0  # that of the field is in the pairs
             save_model_config(folder, dataclasses.replace(config, **changed, base=model.name))
     return model
 

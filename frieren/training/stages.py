@@ -96,8 +96,7 @@ def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: R
     finished(field)
     if machines.rank() == 0:
         how = {"steps": loss.steps, "guidance": loss.guidance, "reencode": loss.reencode, "seed": recipe.seed}
-        how |= {"temperature": shared.temperature, "precision": recipe.machines.precision}
-        pairing = Pairing(data, field, autoencoder, shared.clock, **how)
+        pairing = Pairing(data, field, autoencoder, shared.clock, precision=recipe.machines.precision, **how)
         whole(
             folder, make_pairs(pairing, folder, splits_of(recipe), on_done=lambda done, total: report(done, total, {}))
         )

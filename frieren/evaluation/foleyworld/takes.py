@@ -60,7 +60,7 @@ class Takes:
         self.settings = {
             "model": model.config.name,
             "model_sha256": model.digest,
-            **model.chosen("video", steps=None, guidance=None, solver=None, temperature=None),
+            **model.chosen("video", steps=None, guidance=None, solver=None),
             **model.sampling(),
             "precision": model.precision,
             "seed": "index of the clip",
