@@ -19,7 +19,6 @@ from frieren.training.data import WaveCrops, recordings
 from frieren.training.encoder import onset_strength
 from frieren.training.recipe import PARTS, RecipeError, read_recipe
 from frieren.training.run import train_all
-from frieren.weights import load_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 QUICK = ["shared.clips=4", "shared.valid=2", "shared.polish=2"]
@@ -196,21 +195,3 @@ def test_autoencoder_decodes_random_parts_if_the_recipe_says_so():
     assert len(set(parts)) > 100
     task.recipe = read_recipe(RECIPES / "mini" / "autoencoder.toml", ["loss.cut=false"])
     assert task.cut(64) == (0, 64)
-
-
-def test_a_decoder_can_learn_alone(trained, tmp_path):
-    """What a finished autoencoder makes of a mel stays to the digit, its scale too; what a latent becomes changes."""
-    _, done = trained
-    (tmp_path / "data").symlink_to(done / "data")
-    recipe, changes = RECIPES / "tiny" / "autoencoder.toml", [*QUICK, "optim.steps=5", "loss.decoder=true"]
-    with pytest.raises(RecipeError, match="set init"):
-        train_all(recipe, tmp_path, changes, None, silent)
-    with pytest.raises(RecipeError, match="other sizes"):
-        train_all(recipe, tmp_path, [*changes, f"init={done / 'autoencoder'}", "network.width=32"], None, silent)
-    train_all(recipe, tmp_path, [*changes, f"init={done / 'autoencoder'}"], None, silent)
-    before, after = (load_part(folder / "autoencoder") for folder in (done, tmp_path))
-    mel, z = torch.randn(1, before.config.bins, 64), torch.randn(1, before.config.latent, 32)
-    assert after.config == before.config
-    for old, new in zip(before.encode(mel), after.encode(mel), strict=True):
-        assert torch.equal(old, new)
-    assert not torch.equal(before.decode(z), after.decode(z))

@@ -236,10 +236,6 @@ class MelAutoencoder(nn.Module):
             nn.init.zeros_(layer.bias)
         self.to_posterior.bias[latent:] = START_LOG_VARIANCE
 
-    def behind_latent(self) -> list[nn.Module]:
-        """The parts that make a mel of a latent."""
-        return [self.from_latent, self.decoder, *([self.synthesis] if self.config.shortcut else [])]
-
     def encode(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior of a mel spectrogram.
 

@@ -19,8 +19,8 @@ from frieren.spectrogram import log_mel
 from frieren.training.adversary import adaptive_weight, judge_loss, r1_penalty
 from frieren.training.data import Data, WaveCrops, device_of
 from frieren.training.loop import Losses, Player
-from frieren.training.recipe import Recipe, RecipeError
-from frieren.weights import load_part, save_part
+from frieren.training.recipe import Recipe
+from frieren.weights import save_part
 
 SHOWN = 2  # validation clips on a board
 COMPONENTS = 256  # crops from which principal components are taken
@@ -50,29 +50,13 @@ class AutoencoderTask:
         self.recipe, samples = recipe, recipe.loss.columns * recipe.shared.mel.hop
         data = data.at_least("wave", samples, "lower loss.columns")
         self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
-        self.network = self.known() if recipe.loss.decoder else MelAutoencoder(recipe.network)
+        self.network = MelAutoencoder(recipe.network)
         if recipe.network.shortcut and not recipe.init:
             self.network.start_linear(log_mel(self.crops.draw(COMPONENTS), recipe.shared.mel))
         self.players = {"autoencoder": Player(self.network, self.losses)}
         if recipe.loss.solo < recipe.optim.steps:
             self.judge = PatchJudge(recipe.loss.judge)
             self.players["judge"] = Player(self.judge, self.judge_losses)
-
-    def known(self) -> MelAutoencoder:
-        """The autoencoder that the recipe starts from, whose decoder alone is to learn.
-
-        Raises:
-            RecipeError: the recipe names no folder of one.
-        """
-        if not Path(self.recipe.init).is_dir() or not self.recipe.init:
-            raise RecipeError("loss.decoder: set init to the folder of the autoencoder whose decoder is to learn")
-        network = load_part(Path(self.recipe.init))
-        if network.config != dataclasses.replace(self.recipe.network, scale=network.config.scale):
-            raise RecipeError(f"loss.decoder: {self.recipe.init} has other sizes than the recipe's [network]")
-        network.requires_grad_(False)
-        for part in network.behind_latent():
-            part.requires_grad_(True)
-        return network
 
     def batch(self, step: int) -> Tensor:
         return log_mel(self.crops.draw(self.recipe.optim.batch), self.recipe.shared.mel)
@@ -163,11 +147,6 @@ class AutoencoderTask:
         return self.valid.mel(index, 0, columns)[None].to(device_of(self.network))
 
     def finish(self, folder: Path) -> None:
-        """Saves the network with the scale that gives its latents unit variance, as Make-An-Audio 2 does.
-
-        Latents that stay keep their scale.
-        """
-        config = self.network.config
-        if not self.recipe.loss.decoder:
-            config = dataclasses.replace(config, scale=1 / self.validate()["latent_std"])
+        """Saves the network with the scale that gives its latents unit variance, as Make-An-Audio 2 does."""
+        config = dataclasses.replace(self.recipe.network, scale=1 / self.validate()["latent_std"])
         save_part(folder, self.network, config)

@@ -134,7 +134,6 @@ class AutoencoderLoss:
     cut: bool = False  # decode a random part of the latent, not always the whole
     kl: float = 1.25e-7  # Make-An-Audio 2's 1e-6 on sums, for its 80 x 624 mels and 20 x 312 latents
     peaks: float = 0.0  # weight of `peak_error`, which the published loss does not have
-    decoder: bool = False  # only the decoder learns: latents stay, and with them all that has learnt from latents
     solo: int = 80_001  # first steps, without the adversary; a run that ends before them has none
     adversarial: float = 1.0  # times the adaptive weight: published as weight 0.5 and factor 2
     r1: float = 3.0  # penalty on the judge's gradient; its squares have weight 1, published as 0.5 and factor 2
