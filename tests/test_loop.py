@@ -80,6 +80,21 @@ def test_micro_batches_are_one_batch(tmp_path):
         assert two == pytest.approx(one, rel=1e-6)
 
 
+def test_workers_make_the_same_batches(tmp_path):
+    """Ahead of time and in other processes, and from where an earlier run stopped."""
+    toys.go(tmp_path / "own", machines={"accumulate": 2})
+    for steps in (3, 6):
+        toys.go(tmp_path / "theirs", machines={"accumulate": 2, "workers": 2}, optim={"steps": steps})
+    assert toys.lines(tmp_path / "theirs") == toys.lines(tmp_path / "own")
+
+
+def test_what_a_worker_cannot_make_is_said(tmp_path):
+    task = Mean()
+    task.batch = lambda number: 1 / (2 - number)
+    with pytest.raises(ZeroDivisionError):
+        train(task, toys.recipe(machines={"workers": 1}), tmp_path, silent)
+
+
 def test_the_log_holds_means_of_the_steps_since_the_line_before(tmp_path):
     toys.go(tmp_path / "each")
     toys.go(tmp_path / "third", log_every=3)
@@ -154,6 +169,7 @@ def test_an_outline_has_the_buffers_and_no_parameters():
         ("optim.ema=1.0", "ema must be a decay"),
         ("machines.parallel=both", "parallel must be one of ddp, shard, got 'both'"),
         ("machines.accumulate=0", "accumulate must be 1 or more"),
+        ("machines.workers=-1", "workers must be 0 or more"),
         ("board=tensorbord", "board must be one of none, tensorboard, wandb"),
         ("keep=0", "keep must be 1 or more"),
     ],

@@ -75,9 +75,14 @@ def density(t: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("weight", ["logit-normal", "uniform"])
 def test_the_loss_of_a_stage_equals_numpy(part, weight, data, tmp_path):
     task = stage(part, data, tmp_path, weight=weight)
-    batch = {key: value.double() if key != "ids" else value for key, value in task.batch(0).items()}
+    drawn = task.batch(0)
+    torch.manual_seed(0)
+    single = task.finished(drawn)
+    torch.manual_seed(0)
+    assert task.losses(drawn, 0)["total"] == task.loss(single, part)
+    batch = {key: value.double() for key, value in single.items()}
     network = task.network.double()
-    given = task.losses(batch, 0)["total"].item()
+    given = task.loss(batch, part).item()
     x0, x1, t = (batch[key].numpy() for key in ("x0", "x1", "t"))
 
     def outputs(x: np.ndarray, times: np.ndarray, features: Tensor) -> np.ndarray:
@@ -356,7 +361,8 @@ def test_pairs_are_learnt_from_as_they_were_made(data, tmp_path, reencode):
     task = stage("reflow", data, tmp_path, reencode=reencode)
     batch = task.batch(0)
     pairs = Shards(tmp_path / "pairs", "train")
-    for name, x0, x1 in zip(batch["ids"], batch["x0"], batch["x1"], strict=True):
+    made = task.finished(batch)
+    for name, x0, x1 in zip(batch["ids"], made["x0"], made["x1"], strict=True):
         item = pairs.ids.index(name)
         assert torch.equal(x0, pairs.read(item, "noise").T)
         spread = (pairs.read(item, "log_variance").T / 2).exp()

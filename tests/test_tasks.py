@@ -182,7 +182,8 @@ def test_the_encoder_is_asked_for_the_loudest_spectrum_of_the_whole_clip(noise):
     assert losses["what"] > 0
 
 
-def test_the_encoder_names_what_sounds_where_clips_have_labels(noise):
+def test_the_encoder_names_what_sounds_where_clips_have_labels(noise, monkeypatch):
+    monkeypatch.setattr(encoder, "colour", lambda images: images)
     plain, task = (task_of("encoder", noise, [f"loss.kind={weight}", "loss.settle=0"]) for weight in (0.0, 2.0))
     torch.manual_seed(0)
     batch = task.batch(0)
@@ -191,7 +192,7 @@ def test_the_encoder_names_what_sounds_where_clips_have_labels(noise):
     named = [{name for name, share in zip(classes, row.tolist(), strict=True) if share} for row in batch["kinds"]]
     assert {frozenset(kinds) for kinds in named} <= {frozenset(x.kinds or ("silence",)) for x in task.train.labels()}
     task.model.eval()
-    told, losses = task.model(batch["images"])[2], task.losses(batch, 0)
+    told, losses = task.model(batch["images"].float() / 255)[2], task.losses(batch, 0)
     logits, wanted = numbers(told, batch["kinds"])
     assert losses["kind"].item() == pytest.approx(-(wanted * log_softmax(logits, 1)).sum(1).mean(), rel=1e-5)
     without = plain.losses(batch, 0)

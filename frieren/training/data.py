@@ -119,7 +119,11 @@ class Clips:
 
     def picture(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
         """Frames [count, 3, H, W] in 0..1 of a clip from frame `start`; to its end if no count is given."""
-        return self.data.read(self.items[index], "images", start, count).float() / 255
+        return self.pixels(index, start, count).float() / 255
+
+    def pixels(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
+        """The frames of `picture` as they are kept, uint8: a quarter of the bytes to hand on."""
+        return self.data.read(self.items[index], "images", start, count)
 
     def mel(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
         """Columns [M, count] of a clip's log10 mel from column `start`."""

@@ -86,15 +86,16 @@ def scaled(levels: Tensor) -> Tensor:
 
 def colour(images: Tensor) -> Tensor:
     """Random look of each clip: mirror, channel order, brightness, contrast. images [B, F, 3, H, W] in 0..1."""
-    mixed = []
-    for clip in images:
-        if torch.rand(()) < 0.5:
-            clip = clip.flip(-1)
-        if torch.rand(()) < 0.3:
-            clip = clip[:, torch.randperm(3)]
-        contrast = 0.7 + 0.6 * torch.rand(3, 1, 1)
-        mixed.append(((clip - 0.5) * contrast + 0.5 + 0.3 * (torch.rand(3, 1, 1) - 0.5)).clamp(0, 1))
-    return torch.stack(mixed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(len(images), *shape, device=images.device)
+
+    clips, channels = torch.arange(len(images), device=images.device), torch.arange(3, device=images.device)
+    order = torch.where(draw(1) < 0.3, draw(3).argsort(1), channels)
+    images = images[clips[:, None], :, order].transpose(1, 2)
+    images = torch.where(draw(1, 1, 1, 1) < 0.5, images.flip(-1), images)
+    contrast, brightness = 0.7 + 0.6 * draw(1, 3, 1, 1), 0.3 * (draw(1, 3, 1, 1) - 0.5)
+    return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
 
 
 def easy_clips(clips: Clips) -> list[int]:
@@ -144,12 +145,12 @@ class EncoderTask:
         return self.model.tower
 
     def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Images [F, 3, H, W] and targets [bands + 1, F * slots] of one crop, and what there is in its clip [M, 1]."""
+        """Pixels [F, 3, H, W] and targets [bands + 1, F * slots] of one crop, and what there is in its clip [M, 1]."""
         loss, frames = self.recipe.loss, clips.frames[index]
         mel = clips.mel(index, *clips.under("mel", index, 0, frames))
         wanted = targets(mel[None], loss.bands, frames * loss.slots)[0]
         wanted = wanted[:, start * loss.slots : (start + loss.frames) * loss.slots]
-        return clips.picture(index, start, loss.frames), wanted, scaled(mel.amax(1, keepdim=True))
+        return clips.pixels(index, start, loss.frames), wanted, scaled(mel.amax(1, keepdim=True))
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Crops of random clips; in the first `easy` steps only of levels 0 and 1, where a contact is plain to see."""
@@ -160,7 +161,7 @@ class EncoderTask:
             self.crop(clips, index, int(torch.randint(clips.frames[index] - loss.frames + 1, ()))) for index in chosen
         ]
         images, wanted, what = map(torch.stack, zip(*crops, strict=True))
-        batch = {"images": colour(images), "wanted": wanted, "what": what}
+        batch = {"images": images, "wanted": wanted, "what": what}
         return batch | ({"kinds": self.kinds["train"][chosen]} if self.kinds else {})
 
     def losses(self, batch: Any, step: int) -> Losses:
@@ -168,7 +169,7 @@ class EncoderTask:
         # A batch is a few clips whose frames are alike, so its statistics are poor ones: the last part of the training
         # uses the running ones, as the finished encoder does.
         self.network.train(step < loss.settle)
-        told, there, kinds = self.model(batch["images"])
+        told, there, kinds = self.model(colour(batch["images"].float() / 255))
         level = F.mse_loss(told[:, :-1], wanted[:, :-1])
         onset = F.binary_cross_entropy_with_logits(told[:, -1], wanted[:, -1])
         what = F.mse_loss(there, batch["what"].expand_as(there))
@@ -187,8 +188,9 @@ class EncoderTask:
         said, true, right = [], [], []
         for index in range(len(self.valid)):
             last = self.valid.frames[index] - self.recipe.loss.frames
-            images, wanted, what = self.crop(self.valid, index, index * 7 % max(1, last))
-            told, there, kinds = (x[0].cpu() for x in self.model(images[None].to(device_of(self.model))))
+            pixels, wanted, what = self.crop(self.valid, index, index * 7 % max(1, last))
+            images = pixels[None].to(device_of(self.model)).float() / 255
+            told, there, kinds = (x[0].cpu() for x in self.model(images))
             said.append((told[:-1], told[-1:].sigmoid(), there))
             true.append((wanted[:-1], wanted[-1:], what.expand_as(there)))
             if self.kinds and (share := self.kinds["valid"][index]).max() == 1:

@@ -77,23 +77,23 @@ class FieldTask:
         ids, windows = self.train.batch(number, self.recipe.optim.batch, self.fields)
         if self.recipe.loss.drop:
             windows["features"] *= torch.rand(len(windows["features"]), 1, 1) >= self.recipe.loss.drop
-        return {"ids": ids, **self.finished(windows)}
+        return {"ids": ids, "t": draw_times(len(ids), self.recipe.loss.time), **windows}
 
     @torch.no_grad()
-    def finished(self, windows: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Data x1, noise x0 and times t beside the features of each window."""
+    def finished(self, windows: dict[str, Any]) -> dict[str, Tensor]:
+        """Data x1 and noise x0 of windows, beside their features and times; the autoencoder stays in float32."""
         if "mel" in windows:
-            x1 = draw_latent(*(x.cpu() for x in spectra.encode(self.autoencoder, windows["mel"].to(machines.device()))))
+            with torch.autocast(machines.device().type, enabled=False):
+                x1 = draw_latent(*spectra.encode(self.autoencoder, windows["mel"]))
         elif "mean" in windows:
             x1 = draw_latent(windows["mean"], windows["log_variance"])
         else:
             x1 = windows["latent"]
         x0 = windows["noise"] if "noise" in windows else torch.randn_like(x1)
-        times = draw_times(len(x1), self.recipe.loss.time)
-        return {"features": windows["features"], "x0": x0, "x1": x1, "t": times}
+        return {"features": windows["features"], "x0": x0, "x1": x1, "t": windows["t"]}
 
     def losses(self, batch: Any, step: int) -> Losses:
-        return {"total": self.loss(batch, self.recipe.part)}
+        return {"total": self.loss(self.finished(batch), self.recipe.part)}
 
     def loss(self, batch: dict[str, Tensor], stage: str) -> Tensor:
         """A stage's loss. The null condition is that of zero features, so the layers that see them learn as well."""
@@ -112,10 +112,11 @@ class FieldTask:
         return self.network.condition(features, torch.arange(features.shape[1], device=features.device))
 
     def fixed_windows(self, count: int) -> dict[str, Tensor]:
-        """The first `count` validation windows, always the same ones, or as many as there are."""
+        """The first `count` validation windows, always the same ones, or as many as there are; where it is computed."""
         indices = range(min(count, len(self.valid.items)))
         rows = [self.valid.window([self.valid.fixed(index)], self.fields) for index in indices]
-        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        windows = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return machines.move(windows | {"t": draw_times(len(rows), self.recipe.loss.time)}, machines.device())
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
@@ -130,8 +131,8 @@ class FieldTask:
     def judge(self, batch: dict[str, Tensor], stage: str) -> float:
         """Mean loss over a batch, in parts of the size that is trained with."""
         parts = zip(*(value.split(self.recipe.optim.batch) for value in batch.values()), strict=True)
-        moved = [machines.move(dict(zip(batch, part, strict=True)), machines.device()) for part in parts]
-        return sum(self.loss(part, stage).item() * len(part["t"]) for part in moved) / len(batch["t"])
+        parts = [dict(zip(batch, part, strict=True)) for part in parts]
+        return sum(self.loss(part, stage).item() * len(part["t"]) for part in parts) / len(batch["t"])
 
     @torch.inference_mode()
     def preview(self) -> dict[str, Tensor]:
@@ -142,7 +143,7 @@ class FieldTask:
         stage, shared = self.recipe.part, self.recipe.shared
         guidance = shared.guidance if stage == "field" else self.recipe.loss.guidance
         windows = self.fixed_windows(SHOWN)
-        batch = machines.move(self.finished(windows), machines.device())
+        batch = self.finished(windows)
         c = self.condition(batch["features"])
         null = self.network.null_condition(c)
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from frieren.errors import FrierenError
 from frieren.training import checkpoint, machines, randomness
 from frieren.training.board import Board, open_board
+from frieren.training.feed import feed
 from frieren.training.learner import DivergedError, Learner, Losses, Player, rate
 from frieren.training.recipe import Recipe
 
@@ -43,9 +45,10 @@ class Task(Protocol):
         """What is kept in the end, and where a recipe's `init` is loaded into."""
 
     def batch(self, number: int) -> Any:
-        """Micro-batch `number` of this process, counted over all steps: tensors, dicts, lists and tuples.
+        """Micro-batch `number` of this process, counted over all steps: tensors, dicts, lists and tuples, on the CPU.
 
-        Random numbers come from the global generators, seeded by the loop. A dict may name its items under "ids".
+        Random numbers come from the global generators, seeded by the loop. A dict may name its items under "ids". It
+        may be made in another process, ahead of time (`feed`), so it depends on nothing that is learnt.
         """
 
     def validate(self) -> dict[str, float]:
@@ -169,8 +172,9 @@ class Run:
         if self.first:
             self.report(self.step, steps, {})
         with Signals() as signals:
+            batches = feed(self.task.batch, self.recipe, self.step)
             while self.step < steps:
-                self.take_step()
+                self.take_step(batches)
                 last = self.step == steps
                 if last or self.step % self.recipe.log_every == 0:
                     self.log_means()
@@ -190,14 +194,10 @@ class Run:
         self.close()
         machines.barrier()
 
-    def take_step(self) -> None:
-        """One step of every player in turn, on the same micro-batches."""
+    def take_step(self, coming: Iterator[Any]) -> None:
+        """One step of every player in turn, on the same micro-batches: the next ones that come."""
         began = time.monotonic()
-        batches = []
-        count = self.recipe.machines.accumulate
-        for micro in range(count):
-            randomness.seed_all(self.recipe.seed, self.step, micro, machines.rank(), 0)
-            batches.append(machines.move(self.task.batch(self.step * count + micro), machines.device()))
+        batches = [machines.move(batch, machines.device()) for batch in islice(coming, self.recipe.machines.accumulate)]
         for learner in self.learners:
             self.meter.add(learner.name, learner.step(batches, self.step))
         self.meter.items += self.recipe.optim.batch * len(batches)

@@ -79,12 +79,13 @@ class Machines:
     """How a run uses the machines; how many there are is for torchrun to say (docs/scale.md).
 
     Raises:
-        ValueError: for an unknown word, or no micro-batch.
+        ValueError: for an unknown word, no micro-batch, or workers below 0.
     """
 
     parallel: str = "ddp"  # every process holds the whole network ("ddp") or its share of it ("shard": FSDP2)
     precision: str = "float32"  # or "bfloat16": autocast; weights, sums of gradients and optimiser stay float32
     accumulate: int = 1  # micro-batches per optimiser step
+    workers: int = 0  # processes that make micro-batches ahead of each learning one; 0: it makes its own
     compile: bool = False  # torch.compile the network
 
     def __post_init__(self) -> None:
@@ -93,6 +94,8 @@ class Machines:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be 1 or more, got {self.accumulate}")
+        if self.workers < 0:
+            raise ValueError(f"workers must be 0 or more, got {self.workers}")
 
 
 @dataclass(frozen=True)
