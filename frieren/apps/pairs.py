@@ -29,9 +29,10 @@ def pairs(
     reencode: Annotated[
         bool, typer.Option("--reencode", help="Keep the latent after a way through the spectrogram as well.")
     ] = False,
+    draws: Annotated[int, typer.Option(min=1, help="Pairs of each clip, from windows spread over it.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other pairs.")] = 0,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the field.")] = "float32",
-    batch: Annotated[int, typer.Option(min=1, help="Clips that are sampled together.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs that are sampled together.")] = 8,
     per_shard: Annotated[int, typer.Option(min=1, help="Clips in one file.")] = 256,
     workers: Annotated[
         int | None,
@@ -40,7 +41,7 @@ def pairs(
     ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to work on, such as auto.")] = None,
     gpus: Annotated[float, typer.Option(min=0, help="Of the Ray cluster, for each process.")] = 0,
 ) -> None:
-    """Sample a pair for every clip of DATA; what was stopped goes on where it was."""
+    """Sample pairs for every clip of DATA; what was stopped goes on where it was."""
     from frieren.catalogue import find
     from frieren.training.pairs import Pairing, make_pairs
     from frieren.weights import part_folders, read_model_config
@@ -48,7 +49,8 @@ def pairs(
     folder = find(model)
     config = read_model_config(folder)
     parts = part_folders(folder, config)
-    how = {"steps": steps, "solver": solver, "reencode": reencode, "seed": seed, "precision": precision, "batch": batch}
+    how = {"steps": steps, "solver": solver, "reencode": reencode, "draws": draws, "seed": seed}
+    how |= {"precision": precision, "batch": batch}
     gamma = config.guidance if guidance is None else guidance
     pairing = Pairing(data, parts["field"], parts["autoencoder"], config.clock, guidance=gamma, **how)
     splits = tuple(split or ("train", "valid"))

@@ -2,8 +2,9 @@
 
 frieren pairs MODEL DATA OUT
 
-One pair per clip, from its first window, as published (paper section 6). The pairs are a data set of their own, in
-shards: `features` [F, D] of the window, `noise` and `latent` [L, C], and, as the authors train with it, `mean` and
+One pair per clip, from its first window, as published (paper section 6); or several, each from another window and with
+another noise: a field of one step learns few pairs by heart. The pairs are a data set of their own, in shards:
+`features` [F, D] of the window, `noise` and `latent` [L, C], and, as the authors train with it, `mean` and
 `log_variance` [L, C] of the latent after a way through the spectrogram and back.
 """
 
@@ -38,9 +39,13 @@ class Pairing:
         field, autoencoder: folders of the parts; the autoencoder is needed only to re-encode.
         steps, guidance, solver: of the sampling (published 25, 4.5, Euler).
         reencode: keep the posterior of the decoded latent as well.
+        draws: pairs of each clip (published 1).
         seed: another seed, other pairs.
         precision: arithmetic of the field: "float32", or "bfloat16" (autocast).
-        batch: clips that are sampled together.
+        batch: pairs that are sampled together.
+
+    Raises:
+        ValueError: for no draw.
     """
 
     data: Path
@@ -51,9 +56,14 @@ class Pairing:
     guidance: float = 4.5
     solver: str = "euler"
     reencode: bool = False
+    draws: int = 1
     seed: int = 0
     precision: str = "float32"
     batch: int = 8
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise ValueError(f"draws must be 1 or more, got {self.draws}")
 
 
 @dataclass(frozen=True)
@@ -134,18 +144,24 @@ def make_shard(pairing: Pairing, job: Job) -> None:
 def readable(
     pairing: Pairing, field: nn.Module, data: Shards, what: Part, writer: ShardWriter
 ) -> Iterator[tuple[str, str, Tensor]]:
-    """Name, label and first window's features of every clip that has them; the others are rejected by name."""
+    """Name, label and features of one window for each pair; clips that have no window are rejected by name.
+
+    The windows begin evenly spread over the clip, the first one at its start.
+    """
     count = frames_in_window(field, pairing.clock)
-    lengths = data.lengths("features")
+    lengths = data.lengths("features").tolist()
     for item in what.items:
-        name = data.ids[item]
-        try:
-            if lengths[item] < count:
-                writer.reject(name, f"{int(lengths[item])} features, a window has {count}")
-            else:
-                yield name, data.labels[item], data.read(item, "features", 0, count).float()
-        except ShardError as error:
-            writer.reject(name, str(error))
+        name, spare = data.ids[item], lengths[item] - count
+        if spare < 0:
+            writer.reject(name, f"{lengths[item]} features, a window has {count}")
+            continue
+        for draw in range(pairing.draws):
+            start = spare * draw // max(1, pairing.draws - 1)
+            pair_name = f"{name}#{draw}" if draw else name
+            try:
+                yield pair_name, data.labels[item], data.read(item, "features", start, count).float()
+            except ShardError as error:
+                writer.reject(pair_name, str(error))
 
 
 def frames_in_window(field: nn.Module, clock: Clock) -> int:

@@ -95,8 +95,9 @@ def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: R
     field = Path(recipe.init) if recipe.part == "reflow" else out / BEFORE["reflow"]
     finished(field)
     if machines.rank() == 0:
-        how = {"steps": loss.steps, "guidance": loss.guidance, "reencode": loss.reencode, "seed": recipe.seed}
-        pairing = Pairing(data, field, autoencoder, shared.clock, precision=recipe.machines.precision, **how)
+        how = {name: getattr(loss, name) for name in ("steps", "guidance", "draws", "reencode")}
+        how |= {"seed": recipe.seed, "precision": recipe.machines.precision}
+        pairing = Pairing(data, field, autoencoder, shared.clock, **how)
         whole(
             folder, make_pairs(pairing, folder, splits_of(recipe), on_done=lambda done, total: report(done, total, {}))
         )
