@@ -304,6 +304,21 @@ def test_pairs_in_half_precision_are_nearly_the_same(data, parts, tmp_path):
     assert 0 < error < 0.03
 
 
+def test_several_pairs_of_a_clip_have_their_own_windows_and_noises(data, parts, tmp_path):
+    for draws in (1, 3):
+        make_pairs(pairing(data, parts, draws=draws), tmp_path / str(draws), ("train",), workers=0)
+    one, three, clips = Shards(tmp_path / "1", "train"), Shards(tmp_path / "3", "train"), Shards(data, "train")
+    assert three.ids[:4] == [clips.ids[0], f"{clips.ids[0]}#1", f"{clips.ids[0]}#2", clips.ids[1]]
+    assert torch.equal(three.read(0, "latent"), one.read(0, "latent")) and len(three) == 3 * len(one)
+    spare = int(clips.lengths("features")[0]) - 16
+    assert spare > 1
+    for draw, start in enumerate((0, spare // 2, spare)):
+        assert torch.equal(three.read(draw, "features"), clips.read(0, "features", start, 16).float())
+    assert abs(np.corrcoef(three.read(0, "noise").flatten(), three.read(1, "noise").flatten())[0, 1]) < 0.2
+    with pytest.raises(ValueError, match="draws must be 1 or more, got 0"):
+        pairing(data, parts, draws=0)
+
+
 def test_pairs_do_not_depend_on_workers_or_interruptions(data, parts, tmp_path):
     made = pairing(data, parts, batch=4)
     one, two = tmp_path / "one", tmp_path / "two"
