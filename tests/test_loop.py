@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import sys
 import types
 from pathlib import Path
@@ -86,6 +89,26 @@ def test_workers_make_the_same_batches(tmp_path):
     for steps in (3, 6):
         toys.go(tmp_path / "theirs", machines={"accumulate": 2, "workers": 2}, optim={"steps": steps})
     assert toys.lines(tmp_path / "theirs") == toys.lines(tmp_path / "own")
+
+
+def test_a_run_with_workers_is_told_to_end(tmp_path):
+    """The loop finishes its step and saves; the workers are gone afterwards, and the run goes on where it was."""
+    plan = toys.recipe(machines={"workers": 2})
+    task = toys.ToyTask(plan)
+    learn = task.losses
+
+    def losses(batch, step):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return learn(batch, step)
+
+    task.players = {"net": Player(task.network, losses)}
+    with pytest.raises(SystemExit, match="143"):
+        train(task, plan, tmp_path, silent)
+    assert [line["step"] for line in toys.lines(tmp_path)][-1] == 4 and not multiprocessing.active_children()
+    toys.go(tmp_path, machines={"workers": 2})
+    toys.go(tmp_path / "whole")
+    assert toys.lines(tmp_path) == toys.lines(tmp_path / "whole")
 
 
 def test_what_a_worker_cannot_make_is_said(tmp_path):

@@ -104,6 +104,17 @@ def test_the_loss_of_a_stage_equals_numpy(part, weight, data, tmp_path):
     assert given == pytest.approx(error.mean(), rel=1e-9)
 
 
+def test_latents_stay_in_single_precision(data, tmp_path):
+    task = stage("field", data, tmp_path)
+    drawn = task.batch(0)
+    made = []
+    for half in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            made.append(task.finished(drawn)["x1"])
+    assert torch.equal(*made)
+
+
 def test_both_halves_of_the_guidance_and_the_input_layer_learn():
     network = VectorField(FIELD)
     nn.init.normal_(network.blocks[0].conv_out.weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from pathlib import Path
 
@@ -180,6 +181,28 @@ def test_the_encoder_is_asked_for_the_loudest_spectrum_of_the_whole_clip(noise):
     parts = {"level": 1.0, "onset": task.recipe.loss.onset, "what": 3.0}
     assert losses["total"].item() == pytest.approx(sum(parts[name] * losses[name].item() for name in parts), rel=1e-5)
     assert losses["what"] > 0
+
+
+def test_a_clip_keeps_its_random_look_in_all_frames():
+    """Each clip comes back as one mirror image or not, one order of channels, and one straight line per channel."""
+    torch.manual_seed(0)
+    images = 0.4 + 0.2 * torch.rand(40, 3, 3, 5, 6)
+    looks = []
+    for before, after in zip(images, encoder.colour(images), strict=True):
+        fits = {}
+        for mirrored in (False, True):
+            for order in itertools.permutations(range(3)):
+                seen = (before.flip(-1) if mirrored else before)[:, list(order)].transpose(0, 1).flatten(1)
+                fits[mirrored, order] = min(
+                    np.corrcoef(a, b)[0, 1]
+                    for a, b in zip(*numbers(seen, after.transpose(0, 1).flatten(1)), strict=True)
+                )
+        look = max(fits, key=fits.get)
+        assert fits[look] > 1 - 1e-5
+        looks.append(look)
+    mirrored, orders = zip(*looks, strict=True)
+    assert 10 < sum(mirrored) < 30 and 3 < sum(order != (0, 1, 2) for order in orders) < 20
+    assert 0 <= encoder.colour(torch.rand(8, 1, 3, 4, 4)).min() and encoder.colour(torch.ones(8, 1, 3, 4, 4)).max() <= 1
 
 
 def test_the_encoder_names_what_sounds_where_clips_have_labels(noise, monkeypatch):
