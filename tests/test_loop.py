@@ -92,12 +92,17 @@ def test_workers_make_the_same_batches(tmp_path):
 
 
 def test_a_run_with_workers_is_told_to_end(tmp_path):
-    """The loop finishes its step and saves; the workers are gone afterwards, and the run goes on where it was."""
+    """The loop finishes its step and saves; the workers are gone afterwards, and the run goes on where it was.
+
+    Ctrl-C reaches the workers too, twice if it is typed twice: they leave it to the loop.
+    """
     plan = toys.recipe(machines={"workers": 2})
     task = toys.ToyTask(plan)
     learn = task.losses
 
     def losses(batch, step):
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGINT)
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return learn(batch, step)
