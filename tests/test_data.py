@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -15,6 +16,7 @@ from clips import noise, video
 
 from frieren import world
 from frieren.clock import Clock
+from frieren.nets.cavp import VideoTower
 from frieren.training import machines
 from frieren.training.crops import TooShortError
 from frieren.training.data import CLIP_FIELDS, Data, Label, dataset, label_of, open_clips
@@ -22,7 +24,9 @@ from frieren.training.packing import shard_path
 from frieren.training.prepare import DatasetError, Wanted, prepare, script
 from frieren.training.recipe import read_recipe
 from frieren.training.run import TASKS, make_task
+from frieren.training.shards import Shards
 from frieren.training.sources import read_source
+from frieren.weights import save_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SMALL = {"cavp": ["optim.batch=3"], "alignment": ["network.frames=48"], "tagger": ["loss.columns=128"]}
@@ -106,6 +110,22 @@ def test_foleyworld_is_prepared_once_and_read_like_any_other(tmp_path, monkeypat
     monkeypatch.setattr(machines, "rank", lambda: 1)  # which leaves it to the first one
     other = read_recipe(RECIPES / "tiny" / "encoder.toml", ["shared.clips=3", "shared.valid=1"])
     assert dataset(other, tmp_path, CLIP_FIELDS, silent("")) != folder
+
+
+def test_a_field_learns_from_fresh_clips(tmp_path):
+    encoder = tmp_path / "encoder"
+    recipe = read_recipe(RECIPES / "tiny" / "encoder.toml", ["shared.clips=2", "shared.valid=1", "shared.fresh=3"])
+    save_part(encoder, VideoTower(recipe.network), recipe.network)
+
+    def ids(fields, changed=recipe):
+        folder = dataset(changed, tmp_path, fields, silent(""), encoder)
+        return {split: Shards(folder, split).ids for split in ("train", "valid")}
+
+    seen, valid = ["train-000000", "train-000001"], ["valid-000000"]
+    assert ids(("images", "mel")) == {"train": seen, "valid": valid}
+    assert ids(("features", "mel")) == {"train": [f"train-00000{i}" for i in (2, 3, 4)], "valid": valid}
+    same = replace(recipe, shared=replace(recipe.shared, fresh=0))
+    assert ids(("features", "mel"), same) == {"train": seen, "valid": valid}
 
 
 def test_a_data_set_that_does_not_go_with_the_recipe_is_refused(videos, tmp_path):

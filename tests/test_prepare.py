@@ -284,8 +284,23 @@ def test_a_table_that_cannot_be_understood_is_an_error(table: str, message: str,
         source(tmp_path / "table.csv", videos=tmp_path)
 
 
+def test_clips_of_foleyworld_are_counted_from_the_first_or_from_another_one() -> None:
+    assert [item.index for item in source("foleyworld:train:3").items] == [0, 1, 2]
+    assert [(item.id, item.split, item.index) for item in source("foleyworld:valid:7+2").items] == [
+        ("valid-000007", "valid", 7),
+        ("valid-000008", "valid", 8),
+    ]
+
+
 def test_a_source_that_is_none_is_an_error(clips: Path, tmp_path: Path) -> None:
-    for name in ("foleyworld:training:5", "foleyworld:train", "foleyworld:train:0", "foleyworld:train:5:6"):
+    for name in (
+        "foleyworld:training:5",
+        "foleyworld:train",
+        "foleyworld:train:0",
+        "foleyworld:train:5:6",
+        "foleyworld:train:5+",
+        "foleyworld:train:5+0",
+    ):
         with pytest.raises(SourceError, match="expected foleyworld:SPLIT:COUNT"):
             source(name)
     with pytest.raises(SourceError, match="no such folder or table"):

@@ -205,8 +205,33 @@ def test_a_clip_keeps_its_random_look_in_all_frames():
     assert 0 <= encoder.colour(torch.rand(8, 1, 3, 4, 4)).min() and encoder.colour(torch.ones(8, 1, 3, 4, 4)).max() <= 1
 
 
+def test_a_clip_is_framed_as_a_whole():
+    """Pixels that say where they are come back as a turned, scaled and shifted map, one for all frames of a clip."""
+    torch.manual_seed(0)
+    places = torch.linspace(-1, 1, 33).mul(32 / 33)  # centres of the pixels
+    there = torch.stack([places.expand(33, 33), places[:, None].expand(33, 33), torch.ones(33, 33)])
+    images = there.repeat(60, 2, 1, 1, 1)
+    moved = encoder.framed(images)
+    assert torch.equal(moved[:, 0], moved[:, 1])
+    kept = (moved == images).flatten(1).all(1)
+    assert 20 < kept.sum() < 40
+    inner = slice(12, 21)  # far from the edges, where pixels are mirrored
+    known = there[:, inner, inner].flatten(1).T.numpy()
+    scales, angles = [], []
+    for clip in moved[~kept]:
+        found, error, *_ = np.linalg.lstsq(known, clip[0, :2, inner, inner].flatten(1).T.numpy(), rcond=None)
+        assert error.max() < 1e-8
+        (a, b), (c, d), aside = found
+        assert (a, b) == pytest.approx((d, -c), abs=1e-5) and np.abs(aside).max() <= 0.2
+        scales.append(np.hypot(a, b))
+        angles.append(np.arctan2(b, a))
+    assert 0.8 <= min(scales) < 0.9 and 1.1 < max(scales) <= 1.2
+    assert -0.15 <= min(angles) < -0.1 and 0.1 < max(angles) <= 0.15
+
+
 def test_the_encoder_names_what_sounds_where_clips_have_labels(noise, monkeypatch):
-    monkeypatch.setattr(encoder, "colour", lambda images: images)
+    for look in ("colour", "framed"):
+        monkeypatch.setattr(encoder, look, lambda images: images)
     plain, task = (task_of("encoder", noise, [f"loss.kind={weight}", "loss.settle=0"]) for weight in (0.0, 2.0))
     torch.manual_seed(0)
     batch = task.batch(0)

@@ -28,7 +28,7 @@ def prepare(
         typer.Argument(
             metavar="SOURCE",
             help="A folder of videos, a CSV (with a header of id, start, label, split; or VGGSound's own), "
-            "or foleyworld:SPLIT:COUNT.",
+            "or foleyworld:SPLIT:COUNT, or foleyworld:SPLIT:FIRST+COUNT.",
         ),
     ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder for the data set.")],

@@ -53,7 +53,11 @@ def dataset(recipe: Recipe, out: Path, fields: tuple[str, ...], report: Report, 
     shared = recipe.shared
     if shared.data:
         return matching(Path(shared.data), recipe, fields)
-    names = (f"foleyworld:train:{shared.clips}", f"foleyworld:valid:{shared.valid}")
+    # An encoder knows more of the clips that it learnt from; a field that learnt from their features would believe
+    # too much of others.
+    fresh = "features" in fields and shared.fresh
+    train = f"foleyworld:train:{shared.clips}+{shared.fresh}" if fresh else f"foleyworld:train:{shared.clips}"
+    names = (train, f"foleyworld:valid:{shared.valid}")
     source = Source(", ".join(names), tuple(item for name in names for item in world_source(name).items))
     made = ("features", "mel") if "features" in fields else CLIP_FIELDS  # one for the field, one for all other parts
     wanted = Wanted(made, encoder, shared.image_size, SECONDS, shared.clock, shared.mel)

@@ -98,6 +98,20 @@ def colour(images: Tensor) -> Tensor:
     return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
 
 
+def framed(images: Tensor) -> Tensor:
+    """Half of the clips as another camera would frame them: turned, nearer or not, aside. images [B, F, 3, H, W]."""
+
+    def draw(least: float, most: float) -> Tensor:
+        return least + (most - least) * torch.rand(len(images), device=images.device)
+
+    angle, scale, aside = draw(-0.15, 0.15), draw(0.8, 1.2), (draw(-0.2, 0.2), draw(-0.2, 0.2))
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    rows = (torch.stack([cos, -sin, aside[0]], -1), torch.stack([sin, cos, aside[1]], -1))
+    grid = F.affine_grid(torch.stack(rows, 1), [len(images), 3, *images.shape[-2:]], align_corners=False)
+    moved = F.grid_sample(images.flatten(1, 2), grid, padding_mode="reflection", align_corners=False)
+    return torch.where(draw(0, 1)[:, None, None, None, None] < 0.5, moved.unflatten(1, (-1, 3)), images)
+
+
 def easy_clips(clips: Clips) -> list[int]:
     """The clips of FoleyWorld's levels 0 and 1.
 
@@ -169,7 +183,7 @@ class EncoderTask:
         # A batch is a few clips whose frames are alike, so its statistics are poor ones: the last part of the training
         # uses the running ones, as the finished encoder does.
         self.network.train(step < loss.settle)
-        told, there, kinds = self.model(colour(batch["images"].float() / 255))
+        told, there, kinds = self.model(colour(framed(batch["images"].float() / 255)))
         level = F.mse_loss(told[:, :-1], wanted[:, :-1])
         onset = F.binary_cross_entropy_with_logits(told[:, -1], wanted[:, -1])
         what = F.mse_loss(there, batch["what"].expand_as(there))

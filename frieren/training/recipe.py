@@ -42,6 +42,7 @@ class Shared:
     description: str = ""
     image_size: int = 64  # pixels, height and width of the rendered frames
     clips: int = 1500  # FoleyWorld training clips
+    fresh: int = 0  # those after them that the field learns from instead, which the encoder has not seen; 0: the same
     valid: int = 60  # validation clips: FoleyWorld's, or the first ones of `data`
     steps: int = 25  # default solver steps of the finished model
     guidance: float = 4.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +94,8 @@ def read_source(
 
     Args:
         name: a folder of videos; a CSV with a header (id and, if known, start, label, split) or VGGSound's without one
-            (YouTube id, start in seconds, label, split); or "foleyworld:SPLIT:COUNT".
+            (YouTube id, start in seconds, label, split); or "foleyworld:SPLIT:COUNT",
+            or "foleyworld:SPLIT:FIRST+COUNT".
         videos: the folder with the files of a CSV: `<id>_<start, 6 digits>.mp4`, or `<id>.mp4`, or any other suffix.
             A file is the clip itself; nothing is cut out of it at `start`.
         lists: text files with an id per line; a list's name, in small letters, is the split of what it names, and what
@@ -153,11 +155,16 @@ def cover(wanted: dict[str, Item], items: list[Item]) -> tuple[Coverage, ...]:
 
 
 def world_source(name: str) -> Source:
-    """The first clips of one of FoleyWorld's splits, in their own order, which goes through levels and kinds."""
-    _, split, count = (name.split(":") + ["", ""])[:3]
-    if split not in world.SPLITS or not count.isdecimal() or int(count) == 0 or name.count(":") != 2:
-        raise SourceError(f"{name}: expected {WORLD}:SPLIT:COUNT with SPLIT one of {', '.join(world.SPLITS)}")
-    return Source(name, tuple(Item(f"{split}-{i:06d}", split=split, index=i) for i in range(int(count))))
+    """Clips of one of FoleyWorld's splits, in their own order, which goes through levels and kinds.
+
+    "foleyworld:train:500": the first 500; "foleyworld:train:500+200": the 200 that follow.
+    """
+    found = re.fullmatch(rf"{WORLD}:({'|'.join(world.SPLITS)}):(?:(\d+)\+)?(\d+)", name, re.ASCII)
+    if not found or int(found[3]) == 0:
+        splits = ", ".join(world.SPLITS)
+        raise SourceError(f"{name}: expected {WORLD}:SPLIT:COUNT or :FIRST+COUNT with SPLIT one of {splits}")
+    split, first, count = found[1], int(found[2] or 0), int(found[3])
+    return Source(name, tuple(Item(f"{split}-{i:06d}", split=split, index=i) for i in range(first, first + count)))
 
 
 def files_in(folder: Path, is_video: Callable[[Path], bool]) -> dict[str, Path]:
