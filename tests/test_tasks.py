@@ -230,8 +230,9 @@ def test_a_clip_is_framed_as_a_whole():
 
 
 def test_the_encoder_names_what_sounds_where_clips_have_labels(noise, monkeypatch):
+    looks = []
     for look in ("colour", "framed"):
-        monkeypatch.setattr(encoder, look, lambda images: images)
+        monkeypatch.setattr(encoder, look, lambda images, look=look: looks.append(look) or images)
     plain, task = (task_of("encoder", noise, [f"loss.kind={weight}", "loss.settle=0"]) for weight in (0.0, 2.0))
     torch.manual_seed(0)
     batch = task.batch(0)
@@ -241,6 +242,7 @@ def test_the_encoder_names_what_sounds_where_clips_have_labels(noise, monkeypatc
     assert {frozenset(kinds) for kinds in named} <= {frozenset(x.kinds or ("silence",)) for x in task.train.labels()}
     task.model.eval()
     told, losses = task.model(batch["images"].float() / 255)[2], task.losses(batch, 0)
+    assert looks == ["framed", "colour"]
     logits, wanted = numbers(told, batch["kinds"])
     assert losses["kind"].item() == pytest.approx(-(wanted * log_softmax(logits, 1)).sum(1).mean(), rel=1e-5)
     without = plain.losses(batch, 0)
