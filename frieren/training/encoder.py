@@ -99,7 +99,10 @@ def colour(images: Tensor) -> Tensor:
 
 
 def framed(images: Tensor) -> Tensor:
-    """Half of the clips as another camera would frame them: turned, nearer or not, aside. images [B, F, 3, H, W]."""
+    """Half of the clips as another camera would frame them, square images [B, F, 3, S, S] in 0..1.
+
+    Turned by up to 0.15 rad, 0.8 to 1.2 times as wide a view, a tenth of the picture aside at most; edges mirrored.
+    """
 
     def draw(least: float, most: float) -> Tensor:
         return least + (most - least) * torch.rand(len(images), device=images.device)
