@@ -74,11 +74,12 @@ class GuidedField:
         columns: int,
         clock: Clock,
         guidance: float,
+        spread: float,
         batch: int,
         published: bool = False,
     ) -> None:
         """features [B, F, D], times [F]; `batch` windows at most go through the network at once (it bounds memory)."""
-        self.field, self.guidance, self.batch, self.columns = field, guidance, batch, columns
+        self.field, self.guidance, self.spread, self.batch, self.columns = field, guidance, spread, batch, columns
         self.starts, self.size = lay(columns, clock, published)
         index = window_frames(field, times, self.starts, self.size, clock, published).to(features.device)
         # Each window by itself, as in training: a field may be told the mean over its window.
@@ -95,7 +96,7 @@ class GuidedField:
     def evaluate(self, x: Tensor, condition: Tensor, t: float) -> Tensor:
         """One guided evaluation of windows x [N, C, size]: two network evaluations unless guidance is 1."""
         times, null = x.new_full((len(x),), t), self.null.expand_as(condition)
-        return guided_velocity(self.field, x, times, condition, null, self.guidance)
+        return guided_velocity(self.field, x, times, condition, null, self.guidance, self.spread)
 
 
 @torch.inference_mode()
@@ -109,6 +110,7 @@ def sample(
     steps: int,
     guidance: float,
     solver: str,
+    spread: float = 0.0,
     published: bool = False,
     batch: int = 8,
 ) -> Iterator[tuple[float, Tensor]]:
@@ -119,9 +121,10 @@ def sample(
         times: [F] seconds at which the frames come on screen.
         noise: [B, C, L], at least one window long: a shorter sound is solved over a whole window, where the field is
             at home, and cut afterwards.
+        spread: the guidance at which a velocity is as spread as it is used (`flow.guided_velocity`); 0: as guided.
         published: windows side by side; the noise must then be a whole number of windows long.
         batch: windows that go through the network at once.
     """
     columns = noise.shape[-1]
-    velocity = GuidedField(field, features, times, columns, clock, guidance, batch, published)
+    velocity = GuidedField(field, features, times, columns, clock, guidance, spread, batch, published)
     yield from solve(velocity, noise, steps, solver)

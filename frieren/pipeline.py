@@ -205,6 +205,7 @@ class Model:
                 steps=steps,
                 guidance=self.config.guidance if guidance is None else guidance,
                 solver=self.config.solver if solver is None else solver,
+                spread=self.config.spread,
                 published=self.published,
             )
             for t, x in path:
@@ -352,6 +353,7 @@ class Model:
             "windows": self.config.windows,
             "regulator": field.regulator,
             "time": "continuous" if field.time_steps is None else f"truncated to 1/{field.time_steps}",
+            **({"spread": f"as guided by {self.config.spread:g}"} if self.config.spread else {}),
         }
 
 

@@ -152,6 +152,24 @@ def test_a_model_that_asks_for_it_polishes_its_waves(model, tmp_path):
         dataclasses.replace(model.config, polish=-1)
 
 
+def test_a_models_own_spread_is_sampled_with_and_recorded(model, clip, tmp_path):
+    folder = tmp_path / "spread"
+    for name, part in model.parts.items():
+        save_part(folder / name, part, part.config)
+    save_model_config(folder, dataclasses.replace(model.config, spread=2.0))
+    kept = frieren.load(folder)
+    features = torch.randn(50, model.field.config.features)
+    plain, made = (one.sample(features, steps=1) for one in (model, kept))
+    assert not torch.allclose(plain, made)
+    for guidance in (1.0, 2.0):
+        plain, made = (one.sample(features, guidance=guidance) for one in (model, kept))
+        assert torch.equal(plain, made), "guidance up to the spread is as it was"
+    assert kept.generate(clip, steps=1).record["sampling"]["spread"] == "as guided by 2"
+    assert "spread" not in model.generate(clip, steps=1).record["sampling"]
+    with pytest.raises(ValueError, match="spread must be 0 .* got -1"):
+        dataclasses.replace(model.config, spread=-1)
+
+
 def test_unknown_names_list_what_is_possible(tmp_path):
     with pytest.raises(frieren.WeightsError, match="tiny"):
         frieren.load("no-such-model")

@@ -19,6 +19,7 @@ from frieren.training.data import WaveCrops, recordings
 from frieren.training.encoder import onset_strength
 from frieren.training.recipe import PARTS, RecipeError, read_recipe
 from frieren.training.run import train_all
+from frieren.weights import read_model_config
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 QUICK = ["shared.clips=4", "shared.valid=2", "shared.polish=2"]
@@ -42,6 +43,13 @@ def test_a_recipe_folder_becomes_a_model(trained, tmp_path):
     assert model.config.name == "tiny" and model.clock.window == 160 and model.vocoder.iterations == 2
     wave = model.vocode(model.decode(model.sample(model.encode(torch.rand(30, 3, 32, 32)), steps=2)))
     assert torch.isfinite(wave).all() and len(wave) == 38 * 512
+
+
+def test_a_variant_is_guided_as_it_was_trained_or_as_its_recipe_says(trained):
+    folder, _ = trained
+    sampled = {name: read_model_config(folder.with_name(f"tiny-{name}")) for name in ("reflow", "1step")}
+    assert (sampled["reflow"].guidance, sampled["reflow"].spread) == (2.0, 0.0)
+    assert (sampled["1step"].guidance, sampled["1step"].spread) == (3.0, 2.0)
 
 
 def test_a_run_is_shown_on_the_board(trained):

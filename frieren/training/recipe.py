@@ -187,6 +187,7 @@ class PairsLoss(FieldLoss):
 
     drop: float = 0.0
     guidance: float = 4.5  # of the pairs, and inside the loss
+    sampled: float = 0.0  # guidance of the finished model, its velocity as spread as at `guidance`; 0: that itself
     steps: int = 25  # solver steps behind each pair
     draws: int = 1  # pairs of each clip, from windows spread over it; published: one, from its first window
     reencode: bool = False  # data is the latent after a way through the spectrogram, as in the authors' code

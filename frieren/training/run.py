@@ -169,10 +169,12 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
             network, folder = load_part(out / stage), model.with_name(f"{model.name}-{variant.suffix}")
             save_part(folder / "field", network, network.config, torch.float16)
             keep_records(out, folder, [stage])
-            guidance = json.loads((out / stage / "recipe.json").read_text())["loss"]["guidance"]
+            loss = json.loads((out / stage / "recipe.json").read_text())["loss"]
+            sampled = loss.get("sampled", 0.0)
+            guiding = {"guidance": sampled or loss["guidance"], "spread": loss["guidance"] if sampled else 0.0}
             named = f"{shared.name}-{variant.suffix}"
             description = f"{shared.description}; {variant.description}"
-            changed = {"name": named, "description": description, "steps": variant.steps, "guidance": guidance}
+            changed = {"name": named, "description": description, "steps": variant.steps, **guiding}
             save_model_config(folder, dataclasses.replace(config, **changed, base=model.name))
     return model
 
