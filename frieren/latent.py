@@ -74,9 +74,9 @@ class GuidedField:
         columns: int,
         clock: Clock,
         guidance: float,
-        spread: float,
         batch: int,
         published: bool = False,
+        spread: float = 0.0,
     ) -> None:
         """features [B, F, D], times [F]; `batch` windows at most go through the network at once (it bounds memory)."""
         self.field, self.guidance, self.spread, self.batch, self.columns = field, guidance, spread, batch, columns
@@ -126,5 +126,5 @@ def sample(
         batch: windows that go through the network at once.
     """
     columns = noise.shape[-1]
-    velocity = GuidedField(field, features, times, columns, clock, guidance, spread, batch, published)
+    velocity = GuidedField(field, features, times, columns, clock, guidance, batch, published, spread)
     yield from solve(velocity, noise, steps, solver)

@@ -347,7 +347,7 @@ class Model:
         }
 
     def sampling(self) -> dict[str, str]:
-        """How windows, features and time are treated: as published, or refined."""
+        """How windows, features, time and strong guidance are treated: as published, or refined."""
         field = self.field.config
         return {
             "windows": self.config.windows,

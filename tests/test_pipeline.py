@@ -164,8 +164,8 @@ def test_a_models_own_spread_is_sampled_with_and_recorded(model, clip, tmp_path)
     for guidance in (1.0, 2.0):
         plain, made = (one.sample(features, guidance=guidance) for one in (model, kept))
         assert torch.equal(plain, made), "guidance up to the spread is as it was"
-    assert kept.generate(clip, steps=1).record["sampling"]["spread"] == "as guided by 2"
-    assert "spread" not in model.generate(clip, steps=1).record["sampling"]
+    assert kept.generate(clip, steps=1).record["options"]["sampling"]["spread"] == "as guided by 2"
+    assert "spread" not in model.generate(clip, steps=1).record["options"]["sampling"]
     with pytest.raises(ValueError, match="spread must be 0 .* got -1"):
         dataclasses.replace(model.config, spread=-1)
 

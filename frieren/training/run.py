@@ -160,9 +160,8 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
         save_part(model / part, network, network.config, torch.float16)
     keep_records(out, model, [part for part in PARTS if part not in VARIANTS])
     shared = recipe.shared
-    config = ModelConfig(
-        shared.name, shared.description, shared.steps, shared.guidance, "euler", shared.polish, shared.clock, shared.mel
-    )
+    how = {name: getattr(shared, name) for name in ("steps", "guidance", "polish", "clock", "mel")}
+    config = ModelConfig(shared.name, shared.description, **how)
     save_model_config(model, config)
     for stage, variant in VARIANTS.items():
         if (out / stage / "model.safetensors").exists():
