@@ -75,7 +75,7 @@ class ModelConfig:
     description: str = ""
     steps: int = 25  # solver steps
     guidance: float = 4.5
-    spread: float = 0.0  # guidance at which a velocity is as spread as it is used (`flow.guided_velocity`); 0: as guided
+    spread: float = 0.0  # smaller guidance, as spread as at which a velocity is used (`flow.guided_velocity`); 0: off
     solver: str = "euler"
     polish: int = 0  # iterations of Griffin and Lim's on the vocoder's wave (`wave.Polish`)
     clock: Clock = field(default_factory=Clock)
@@ -90,7 +90,7 @@ class ModelConfig:
         if unknown := set(self.parts) - set(PARTS):
             raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(map(str, unknown))}")
         if self.spread < 0:
-            raise ValueError(f"spread must be 0 (as guided) or more, got {self.spread}")
+            raise ValueError(f"spread must be 0 (off) or more, got {self.spread}")
         if self.polish < 0:
             raise ValueError(f"polish must be 0 (off) or more, got {self.polish}")
         if Path(self.base).name != self.base:
