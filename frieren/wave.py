@@ -34,6 +34,8 @@ def vocode(
 ) -> Tensor:
     """mel [B, M, T] (log10) -> wave [B, T * hop] in -1..1, the same as in one piece but in bounded memory.
 
+    A wave with higher peaks becomes quieter as a whole; none is clipped.
+
     Args:
         on_chunk: called with (columns done, columns) after each chunk.
     """
@@ -46,7 +48,8 @@ def vocode(
         end = min(start + chunk, columns)
         waves.append(wave[:, (start - first) * hop : (end - first) * hop])
         on_chunk(end, columns)
-    return torch.cat(waves, dim=-1).clamp(-1, 1)
+    wave = torch.cat(waves, dim=-1)
+    return wave / wave.abs().amax(dim=-1, keepdim=True).clamp(min=1)
 
 
 class Polish(nn.Module):
