@@ -145,7 +145,8 @@ def test_a_model_that_asks_for_it_polishes_its_waves(model, tmp_path):
     polished = frieren.load(folder)
     assert isinstance(polished.vocoder, Polish) and polished.vocoder.iterations == 3
     mel = torch.randn(80, 40) - 2
-    assert torch.equal(polished.vocode(mel), Polish(model.vocoder, model.config.mel, 3)(mel[None])[0].clamp(-1, 1))
+    wave = Polish(model.vocoder, model.config.mel, 3)(mel[None])[0]
+    assert torch.equal(polished.vocode(mel), wave / wave.abs().max().clamp(min=1))
     assert not torch.equal(polished.vocode(mel), model.vocode(mel))
     assert isinstance(frieren.load(folder, vocoder="griffin-lim").vocoder, GriffinLim)
     with pytest.raises(ValueError, match="polish must be 0 .* got -1"):
