@@ -25,7 +25,7 @@ from frieren.evaluation.intervals import Interval, ratio
 from frieren.evaluation.scores import few_rows
 from frieren.pipeline import Model
 from frieren.spectrogram import log_mel, spectral_distance
-from frieren.wave import GriffinLim
+from frieren.wave import GriffinLim, vocode
 
 VOCODER, AUTOENCODER = "vocoder", "autoencoder and vocoder"
 RIVALS = {VOCODER: "Griffin-Lim", AUTOENCODER: "autoencoder and Griffin-Lim"}  # each from the same mel
@@ -121,7 +121,7 @@ def again(model: Model, wave: Tensor) -> dict[str, Tensor]:
     mels = {VOCODER: mel, AUTOENCODER: model.decode(model.encode_mel(mel)[0])}
     griffin_lim = GriffinLim(model.config.mel)
     made = {way: model.vocode(one) for way, one in mels.items()}
-    return made | {RIVALS[way]: griffin_lim(one[None])[0].clamp(-1, 1) for way, one in mels.items()}
+    return made | {RIVALS[way]: vocode(griffin_lim, one[None], model.clock.hop)[0] for way, one in mels.items()}
 
 
 def world_sounds(model: Model, most: int) -> list[Tensor]:
