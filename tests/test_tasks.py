@@ -38,6 +38,7 @@ SMALL = {
     "cavp": ["loss.frames=32", "optim.batch=3", "loss.crops=2"],
     "alignment": ["network.frames=48", "optim.batch=6"],
     "tagger": ["loss.columns=128"],
+    "ear": ["loss.columns=128"],
 }
 
 
@@ -112,12 +113,12 @@ def test_a_finished_part_loads(part, noise, tmp_path):
     assert type(loaded) is type(task.network)
     for key, value in task.network.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
-    # No config but the autoencoder's scale and the tagger's classes are known only in the end.
+    # No config but the autoencoder's scale and a tagger's classes are known only in the end.
     assert dataclasses.replace(loaded.config, **unknown(part, loaded)) == task.recipe.network
 
 
 def unknown(part, network):
-    return {"autoencoder": {"scale": 0.18215}, "tagger": {"classes": ()}}.get(part, {})
+    return {"autoencoder": {"scale": 0.18215}, "tagger": {"classes": ()}, "ear": {"classes": ()}}.get(part, {})
 
 
 @pytest.mark.parametrize("part", TASKS)

@@ -6,6 +6,7 @@ flow led from it (`pairs`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from frieren import mel as spectra
 from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpolate, logit_normal_weight, reflow_loss
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import VectorField
+from frieren.nets.tagger import Tagger
 from frieren.solver import solve
 from frieren.training import machines
 from frieren.training.crops import Windows
+from frieren.training.ear import UNNAMED, Ear
 from frieren.training.loop import Losses, Player
 from frieren.training.recipe import Recipe
 from frieren.training.shards import Shards
@@ -53,19 +56,33 @@ class FieldTask:
     """Random windows and the loss of the recipe's stage."""
 
     def __init__(
-        self, recipe: Recipe, network: VectorField, train: Shards, valid: Shards, autoencoder: MelAutoencoder
+        self,
+        recipe: Recipe,
+        network: VectorField,
+        train: Shards,
+        valid: Shards,
+        autoencoder: MelAutoencoder,
+        tagger: Tagger | None = None,
     ) -> None:
         """
         Args:
             recipe: its part is the stage: "field", "reflow" or "distillation".
             network: where the stage begins.
             train, valid: features and mels for the flow, pairs for the other stages.
+            tagger: the ear, if the recipe has one (`loss.named`).
+
+        Raises:
+            RecipeError: no clip has one kind that the ear knows.
         """
         self.recipe, self.network = recipe, network
         self.autoencoder = autoencoder.to(machines.device()).requires_grad_(False).eval()
         self.players = {recipe.part: Player(network, self.losses)}
         cut = partial(Windows, field=network.config, clock=recipe.shared.clock)
         self.train, self.valid = cut(train, seed=recipe.seed, join=recipe.loss.join), cut(valid)
+        self.ear = Ear(tagger.to(machines.device()), self.autoencoder) if tagger else None
+        self.classes = (
+            {id: c for data in (train, valid) for id, c in self.ear.classes(data).items()} if self.ear else {}
+        )
         if recipe.loss.white and recipe.part == "field" and not recipe.init:
             network.embed_features.start_white(self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
         if recipe.part == "field":
@@ -77,7 +94,11 @@ class FieldTask:
         ids, windows = self.train.batch(number, self.recipe.optim.batch, self.fields)
         if self.recipe.loss.drop:
             windows["features"] *= torch.rand(len(windows["features"]), 1, 1) >= self.recipe.loss.drop
-        return {"ids": ids, "t": draw_times(len(ids), self.recipe.loss.time), **windows}
+        return {"ids": ids, "t": draw_times(len(ids), self.recipe.loss.time), **self.kinds(ids), **windows}
+
+    def kinds(self, ids: list[str]) -> dict[str, Tensor]:
+        """The classes [B] that the ear should name in windows of these clips; nothing if nobody listens."""
+        return {"kind": torch.tensor([self.classes.get(id, UNNAMED) for id in ids])} if self.ear else {}
 
     @torch.no_grad()
     def finished(self, windows: dict[str, Any]) -> dict[str, Tensor]:
@@ -90,10 +111,15 @@ class FieldTask:
         else:
             x1 = windows["latent"]
         x0 = windows["noise"] if "noise" in windows else torch.randn_like(x1)
-        return {"features": windows["features"], "x0": x0, "x1": x1, "t": windows["t"]}
+        kept = {name: windows[name] for name in ("features", "t", "kind") if name in windows}
+        return {**kept, "x0": x0, "x1": x1}
 
     def losses(self, batch: Any, step: int) -> Losses:
-        return {"total": self.loss(self.finished(batch), self.recipe.part)}
+        batch, stage = self.finished(batch), self.recipe.part
+        if self.ear is None:
+            return {"total": self.loss(batch, stage)}
+        losses = {"flow": self.loss(batch, stage), "named": self.misnamed(batch, stage)}
+        return {"total": losses["flow"] + self.recipe.loss.named * losses["named"], **losses}
 
     def loss(self, batch: dict[str, Tensor], stage: str) -> Tensor:
         """A stage's loss. The null condition is that of zero features, so the layers that see them learn as well."""
@@ -107,6 +133,17 @@ class FieldTask:
             return reflow_loss(self.network, x0, x1, t, c, null, how.guidance, weight)
         return distillation_loss(self.network, x0, x1, c, null, how.guidance)
 
+    def misnamed(self, batch: dict[str, Tensor], stage: str) -> Tensor:
+        """What the ear makes of where the flow leads, x_t + (1 - t) v, guided as the finished model is."""
+        shared, how = self.recipe.shared, self.recipe.loss
+        x0, x1, t = batch["x0"], batch["x1"], batch["t"]
+        guidance, spread = (shared.guidance, 0.0) if stage == "field" else how.guiding
+        if stage == "distillation":
+            t = torch.zeros_like(t)
+        x, c = interpolate(x0, x1, t), self.condition(batch["features"])
+        velocity = guided_velocity(self.network, x, t, c, self.network.null_condition(c), guidance, spread)
+        return self.ear.loss(x + (1 - t).view(-1, 1, 1) * velocity, batch["kind"])
+
     def condition(self, features: Tensor) -> Tensor:
         """c [B, L, W / 2] of windows' features [B, L, D], which have one row per latent column."""
         return self.network.condition(features, torch.arange(features.shape[1], device=features.device))
@@ -116,23 +153,30 @@ class FieldTask:
         indices = range(min(count, len(self.valid.items)))
         rows = [self.valid.window([self.valid.fixed(index)], self.fields) for index in indices]
         windows = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        windows |= self.kinds([self.valid.data.ids[self.valid.items[index]] for index in indices])
         return machines.move(windows | {"t": draw_times(len(rows), self.recipe.loss.time)}, machines.device())
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Loss on fixed windows with their own features and with another clip's; after a reflow of one step as well."""
+        """Loss on fixed windows with their own features and with another clip's; after a reflow of one step as well.
+
+        "named" is what the ear makes of them, if there is one.
+        """
         batch = self.finished(self.fixed_windows(JUDGED))
         foreign = batch | {"features": batch["features"].roll(1, 0)}
-        judged = {"loss": (batch, self.recipe.part), "foreign": (foreign, self.recipe.part)}
-        if self.recipe.part == "reflow":
-            judged["one_step"] = (batch, "distillation")
+        stage = self.recipe.part
+        judged = {"loss": (self.loss, batch, stage), "foreign": (self.loss, foreign, stage)}
+        if stage == "reflow":
+            judged["one_step"] = (self.loss, batch, "distillation")
+        if self.ear:
+            judged["named"] = (self.misnamed, batch, stage)
         return {name: self.judge(*what) for name, what in judged.items()}
 
-    def judge(self, batch: dict[str, Tensor], stage: str) -> float:
-        """Mean loss over a batch, in parts of the size that is trained with."""
+    def judge(self, loss: Callable[..., Tensor], batch: dict[str, Tensor], stage: str) -> float:
+        """Mean of a loss over a batch, in parts of the size that is trained with."""
         parts = zip(*(value.split(self.recipe.optim.batch) for value in batch.values()), strict=True)
         parts = [dict(zip(batch, part, strict=True)) for part in parts]
-        return sum(self.loss(part, stage).item() * len(part["t"]) for part in parts) / len(batch["t"])
+        return sum(loss(part, stage).item() * len(part["t"]) for part in parts) / len(batch["t"])
 
     @torch.inference_mode()
     def preview(self) -> dict[str, Tensor]:

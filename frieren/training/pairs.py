@@ -131,20 +131,21 @@ def make_shard(pairing: Pairing, job: Job) -> None:
     channels, window = field.config.latent, pairing.clock.window
     clips = readable(pairing, field, data, job.what, writer)
     while rows := list(islice(clips, pairing.batch)):
-        names, labels, features = zip(*rows, strict=True)
+        names, items, features = zip(*rows, strict=True)
         noise = torch.stack([draw_noise(channels, window, seed_of(pairing, name)) for name in names])
         made = pair(pairing, field, torch.stack(features).to(device), noise.to(device))
         for index, name in enumerate(names):
             columns = {key: value[index].T.cpu() for key, value in made.items()}
             columns |= {"features": features[index], "noise": noise[index].T}
-            writer.add(name, columns, label=labels[index], split=job.what.split)
+            known = {"label": data.labels[items[index]], "meta": data.meta(items[index])}
+            writer.add(name, columns, split=job.what.split, **known)
     writer.write()
 
 
 def readable(
     pairing: Pairing, field: nn.Module, data: Shards, what: Part, writer: ShardWriter
-) -> Iterator[tuple[str, str, Tensor]]:
-    """Name, label and features of one window for each pair; clips that have no window are rejected by name.
+) -> Iterator[tuple[str, int, Tensor]]:
+    """Name, item and features of one window for each pair; clips that have no window are rejected by name.
 
     The windows begin evenly spread over the clip, the first one at its start.
     """
@@ -159,7 +160,7 @@ def readable(
             start = spare * draw // max(1, pairing.draws - 1)
             pair_name = f"{name}#{draw}" if draw else name
             try:
-                yield pair_name, data.labels[item], data.read(item, "features", start, count).float()
+                yield pair_name, item, data.read(item, "features", start, count).float()
             except ShardError as error:
                 writer.reject(pair_name, str(error))
 

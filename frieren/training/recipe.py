@@ -171,6 +171,7 @@ class FieldLoss:
     time: str = "uniform"  # law of t; or "thousandths", as the authors draw it; "logit-normal"; "early"
     white: bool = False  # the input layer starts as the whitening of the features; the authors' is random
     join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
+    named: float = 0.0  # weight of having what the flow leads to named by the ear, which needs labels
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -191,6 +192,11 @@ class PairsLoss(FieldLoss):
     steps: int = 25  # solver steps behind each pair
     draws: int = 1  # pairs of each clip, from windows spread over it; published: one, from its first window
     reencode: bool = False  # data is the latent after a way through the spectrogram, as in the authors' code
+
+    @property
+    def guiding(self) -> tuple[float, float]:
+        """Guidance and spread (`flow.guided_velocity`) of the finished model."""
+        return (self.sampled, self.guidance) if self.sampled else (self.guidance, 0.0)
 
 
 @dataclass(frozen=True)
@@ -246,6 +252,7 @@ PARTS: dict[str, tuple[type, type]] = {
     "encoder": (CAVPConfig, EncoderLoss),
     "autoencoder": (AutoencoderConfig, AutoencoderLoss),
     "vocoder": (VocosConfig, VocoderLoss),
+    "ear": (TaggerConfig, TaggerLoss),
     "field": (FieldConfig, FieldLoss),
     "reflow": (FieldConfig, PairsLoss),
     "distillation": (FieldConfig, PairsLoss),

@@ -19,7 +19,7 @@ from frieren.training.data import Data, dataset, open_clips, recordings
 from frieren.training.encoder import EncoderTask
 from frieren.training.field import STEPS
 from frieren.training.loop import Report, Task, log, train
-from frieren.training.recipe import PARTS, Recipe, RecipeError, read_recipe
+from frieren.training.recipe import PARTS, PairsLoss, Recipe, RecipeError, read_recipe
 from frieren.training.stages import STAGES, begin, field_task, resolved, splits_of
 from frieren.training.tagger import TaggerTask
 from frieren.training.vocoder import VocoderTask
@@ -32,6 +32,7 @@ TASKS: dict[str, type] = {
     "encoder": EncoderTask,
     "autoencoder": AutoencoderTask,
     "vocoder": VocoderTask,
+    "ear": TaggerTask,
     "alignment": AlignmentTask,
     "tagger": TaggerTask,
 }
@@ -168,9 +169,8 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
             network, folder = load_part(out / stage), model.with_name(f"{model.name}-{variant.suffix}")
             save_part(folder / "field", network, network.config, torch.float16)
             keep_records(out, folder, [stage])
-            loss = json.loads((out / stage / "recipe.json").read_text())["loss"]
-            sampled = loss.get("sampled", 0.0)
-            guiding = {"guidance": sampled or loss["guidance"], "spread": loss["guidance"] if sampled else 0.0}
+            loss = PairsLoss(**json.loads((out / stage / "recipe.json").read_text())["loss"])
+            guiding = dict(zip(("guidance", "spread"), loss.guiding, strict=True))
             named = f"{shared.name}-{variant.suffix}"
             description = f"{shared.description}; {variant.description}"
             changed = {"name": named, "description": description, "steps": variant.steps, **guiding}

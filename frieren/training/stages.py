@@ -79,7 +79,8 @@ def field_task(recipe: Recipe, out: Path, parts: dict[str, Path], report: Report
     if recipe.part in BEFORE:
         data = pairs_of(recipe, out, data, parts["autoencoder"], report)
     sets = [Shards(data, split) for split in splits_of(recipe)]
-    return FieldTask(recipe, VectorField(recipe.network), *sets, finished(parts["autoencoder"]))
+    ear = finished(out / "ear") if recipe.loss.named else None
+    return FieldTask(recipe, VectorField(recipe.network), *sets, finished(parts["autoencoder"]), ear)
 
 
 def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: Report) -> Path:

@@ -1,0 +1,154 @@
+"""The ear: what it is asked about every stage against a formula, who is named, and what does not learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from frieren.clock import Clock
+from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
+from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.tagger import Tagger, TaggerConfig
+from frieren.training import ear
+from frieren.training.field import FieldTask
+from frieren.training.packing import ShardWriter, merge
+from frieren.training.pairs import Pairing, make_pairs
+from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared
+from frieren.training.shards import Shards
+from frieren.weights import load_part, save_part
+
+CLOCK = Clock(fps=4.0, window=64, overlap=0)  # 8 features, 2.048 s
+FIELD = FieldConfig(
+    features=6, context=8, width=32, depth=1, heads=2, ffn_mult=1, ffn_kernel=3, latent=4, positions=65, time_steps=None
+)
+AUTOENCODER = AutoencoderConfig(
+    width=8, multipliers=(1, 2), blocks=1, groups=8, attention=False, latent=4, bins=16, scale=0.5
+)
+TAGGER = TaggerConfig(("bell", "drum", "rain", "silence"), bins=16, widths=(4, 8), embed=8)
+KINDS = (["bell"], ["rain"], ["bell", "drum"], [], ["horse"], ["drum"])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Two splits of six clips of noise, with the scripts of a world; clips of `train` are clip0 to clip5."""
+    folder, generator = tmp_path_factory.mktemp("data"), torch.Generator().manual_seed(0)
+    for number, split in enumerate(("train", "valid")):
+        writer = ShardWriter(folder, number)
+        for row, kinds in enumerate(KINDS):
+            features = torch.randn(24, 6, generator=generator)
+            mel = torch.randn(376, 16, generator=generator)
+            meta = {"kinds": kinds, "events": [], "activities": []}
+            label = kinds[0] if kinds else "silence"
+            name = f"clip{row}" if split == "train" else f"valid{row}"
+            writer.add(name, {"features": features, "mel": mel}, label=label, split=split, meta=meta)
+        writer.write()
+    merge(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory) -> Path:
+    """A field, an autoencoder and an ear with random weights."""
+    folder = tmp_path_factory.mktemp("parts")
+    torch.manual_seed(0)
+    field = VectorField(FIELD)
+    nn.init.normal_(field.blocks[0].conv_out.weight, std=0.1)
+    for name, network in (("field", field), ("autoencoder", MelAutoencoder(AUTOENCODER)), ("ear", Tagger(TAGGER))):
+        save_part(folder / name, network, network.config)
+    return folder
+
+
+def stage(part: str, data: Path, parts: Path, folder: Path, **loss) -> FieldTask:
+    """A stage's task that listens."""
+    how = FieldLoss(named=0.5, **loss) if part == "field" else PairsLoss(named=0.5, guidance=2.0, **loss)
+    recipe = Recipe(part, network=FIELD, loss=how, optim=Optim(batch=12), shared=Shared(clock=CLOCK, guidance=1.5))
+    if part != "field":
+        pairing = Pairing(data, parts / "field", parts / "autoencoder", CLOCK, steps=2, guidance=2.0, draws=2)
+        make_pairs(pairing, folder, ("train", "valid"), workers=0)
+        data = folder
+    network, autoencoder, tagger = (load_part(parts / name) for name in ("field", "autoencoder", "ear"))
+    network.requires_grad_(True)
+    return FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, tagger)
+
+
+@pytest.mark.parametrize("part", ["field", "reflow", "distillation"])
+@pytest.mark.parametrize("sampled", [0.0, 3.0])
+def test_it_is_asked_what_the_guided_flow_leads_to(part, sampled, data, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(ear, "GAIN", 0.0)
+    task = stage(part, data, parts, tmp_path, drop=0.0, **({} if part == "field" else {"sampled": sampled}))
+    batch = task.finished(task.batch(0))
+    x0, x1, t = batch["x0"], batch["x1"], batch["t"]
+    if part == "distillation":
+        t = torch.zeros_like(t)
+
+    def outputs(features: Tensor) -> Tensor:
+        return task.network(x, t, task.network.condition(features, torch.arange(CLOCK.window)))
+
+    x = x0 + t[:, None, None] * (x1 - x0)
+    given, null = outputs(batch["features"]), outputs(torch.zeros_like(batch["features"]))
+    learnt = 1.5 if part == "field" else 2.0
+    v = null + learnt * (given - null)
+    if sampled and part != "field":
+        stronger = null + sampled * (given - null)
+        v = stronger * (v.std((1, 2)) / stronger.std((1, 2)))[:, None, None]
+    mel = task.autoencoder.decode((x + (1 - t)[:, None, None] * v) / AUTOENCODER.scale)
+    named = task.ear.tagger(mel.clamp(min=-5)).softmax(-1)
+    counted = [(row, kind) for row, kind in enumerate(batch["kind"].tolist()) if kind >= 0]
+    wanted = -sum(named[row, kind].log() for row, kind in counted) / len(counted)
+    assert len(counted) >= 3
+    torch.testing.assert_close(task.misnamed(batch, part), wanted, rtol=1e-4, atol=1e-5)
+    torch.manual_seed(1)
+    losses = task.losses(batch | {"latent": x1, "noise": x0}, 0) if part != "field" else None
+    if losses:
+        torch.testing.assert_close(losses["total"], losses["flow"] + 0.5 * losses["named"])
+        torch.testing.assert_close(losses["flow"], task.loss(batch, part))
+        torch.testing.assert_close(losses["named"], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_clips_of_one_known_kind_are_named(data, parts, tmp_path):
+    field = stage("field", data, parts, tmp_path)
+    assert field.classes == {
+        f"{split}{row}": kind for split in ("clip", "valid") for row, kind in ((0, 0), (1, 2), (5, 1))
+    }
+    batch = field.batch(0)
+    assert batch["kind"].tolist() == [field.classes.get(name, ear.UNNAMED) for name in batch["ids"]]
+    assert (batch["kind"] >= 0).any() and (batch["kind"] < 0).any()
+    pairs = stage("reflow", data, parts, tmp_path)
+    assert pairs.classes == field.classes | {f"{name}#1": kind for name, kind in field.classes.items()}
+
+
+def test_what_is_not_named_does_not_count(data, parts, tmp_path):
+    heard = stage("field", data, parts, tmp_path).ear
+    latent = torch.randn(3, 4, CLOCK.window, requires_grad=True)
+    torch.manual_seed(0)
+    one = heard.loss(latent, torch.tensor([ear.UNNAMED, 2, ear.UNNAMED]))
+    (gradient,) = torch.autograd.grad(one, latent)
+    assert gradient[1].abs().max() > 0 and not gradient[[0, 2]].any()
+    nobody = heard.loss(latent, torch.full((3,), ear.UNNAMED))
+    assert nobody == 0 and not torch.autograd.grad(nobody, latent)[0].any()
+
+
+def test_only_the_field_learns(data, parts, tmp_path):
+    task = stage("distillation", data, parts, tmp_path)
+    task.losses(task.batch(0), 0)["named"].backward()
+    assert task.network.output.weight.grad.abs().max() > 0
+    for network in (task.ear.tagger, task.autoencoder):
+        assert not network.training and all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_validation_hears_as_well(data, parts, tmp_path):
+    scores = stage("reflow", data, parts, tmp_path).validate()
+    assert scores.keys() == {"loss", "foreign", "one_step", "named"}
+    assert 0.1 < scores["named"] < 10
+
+
+def test_labels_that_nobody_knows_are_an_error(data, parts, tmp_path):
+    strange = load_part(parts / "ear")
+    strange.config = TaggerConfig(("cow", "sheep", "pig", "hen"), bins=16)
+    network, autoencoder = load_part(parts / "field"), load_part(parts / "autoencoder")
+    recipe = Recipe("field", network=FIELD, loss=FieldLoss(named=0.5), shared=Shared(clock=CLOCK))
+    with pytest.raises(RecipeError, match="no label is one that the ear knows"):
+        FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, strange)
