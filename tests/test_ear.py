@@ -13,7 +13,7 @@ from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.training import ear
-from frieren.training.field import FieldTask
+from frieren.training.field import HEARD, STEPS, FieldTask
 from frieren.training.packing import ShardWriter, merge
 from frieren.training.pairs import Pairing, make_pairs
 from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared
@@ -74,38 +74,44 @@ def stage(part: str, data: Path, parts: Path, folder: Path, **loss) -> FieldTask
     return FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, tagger)
 
 
-@pytest.mark.parametrize("part", ["field", "reflow", "distillation"])
+@pytest.mark.parametrize(("part", "steps", "stop"), [("field", 4, 3), ("reflow", 3, 1), ("distillation", 1, 0)])
 @pytest.mark.parametrize("sampled", [0.0, 3.0])
-def test_it_is_asked_what_the_guided_flow_leads_to(part, sampled, data, parts, tmp_path, monkeypatch):
+def test_it_is_asked_what_the_guided_flow_leads_to(part, steps, stop, sampled, data, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(ear, "GAIN", 0.0)
+    monkeypatch.setitem(HEARD, part, (steps, [stop]))
     task = stage(part, data, parts, tmp_path, drop=0.0, **({} if part == "field" else {"sampled": sampled}))
     batch = task.finished(task.batch(0))
-    x0, x1, t = batch["x0"], batch["x1"], batch["t"]
-    if part == "distillation":
-        t = torch.zeros_like(t)
 
-    def outputs(features: Tensor) -> Tensor:
-        return task.network(x, t, task.network.condition(features, torch.arange(CLOCK.window)))
-
-    x = x0 + t[:, None, None] * (x1 - x0)
-    given, null = outputs(batch["features"]), outputs(torch.zeros_like(batch["features"]))
-    learnt = 1.5 if part == "field" else 2.0
-    v = null + learnt * (given - null)
-    if sampled and part != "field":
+    def velocity(x: Tensor, t: float) -> Tensor:
+        given, null = (
+            task.network(x, torch.full((len(x),), t), task.network.condition(features, torch.arange(CLOCK.window)))
+            for features in (batch["features"], torch.zeros_like(batch["features"]))
+        )
+        learnt = null + (1.5 if part == "field" else 2.0) * (given - null)
+        if not sampled or part == "field":
+            return learnt
         stronger = null + sampled * (given - null)
-        v = stronger * (v.std((1, 2)) / stronger.std((1, 2)))[:, None, None]
-    mel = task.autoencoder.decode((x + (1 - t)[:, None, None] * v) / AUTOENCODER.scale)
-    named = task.ear.tagger(mel.clamp(min=-5)).softmax(-1)
+        return stronger * (learnt.std((1, 2)) / stronger.std((1, 2)))[:, None, None]
+
+    x = batch["x0"]
+    for step in range(stop):
+        x = x + velocity(x, step / steps) / steps
+    end = x + (1 - stop / steps) * velocity(x, stop / steps)
+    named = task.ear.tagger(task.autoencoder.decode(end / AUTOENCODER.scale).clamp(min=-5)).softmax(-1)
     counted = [(row, kind) for row, kind in enumerate(batch["kind"].tolist()) if kind >= 0]
     wanted = -sum(named[row, kind].log() for row, kind in counted) / len(counted)
     assert len(counted) >= 3
     torch.testing.assert_close(task.misnamed(batch, part), wanted, rtol=1e-4, atol=1e-5)
-    torch.manual_seed(1)
-    losses = task.losses(batch | {"latent": x1, "noise": x0}, 0) if part != "field" else None
-    if losses:
-        torch.testing.assert_close(losses["total"], losses["flow"] + 0.5 * losses["named"])
-        torch.testing.assert_close(losses["flow"], task.loss(batch, part))
-        torch.testing.assert_close(losses["named"], wanted, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(task, "finished", lambda _: batch)
+    losses = task.losses(batch, 0)
+    torch.testing.assert_close(losses["flow"], task.loss(batch, part))
+    torch.testing.assert_close(losses["named"], wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(losses["total"], losses["flow"] + 0.5 * losses["named"])
+
+
+def test_it_is_asked_wherever_a_stage_is_sampled():
+    for part, steps in STEPS.items():
+        assert HEARD[part] == (steps, range(steps))
 
 
 def test_clips_of_one_known_kind_are_named(data, parts, tmp_path):
