@@ -12,7 +12,7 @@ from frieren.clock import Clock
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.tagger import Tagger, TaggerConfig
-from frieren.training import ear
+from frieren.training import ear, stages
 from frieren.training.field import HEARD, STEPS, FieldTask
 from frieren.training.packing import ShardWriter, merge
 from frieren.training.pairs import Pairing, make_pairs
@@ -158,3 +158,20 @@ def test_labels_that_nobody_knows_are_an_error(data, parts, tmp_path):
     recipe = Recipe("field", network=FIELD, loss=FieldLoss(named=0.5), shared=Shared(clock=CLOCK))
     with pytest.raises(RecipeError, match="no label is one that the ear knows"):
         FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, strange)
+
+
+def test_a_recipe_says_who_hears(data, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "dataset", lambda *_: data)
+    frozen = {name: parts / name for name in ("encoder", "autoencoder")}
+
+    def task(**loss) -> FieldTask:
+        shared = Shared(clock=CLOCK, data=str(data))
+        recipe = Recipe("field", network=FIELD, loss=FieldLoss(**loss), shared=shared)
+        return stages.field_task(recipe, tmp_path, frozen, lambda *_: None)
+
+    assert task(ear=str(parts / "ear")).ear is None, "nobody asks it"
+    assert task(named=1.0, ear=str(parts / "ear")).ear.tagger.config == TAGGER
+    with pytest.raises(RecipeError, match="train the ear first"):
+        task(named=1.0)
+    (tmp_path / "ear").symlink_to(parts / "ear")
+    assert task(named=1.0).ear.tagger.config == TAGGER

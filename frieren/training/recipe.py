@@ -172,6 +172,7 @@ class FieldLoss:
     white: bool = False  # the input layer starts as the whitening of the features; the authors' is random
     join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
     named: float = 0.0  # weight of having what the flow leads to named by the ear, which needs labels
+    ear: str = ""  # folder of the tagger that hears; "": the run's own
 
     def __post_init__(self) -> None:
         for name, known in (

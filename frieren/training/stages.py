@@ -79,7 +79,7 @@ def field_task(recipe: Recipe, out: Path, parts: dict[str, Path], report: Report
     if recipe.part in BEFORE:
         data = pairs_of(recipe, out, data, parts["autoencoder"], report)
     sets = [Shards(data, split) for split in splits_of(recipe)]
-    ear = finished(out / "ear") if recipe.loss.named else None
+    ear = finished(Path(recipe.loss.ear or out / "ear")) if recipe.loss.named else None
     return FieldTask(recipe, VectorField(recipe.network), *sets, finished(parts["autoencoder"]), ear)
 
 
