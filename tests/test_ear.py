@@ -137,6 +137,15 @@ def test_what_is_not_named_does_not_count(data, parts, tmp_path):
     assert nobody == 0 and not torch.autograd.grad(nobody, latent)[0].any()
 
 
+def test_it_hears_through_changes_of_level(data, parts, tmp_path, monkeypatch):
+    heard = stage("field", data, parts, tmp_path).ear
+    latent, wanted = torch.randn(2, 4, CLOCK.window), torch.tensor([0, 2])
+    first, second = (heard.loss(latent, wanted).item() for _ in range(2))
+    assert first != second
+    monkeypatch.setattr(ear, "GAIN", 0.0)
+    assert heard.loss(latent, wanted) == heard.loss(latent, wanted)
+
+
 def test_only_the_field_learns(data, parts, tmp_path):
     task = stage("distillation", data, parts, tmp_path)
     task.losses(task.batch(0), 0)["named"].backward()
