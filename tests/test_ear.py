@@ -13,7 +13,7 @@ from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.training import ear, stages
-from frieren.training.field import HEARD, STEPS, FieldTask
+from frieren.training.field import HEARD, JUDGED, STEPS, FieldTask
 from frieren.training.packing import ShardWriter, merge
 from frieren.training.pairs import Pairing, make_pairs
 from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared
@@ -56,7 +56,10 @@ def parts(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     field = VectorField(FIELD)
     nn.init.normal_(field.blocks[0].conv_out.weight, std=0.1)
-    for name, network in (("field", field), ("autoencoder", MelAutoencoder(AUTOENCODER)), ("ear", Tagger(TAGGER))):
+    tagger = Tagger(TAGGER)
+    with torch.no_grad():
+        tagger.classify.weight.mul_(300)  # a tagger that minds what it hears
+    for name, network in (("field", field), ("autoencoder", MelAutoencoder(AUTOENCODER)), ("ear", tagger)):
         save_part(folder / name, network, network.config)
     return folder
 
@@ -71,6 +74,7 @@ def stage(part: str, data: Path, parts: Path, folder: Path, **loss) -> FieldTask
         data = folder
     network, autoencoder, tagger = (load_part(parts / name) for name in ("field", "autoencoder", "ear"))
     network.requires_grad_(True)
+    tagger.requires_grad_(True).train()
     return FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, tagger)
 
 
@@ -146,6 +150,17 @@ def test_it_hears_through_changes_of_level(data, parts, tmp_path, monkeypatch):
     assert heard.loss(latent, wanted) == heard.loss(latent, wanted)
 
 
+def test_silence_stays_silence(data, parts, tmp_path, monkeypatch):
+    heard = stage("field", data, parts, tmp_path).ear
+    monkeypatch.setattr(ear, "GAIN", 0.0)
+
+    def loss(level: float) -> float:
+        monkeypatch.setattr(ear.spectra, "decode", lambda *_: torch.full((1, 16, 128), level))
+        return heard.loss(torch.zeros(1, 4, CLOCK.window), torch.tensor([2])).item()
+
+    assert loss(-8.0) == loss(-5.0) != loss(-4.0)
+
+
 def test_only_the_field_learns(data, parts, tmp_path):
     task = stage("distillation", data, parts, tmp_path)
     task.losses(task.batch(0), 0)["named"].backward()
@@ -154,10 +169,15 @@ def test_only_the_field_learns(data, parts, tmp_path):
         assert not network.training and all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_validation_hears_as_well(data, parts, tmp_path):
-    scores = stage("reflow", data, parts, tmp_path).validate()
+def test_validation_hears_as_well(data, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(ear, "GAIN", 0.0)
+    monkeypatch.setitem(HEARD, "reflow", (5, [2]))
+    task = stage("reflow", data, parts, tmp_path)
+    scores = task.validate()
     assert scores.keys() == {"loss", "foreign", "one_step", "named"}
-    assert 0.1 < scores["named"] < 10
+    windows = task.finished(task.fixed_windows(JUDGED))
+    assert len(windows["kind"]) == 2 * len(KINDS)
+    assert scores["named"] == pytest.approx(task.misnamed(windows, "reflow").item(), rel=1e-4)
 
 
 def test_labels_that_nobody_knows_are_an_error(data, parts, tmp_path):
