@@ -56,6 +56,8 @@ def parts(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     field = VectorField(FIELD)
     nn.init.normal_(field.blocks[0].conv_out.weight, std=0.1)
+    for layer in (field.embed_time.hidden, field.embed_time.out):
+        nn.init.normal_(layer.weight)  # the time is to matter
     tagger = Tagger(TAGGER)
     with torch.no_grad():
         tagger.classify.weight.mul_(300)  # a tagger that minds what it hears
