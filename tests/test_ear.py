@@ -124,7 +124,7 @@ def test_it_is_asked_wherever_a_stage_is_sampled():
 
 
 def test_clips_of_one_known_kind_are_named(data, parts, tmp_path):
-    field = stage("field", data, parts, tmp_path)
+    field = stage("field", data, parts, tmp_path, drop=0.0)
     assert field.classes == {
         f"{split}{row}": kind for split in ("clip", "valid") for row, kind in ((0, 0), (1, 2), (5, 1))
     }
@@ -133,6 +133,14 @@ def test_clips_of_one_known_kind_are_named(data, parts, tmp_path):
     assert (batch["kind"] >= 0).any() and (batch["kind"] < 0).any()
     pairs = stage("reflow", data, parts, tmp_path)
     assert pairs.classes == field.classes | {f"{name}#1": kind for name, kind in field.classes.items()}
+
+
+def test_without_features_nothing_is_named(data, parts, tmp_path):
+    batch = stage("field", data, parts, tmp_path, drop=0.5).batch(0)
+    dropped, named = ~batch["features"].flatten(1).any(1), batch["kind"] != ear.UNNAMED
+    single = torch.tensor([name in ("clip0", "clip1", "clip5") for name in batch["ids"]])
+    assert (dropped & single).any() and (~dropped & single).any()
+    assert torch.equal(named, single & ~dropped)
 
 
 def test_what_is_not_named_does_not_count(data, parts, tmp_path):

@@ -83,9 +83,7 @@ class FieldTask:
         cut = partial(Windows, field=network.config, clock=recipe.shared.clock)
         self.train, self.valid = cut(train, seed=recipe.seed, join=recipe.loss.join), cut(valid)
         self.ear = Ear(tagger.to(machines.device()), self.autoencoder) if tagger else None
-        self.classes = (
-            {id: c for data in (train, valid) for id, c in self.ear.classes(data).items()} if self.ear else {}
-        )
+        self.classes = self.ear.classes(train) | self.ear.classes(valid) if self.ear else {}
         if recipe.loss.white and recipe.part == "field" and not recipe.init:
             network.embed_features.start_white(self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
         if recipe.part == "field":
@@ -95,9 +93,13 @@ class FieldTask:
 
     def batch(self, number: int) -> dict[str, Any]:
         ids, windows = self.train.batch(number, self.recipe.optim.batch, self.fields)
+        windows |= self.kinds(ids)
         if self.recipe.loss.drop:
-            windows["features"] *= torch.rand(len(windows["features"]), 1, 1) >= self.recipe.loss.drop
-        return {"ids": ids, "t": draw_times(len(ids), self.recipe.loss.time), **self.kinds(ids), **windows}
+            kept = torch.rand(len(ids)) >= self.recipe.loss.drop
+            windows["features"] *= kept[:, None, None]
+            if self.ear:  # without features there is nothing to be named by
+                windows["kind"] = windows["kind"].where(kept, UNNAMED)
+        return {"ids": ids, "t": draw_times(len(ids), self.recipe.loss.time), **windows}
 
     def kinds(self, ids: list[str]) -> dict[str, Tensor]:
         """The classes [B] that the ear should name in windows of these clips; nothing if nobody listens."""
