@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -150,14 +151,12 @@ class FieldTask:
         c = self.condition(batch["features"])
         null = self.network.null_condition(c)
 
-        def velocity(x: Tensor, step: int) -> Tensor:
-            return guided_velocity(self.network, x, x.new_full((len(x),), step / steps), c, null, guidance, spread)
+        def velocity(x: Tensor, t: float) -> Tensor:
+            return guided_velocity(self.network, x, x.new_full((len(x),), t), c, null, guidance, spread)
 
-        x = batch["x0"]
         with torch.no_grad():
-            for step in range(stop):
-                x = x + velocity(x, step) / steps
-        return self.ear.loss(x + (1 - stop / steps) * velocity(x, stop), batch["kind"])
+            *_, (t, x) = (0.0, batch["x0"]), *islice(solve(velocity, batch["x0"], steps), stop)
+        return self.ear.loss(x + (1 - t) * velocity(x, t), batch["kind"])
 
     def condition(self, features: Tensor) -> Tensor:
         """c [B, L, W / 2] of windows' features [B, L, D], which have one row per latent column."""
