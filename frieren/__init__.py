@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from frieren.clock import Clock
 from frieren.errors import ArrayError, FrierenError, OutputError, VideoError, WeightsError
 from frieren.frames import Frames
+from frieren.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from frieren.catalogue import load, models
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from frieren.soundtrack import Sound
     from frieren.video import read as read_frames
     from frieren.video import write as write_video
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ArrayError",

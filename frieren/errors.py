@@ -33,3 +33,9 @@ class SamplingError(FrierenError):
 
 class WeightsError(FrierenError):
     """A model cannot be loaded: unknown name, missing file, missing, surplus or misshapen parameter."""
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong in one line, without numbers and paths: "No space left on device"."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

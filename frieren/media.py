@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frieren.errors import VideoError
+from frieren.errors import VideoError, reason
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -25,12 +25,6 @@ DEMUXERS = (
 )
 MAGIC = {b"ftyp": "mp4", b"moov": "mp4", b"mdat": "mp4", b"\x1aE\xdf\xa3": "mkv", b"RIFF": "avi or wav"}
 JUMP = 10.0  # seconds; a longer step in the timestamps has to be confirmed by the length that the file announces
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong in one line, without numbers and paths: "No space left on device"."""
-    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
 
 
 @contextmanager

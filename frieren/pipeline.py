@@ -18,19 +18,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import frieren
 from frieren import arrays, video, wave
 from frieren import features as seeing
 from frieren import latent as flowing
 from frieren import mel as spectra
 from frieren.clock import Clock
-from frieren.errors import VideoError, WeightsError
+from frieren.errors import WeightsError
+from frieren.files import file_hash
 from frieren.frames import Frames
 from frieren.mel import Count, ignore
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.cavp import VideoTower
 from frieren.nets.field import VectorField
 from frieren.soundtrack import Sound
+from frieren.version import __version__
 from frieren.weights import ModelConfig
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -281,7 +282,7 @@ class Model:
                 samples = self.samples(len(given))
             else:
                 mel = arrays.read_mel(path, self.config.mel.bins)
-        digest = hash_of(path)
+        digest = file_hash(path)
         for seed in seeds:
             if kind != "mel":
                 with spent("sample"):
@@ -337,7 +338,7 @@ class Model:
             },
             "wave_sha256": hashlib.sha256(sound.numpy().tobytes()).hexdigest(),
             "versions": {
-                "frieren": frieren.__version__,
+                "frieren": __version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
                 "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
@@ -355,19 +356,6 @@ class Model:
             "time": "continuous" if field.time_steps is None else f"truncated to 1/{field.time_steps}",
             **({"spread": f"as guided by {self.config.spread:g}"} if self.config.spread else {}),
         }
-
-
-def hash_of(path: Path) -> str:
-    """SHA-256 of a video file.
-
-    Raises:
-        VideoError: if it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be read ({error.strerror}); check the name and who may read it") from error
 
 
 class Stopwatch:

@@ -1,19 +1,13 @@
-"""Sound files and the sound of videos: reading and writing, with nothing half-written left behind.
-
-`read` takes any sound file, or the sound of a video; `write` makes .wav and .flac. `replacing` is the only door through
-which a result is written; `video` uses it too.
-"""
+"""Sound files and the sound of videos: `read` takes any of them, `write` makes .wav and .flac."""
 
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import math
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -22,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from frieren.errors import FrierenError, OutputError, SamplingError, VideoError
-from frieren.media import Axis, open_media, packets, reason
+from frieren.files import replacing
+from frieren.media import Axis, open_media, packets
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -262,37 +257,3 @@ def write(
     with replacing(path) as part:  # by Python's own hand: libsndfile does not say why a write failed
         part.write_bytes(memory.getbuffer())
     return path
-
-
-@contextmanager
-def replacing(target: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary name beside `target`, which becomes `target` at the end; on any exception nothing stays behind.
-
-    Raises:
-        OutputError: the folder is missing or not writable, `target` is a folder, the disk is full.
-    """
-    import av
-
-    target = Path(target)
-    # Not made from the target's name, which may leave no room for anything more.
-    part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix}")
-    try:
-        if target.is_dir():
-            raise OutputError(f"{target}: this is a folder; give the name of a file in it")
-        if not target.parent.is_dir():
-            raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
-        part.touch(exist_ok=False)
-        yield part
-        os.replace(part, target)
-    except (OSError, av.error.FFmpegError) as error:
-        with suppress(OSError):
-            part.unlink()
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "make room there or choose another folder" if full else "choose a place where this user may write"
-        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-            remedy = "choose a shorter name with -o"
-        raise OutputError(f"{target}: cannot be written ({reason(error)}); {remedy}") from error
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise

@@ -21,12 +21,13 @@ import torch
 
 from frieren import picture
 from frieren.clock import Clock
-from frieren.errors import OutputError, VideoError
+from frieren.errors import OutputError, VideoError, reason
+from frieren.files import replacing
 from frieren.frames import Frames
-from frieren.media import JUMP, Axis, open_media, packets, reason
+from frieren.media import JUMP, Axis, open_media, packets
 from frieren.media import announced as announced_by
 from frieren.picture import Fit
-from frieren.sounds import AI_GENERATED, Sound, decode, encoded, mixed, mono, replacing, resample
+from frieren.sounds import AI_GENERATED, Sound, decode, encoded, mixed, mono, resample
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame

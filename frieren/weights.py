@@ -14,9 +14,7 @@ Nothing is ever unpickled.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -28,6 +26,7 @@ from torch import nn
 
 from frieren.clock import Clock
 from frieren.errors import WeightsError
+from frieren.files import files_hash, replacing, write_json
 from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
@@ -142,10 +141,6 @@ def save_model_config(folder: Path, config: ModelConfig) -> None:
     write_json(folder / "config.json", dataclasses.asdict(config))
 
 
-def write_json(path: Path, table: dict[str, Any]) -> None:
-    path.write_text(json.dumps(table, indent=2) + "\n")
-
-
 def save_part(folder: Path, network: nn.Module, config: Any, dtype: torch.dtype = torch.float32) -> None:
     """Writes one part: its config and its parameters, floating-point ones as `dtype`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,10 +149,9 @@ def save_part(folder: Path, network: nn.Module, config: Any, dtype: torch.dtype 
         for key, value in network.state_dict().items()
     }
     write_json(folder / "config.json", {"network": type(network).__name__, **dataclasses.asdict(config)})
-    temporary = folder / "model.safetensors.part"
-    save_file(state, temporary)
-    temporary.chmod(0o644)  # safetensors writes for the owner alone
-    os.replace(temporary, folder / "model.safetensors")  # last: where it is, the part is whole
+    with replacing(folder / "model.safetensors") as part:  # last: where it is, the part is whole
+        save_file(state, part)
+        part.chmod(0o644)  # safetensors writes for the owner alone
 
 
 def load_part(folder: Path) -> nn.Module:
@@ -218,22 +212,17 @@ def fingerprint(folder: Path) -> str:
     files = {"config.json": folder / "config.json"}
     for part, place in part_folders(folder, read_model_config(folder)).items():
         files |= {f"{part}/{name}": place / name for name in PART_FILES}
-    return digest_of(files)
+    return files_hash({name: files[name] for name in sorted(files, key=hash_order)})
+
+
+def hash_order(name: str) -> tuple[int, str, str]:
+    """The order in which files are hashed: those of the folder itself before those of its parts, then by file name."""
+    return name.count("/"), Path(name).name, name
 
 
 def part_fingerprint(folder: Path) -> str:
     """SHA-256 over config and parameters of one part's folder."""
-    return digest_of({name: folder / name for name in PART_FILES})
-
-
-def digest_of(files: dict[str, Path]) -> str:
-    """SHA-256 over names and contents of files, in order of name."""
-    digest = hashlib.sha256()
-    for name in sorted(files, key=lambda name: (name.count("/"), Path(name).name, name)):
-        digest.update(name.encode())
-        with files[name].open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return files_hash({name: folder / name for name in PART_FILES})
 
 
 def tiny_model() -> tuple[ModelConfig, dict[str, nn.Module]]:

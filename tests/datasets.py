@@ -12,10 +12,10 @@ import torch
 
 from frieren import world
 from frieren.clock import Clock
+from frieren.dataset.packing import ShardWriter, merge
+from frieren.dataset.prepare import script
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.training.data import Clips, open_clips
-from frieren.training.packing import ShardWriter, merge
-from frieren.training.prepare import script
 
 CLOCK = Clock(fps=25.0, window=160, overlap=48)
 

@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 from frieren.errors import VideoError, WeightsError
-from frieren.evaluation import captions
-from frieren.evaluation.captions import caption
+from frieren.evaluation.scorers import captions
+from frieren.evaluation.scorers.captions import caption
 
 WORDS = "the sound of a ball drum rain".split()
 
@@ -90,7 +90,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def judge(model: Path):
-    from frieren.evaluation.clap import CaptionAgreement
+    from frieren.evaluation.scorers.clap import CaptionAgreement
 
     return CaptionAgreement(model)
 
@@ -130,9 +130,9 @@ def test_a_long_sound_is_heard_from_its_beginning_and_a_short_one_repeated(judge
 
 def test_the_score_from_end_to_end(judge, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy")
-    from frieren.evaluation.cache import FeatureCache
     from frieren.evaluation.protocol import PRESETS
     from frieren.evaluation.run import evaluate
+    from frieren.evaluation.scorers.cache import FeatureCache
 
     monkeypatch.setenv("FRIEREN_CLAP", str(model))
     folders = {name: tmp_path / name for name in ("made", "true", "films")}
@@ -164,7 +164,7 @@ def test_the_score_from_end_to_end(judge, model: Path, tmp_path: Path, monkeypat
 def test_what_is_missing_is_said(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.torch import load_file, save_file
 
-    from frieren.evaluation.clap import CaptionAgreement
+    from frieren.evaluation.scorers.clap import CaptionAgreement
 
     monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match="judges.clap: no CLAP model is here.*FRIEREN_CLAP=FOLDER"):
@@ -182,7 +182,7 @@ def test_what_is_missing_is_said(model: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from frieren.evaluation.clap import CaptionAgreement
+    from frieren.evaluation.scorers.clap import CaptionAgreement
 
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(WeightsError, match=r"clap needs transformers .*pip install frieren\[clap\]"):

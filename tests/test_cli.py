@@ -651,7 +651,7 @@ def test_evaluate_says_what_it_lacks(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from frieren.apps import evaluate
-    from frieren.evaluation import clipsets
+    from frieren.evaluation.timing import clipsets
 
     def few(*_: object) -> None:
         raise ValueError("test has 1 clip, 2 wanted; ask for fewer")

@@ -16,16 +16,16 @@ from clips import noise, video
 
 from frieren import world
 from frieren.clock import Clock
+from frieren.dataset.packing import shard_path
+from frieren.dataset.prepare import DatasetError, Wanted, prepare, script
+from frieren.dataset.shards import Shards
+from frieren.dataset.sources import read_source
 from frieren.nets.cavp import VideoTower
 from frieren.training import machines
 from frieren.training.crops import TooShortError
 from frieren.training.data import CLIP_FIELDS, Data, Label, dataset, label_of, open_clips
-from frieren.training.packing import shard_path
-from frieren.training.prepare import DatasetError, Wanted, prepare, script
 from frieren.training.recipe import read_recipe
 from frieren.training.run import TASKS, make_task
-from frieren.training.shards import Shards
-from frieren.training.sources import read_source
 from frieren.weights import save_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"

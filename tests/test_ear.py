@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from frieren.clock import Clock
+from frieren.dataset.packing import ShardWriter, merge
+from frieren.dataset.shards import Shards
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.tagger import Tagger, TaggerConfig
-from frieren.training import ear, stages
-from frieren.training.field import HEARD, JUDGED, STEPS, FieldTask
-from frieren.training.packing import ShardWriter, merge
+from frieren.training import stages
 from frieren.training.pairs import Pairing, make_pairs
 from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared
-from frieren.training.shards import Shards
+from frieren.training.tasks import ear
+from frieren.training.tasks.field import HEARD, JUDGED, STEPS, FieldTask
 from frieren.weights import load_part, save_part
 
 CLOCK = Clock(fps=4.0, window=64, overlap=0)  # 8 features, 2.048 s

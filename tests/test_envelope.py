@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from frieren.evaluation.envelope import Envelope
+from frieren.evaluation.timing.envelope import Envelope
 from frieren.world.script import Activity
 
 RATE = 16_000

@@ -28,17 +28,17 @@ from typer.testing import CliRunner
 
 from frieren.apps.cli import app
 from frieren.errors import WeightsError
-from frieren.evaluation import extractors, spectra
-from frieren.evaluation.resampling import resample_sinc
+from frieren.evaluation.scorers import extractors, spectra
+from frieren.evaluation.scorers.resampling import resample_sinc
 from frieren.nets.latent_alignment import LatentAlignmentConfig
 from frieren.nets.panns import PannsConfig
 from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.nets.vggish import VggishConfig
-from frieren.official import judges
+from frieren.official import scorers as judges
 from frieren.official.convert import fill
 from frieren.official.fetch import FetchError
-from frieren.official.judges import JUDGES
+from frieren.official.scorers import JUDGES
 from frieren.spectrogram import MelConfig, mel_filters
 from frieren.weights import load_part, save_part
 

@@ -22,15 +22,15 @@ from frieren import world  # noqa: E402
 from frieren.apps.cli import main  # noqa: E402
 from frieren.clock import Clock  # noqa: E402
 from frieren.errors import VideoError  # noqa: E402
-from frieren.evaluation.alignment import WorldAlignment  # noqa: E402
-from frieren.evaluation.extractors import load  # noqa: E402
 from frieren.evaluation.foleyworld import aims, benchmark, fitting, real, resynthesis, struck  # noqa: E402
 from frieren.evaluation.foleyworld.beside import difference, ratio  # noqa: E402
 from frieren.evaluation.foleyworld.observed import Observed, Observer, Opinion, images  # noqa: E402
+from frieren.evaluation.foleyworld.quality import measure as judges  # noqa: E402
 from frieren.evaluation.foleyworld.takes import Takes  # noqa: E402
-from frieren.evaluation.onsets import OnsetDetector, Onsets  # noqa: E402
-from frieren.evaluation.quality import measure as judges  # noqa: E402
-from frieren.evaluation.timing import Heard  # noqa: E402
+from frieren.evaluation.scorers.alignment import WorldAlignment  # noqa: E402
+from frieren.evaluation.scorers.extractors import load  # noqa: E402
+from frieren.evaluation.timing.onsets import OnsetDetector, Onsets  # noqa: E402
+from frieren.evaluation.timing.scores import Heard  # noqa: E402
 from frieren.spectrogram import log_mel, spectral_distance  # noqa: E402
 from frieren.world.script import Event  # noqa: E402
 

@@ -17,14 +17,14 @@ FILES = sorted(HOUSE.rglob("*.py"))
 
 # A room imports from lower floors and, inside a folder, from its folder-mates. Rooms of one floor are strangers.
 FLOORS = {
-    0: "clock frames errors",
-    1: "nets flow solver windows spectrogram media",
+    0: "clock frames errors version",
+    1: "nets flow solver windows spectrogram media files",
     2: "weights world picture sounds arrays",
     3: "official video features latent mel wave loudness",
-    4: "soundtrack",
+    4: "soundtrack dataset",
     5: "pipeline",
     6: "catalogue",
-    7: "training baselines evaluation",
+    7: "training evaluation",
     8: "apps",
     9: "__main__",
 }

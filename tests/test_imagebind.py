@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from frieren.errors import WeightsError
-from frieren.evaluation import imagebind, judges
-from frieren.evaluation.spectra import imagebind_fbank
+from frieren.evaluation.scorers import imagebind
+from frieren.evaluation.scorers import scorer as judges
+from frieren.evaluation.scorers.spectra import imagebind_fbank
 
 
 class Binding(nn.Module):

@@ -9,16 +9,16 @@ import pytest
 pytest.importorskip("librosa")
 
 from frieren.clock import Clock
-from frieren.evaluation import steady
-from frieren.evaluation.chance import partner, random_hits, random_times
-from frieren.evaluation.clipsets import (
+from frieren.evaluation.timing import steady
+from frieren.evaluation.timing.chance import partner, random_hits, random_times
+from frieren.evaluation.timing.clipsets import (
     impact_clips,
     only_visible_activities,
     only_visible_impacts,
     steady_clips,
     take_turns,
 )
-from frieren.evaluation.impacts import measure
+from frieren.evaluation.timing.impacts import measure
 from frieren.world import STEADY
 from frieren.world.script import Event
 

@@ -14,9 +14,9 @@ import pytest
 
 from frieren import loudness, sounds, video
 from frieren.errors import OutputError
-from frieren.evaluation import listening
-from frieren.evaluation.listening import RATE, ListeningError, level_sound, levelled, low_anchors, make
-from frieren.evaluation.mos import ANSWERS_FORMAT, LOW, TRUE, mos, read_answers
+from frieren.evaluation.listening import page as listening
+from frieren.evaluation.listening.mos import ANSWERS_FORMAT, LOW, TRUE, mos, read_answers
+from frieren.evaluation.listening.page import RATE, ListeningError, level_sound, levelled, low_anchors, make
 
 SECONDS = 0.9  # of a sound in these tests; a rater has to hear each to its end
 

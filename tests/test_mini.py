@@ -8,8 +8,8 @@ import torch
 
 import frieren
 from frieren.catalogue import SHIPPED
-from frieren.evaluation.clipsets import impact_clips
-from frieren.evaluation.onsets import OnsetDetector, Score, score, true_onsets
+from frieren.evaluation.timing.clipsets import impact_clips
+from frieren.evaluation.timing.onsets import OnsetDetector, Score, score, true_onsets
 from frieren.spectrogram import log_mel
 from frieren.world import example
 

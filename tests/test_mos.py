@@ -10,7 +10,7 @@ pytest.importorskip("scipy")
 
 from scipy import stats
 
-from frieren.evaluation.mos import (
+from frieren.evaluation.listening.mos import (
     ANSWERS_FORMAT,
     KEY_FORMAT,
     LOW,

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("librosa")
 
-from frieren.evaluation.onsets import (
+from frieren.evaluation.timing.onsets import (
     OnsetDetector,
     Score,
     match,

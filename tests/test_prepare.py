@@ -19,10 +19,10 @@ from clips import noise, video
 import frieren
 from frieren import sounds, world
 from frieren.clock import Clock
+from frieren.dataset.prepare import FIELDS, DatasetError, Summary, Wanted, prepare
+from frieren.dataset.shards import Shards
+from frieren.dataset.sources import Source, SourceError, read_source
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.training.prepare import FIELDS, DatasetError, Summary, Wanted, prepare
-from frieren.training.shards import Shards
-from frieren.training.sources import Source, SourceError, read_source
 from frieren.weights import save_part
 
 CLOCK = Clock(fps=25.0, window=160, overlap=48)

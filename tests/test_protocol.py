@@ -24,14 +24,16 @@ from frieren.apps.cli import main  # noqa: E402
 from frieren.apps.world import write_clip  # noqa: E402
 from frieren.clock import Clock  # noqa: E402
 from frieren.errors import WeightsError  # noqa: E402
-from frieren.evaluation import extractors, judges, run  # noqa: E402
-from frieren.evaluation.alignment import DiffFoleyAlignment, WorldAlignment  # noqa: E402
-from frieren.evaluation.cache import FeatureCache  # noqa: E402
-from frieren.evaluation.extractors import AlignmentJudge  # noqa: E402
-from frieren.evaluation.hearing import InWindows, front_wave, load_extractor  # noqa: E402
+from frieren.evaluation import run
 from frieren.evaluation.protocol import PRESETS, FrontEnd, ProtocolError, list_hash, pair  # noqa: E402
-from frieren.evaluation.resampling import resample_sinc  # noqa: E402
 from frieren.evaluation.run import evaluate  # noqa: E402
+from frieren.evaluation.scorers import extractors
+from frieren.evaluation.scorers import scorer as judges
+from frieren.evaluation.scorers.alignment import DiffFoleyAlignment, WorldAlignment  # noqa: E402
+from frieren.evaluation.scorers.cache import FeatureCache  # noqa: E402
+from frieren.evaluation.scorers.extractors import AlignmentJudge  # noqa: E402
+from frieren.evaluation.scorers.features import InWindows, front_wave, load_extractor  # noqa: E402
+from frieren.evaluation.scorers.resampling import resample_sinc  # noqa: E402
 from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig  # noqa: E402
 from frieren.nets.latent_alignment import LatentAlignment, LatentAlignmentConfig  # noqa: E402
 from frieren.nets.tagger import Tagger, TaggerConfig  # noqa: E402

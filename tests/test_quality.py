@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from frieren import world
-from frieren.evaluation import quality
+from frieren.evaluation.foleyworld import quality
 from frieren.world import Clip
 from frieren.world.camera import Film
 from frieren.world.script import Event

@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from frieren.evaluation.onsets import Onsets, match
-from frieren.evaluation.ranking import average_precision, hits_by_rank, ranked
+from frieren.evaluation.timing.onsets import Onsets, match
+from frieren.evaluation.timing.ranking import average_precision, hits_by_rank, ranked
 
 
 @pytest.mark.parametrize("window", [0.05, 0.1])

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from frieren.dataset.scatter import ClusterError, Job, scatter
 from frieren.errors import FrierenError
-from frieren.training.scatter import ClusterError, Job, scatter
 
 
 def write(job: Job) -> None:
@@ -42,7 +42,7 @@ def attempts(folder: Path) -> list[str]:
 
 
 def test_jobs_that_die_fail_or_break_do_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frieren.training.scatter.RETRIES", 1)
+    monkeypatch.setattr("frieren.dataset.scatter.RETRIES", 1)
     jobs = made(tmp_path, "a", "die", "fail", "die once", "break", "b")
     counts = []
     failures = scatter(write, jobs, workers=2, on_done=lambda *count: counts.append(count))

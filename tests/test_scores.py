@@ -19,12 +19,12 @@ from scipy.stats import binomtest, ortho_group  # noqa: E402
 
 from frieren.evaluation.divergence import kl_divergence  # noqa: E402
 from frieren.evaluation.frechet import Moments, frechet_distance, moments  # noqa: E402
-from frieren.evaluation.hearing import Features  # noqa: E402
 from frieren.evaluation.inception import inception_score, splits_of  # noqa: E402
 from frieren.evaluation.intervals import bootstrap, deal, jackknife, quotient, ratio, wilson  # noqa: E402
-from frieren.evaluation.judges import GRID, cosine, desync  # noqa: E402
 from frieren.evaluation.kernel import kernel_distance, squared_mmd  # noqa: E402
 from frieren.evaluation.protocol import PRESETS  # noqa: E402
+from frieren.evaluation.scorers.features import Features  # noqa: E402
+from frieren.evaluation.scorers.scorer import GRID, cosine, desync  # noqa: E402
 from frieren.evaluation.scores import Comparison, accepted, judged  # noqa: E402
 
 

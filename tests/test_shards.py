@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from frieren.dataset.order import Draws, Order
+from frieren.dataset.packing import ShardWriter, merge, shard_path
+from frieren.dataset.shards import ShardError, Shards
 from frieren.errors import OutputError
-from frieren.training.order import Draws, Order
-from frieren.training.packing import ShardWriter, merge, shard_path
-from frieren.training.shards import ShardError, Shards
 
 Truth = list[dict[str, Tensor]]
 
@@ -63,7 +63,7 @@ def test_every_slice_is_what_was_written(tmp_path: Path) -> None:
 
 def test_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = made(tmp_path)
-    monkeypatch.setattr("frieren.training.shards.OPEN", 1)
+    monkeypatch.setattr("frieren.dataset.shards.OPEN", 1)
     data, before = Shards(tmp_path), len(list(Path("/proc/self/fd").iterdir()))
     for item in (0, 25, 7, 1, 25):
         assert torch.equal(data.read(item, "mel"), truth[item]["mel"])

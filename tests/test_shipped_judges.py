@@ -11,11 +11,12 @@ from frieren import world
 from frieren.apps.world import write_clip
 from frieren.catalogue import SHIPPED
 from frieren.clock import Clock
-from frieren.evaluation import extractors, quality
-from frieren.evaluation.alignment import WORLD, WorldAlignment
-from frieren.evaluation.cache import FeatureCache
+from frieren.evaluation.foleyworld import quality
 from frieren.evaluation.protocol import PRESETS
 from frieren.evaluation.run import evaluate
+from frieren.evaluation.scorers import extractors
+from frieren.evaluation.scorers.alignment import WORLD, WorldAlignment
+from frieren.evaluation.scorers.cache import FeatureCache
 from frieren.weights import load_part
 from frieren.world.clips import CYCLE
 

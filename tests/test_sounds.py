@@ -11,6 +11,7 @@ import torch
 
 from frieren import sounds
 from frieren.errors import OutputError, SamplingError, VideoError
+from frieren.files import replacing
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".WAV"])
@@ -89,7 +90,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError, OSError])
 def test_an_interruption_leaves_nothing(tmp_path, interruption):
     with pytest.raises(OutputError if interruption is OSError else interruption):
-        with sounds.replacing(tmp_path / "a.wav") as part:
+        with replacing(tmp_path / "a.wav") as part:
             part.write_bytes(b"half")
             raise interruption
     assert os.listdir(tmp_path) == []

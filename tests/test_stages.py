@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from frieren.clock import Clock
+from frieren.dataset.packing import ShardWriter, merge, shard_path
+from frieren.dataset.prepare import DatasetError
+from frieren.dataset.shards import Shards
 from frieren.errors import WeightsError
 from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpolate, reflow_loss
 from frieren.mel import encode
@@ -20,13 +23,10 @@ from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.solver import solve
 from frieren.training.crops import Piece, TooShortError, Windows
-from frieren.training.field import STEPS, FieldTask, draw_latent, draw_times
-from frieren.training.packing import ShardWriter, merge, shard_path
 from frieren.training.pairs import Pairing, make_pairs
-from frieren.training.prepare import DatasetError
 from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared, read_recipe
-from frieren.training.shards import Shards
 from frieren.training.stages import begin, resolved
+from frieren.training.tasks.field import STEPS, FieldTask, draw_latent, draw_times
 from frieren.weights import save_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"

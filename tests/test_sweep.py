@@ -14,8 +14,8 @@ for package in ("librosa", "matplotlib", "scipy"):
 
 from frieren.apps.cli import main  # noqa: E402
 from frieren.clock import Clock  # noqa: E402
-from frieren.evaluation.clipsets import impact_clips  # noqa: E402
-from frieren.evaluation.sweep import measure  # noqa: E402
+from frieren.evaluation.foleyworld.sweep import measure  # noqa: E402
+from frieren.evaluation.timing.clipsets import impact_clips  # noqa: E402
 
 CLOCK = Clock()
 OWN = {"steps": 25, "guidance": 2.0}

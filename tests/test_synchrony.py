@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from frieren import picture, video
-from frieren.evaluation.judges import GRID
-from frieren.evaluation.spectra import synchformer_mel
-from frieren.evaluation.synchrony import Synchrony
+from frieren.evaluation.scorers.scorer import GRID
+from frieren.evaluation.scorers.spectra import synchformer_mel
+from frieren.evaluation.scorers.synchrony import Synchrony
 from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.weights import save_part
 
@@ -112,9 +112,9 @@ def test_the_first_and_the_last_14_segments_are_compared(judge: Synchrony) -> No
 
 def test_the_score_from_end_to_end(judge: Synchrony, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy")
-    from frieren.evaluation.cache import FeatureCache
     from frieren.evaluation.protocol import PRESETS
     from frieren.evaluation.run import evaluate
+    from frieren.evaluation.scorers.cache import FeatureCache
 
     monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
     (tmp_path / "judges").mkdir()

@@ -19,14 +19,14 @@ from frieren.nets.discriminators import PatchConfig, PatchJudge
 from frieren.nets.field import FieldConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.training import alignment, autoencoder, contrast, encoder, tagger
-from frieren.training.adversary import adaptive_weight, judge_loss, r1_penalty
 from frieren.training.board import open_board
 from frieren.training.crops import TooShortError
 from frieren.training.data import Data, Label
 from frieren.training.loop import rate
 from frieren.training.recipe import PARTS, RecipeError, read_recipe
 from frieren.training.run import TASKS
+from frieren.training.tasks import alignment, autoencoder, contrast, encoder, tagger
+from frieren.training.tasks.adversary import adaptive_weight, judge_loss, r1_penalty
 from frieren.weights import load_part
 from frieren.world import GALLERY
 

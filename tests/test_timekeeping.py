@@ -15,13 +15,13 @@ pytest.importorskip("librosa")
 from frieren import sounds, world  # noqa: E402
 from frieren.apps.world import script  # noqa: E402
 from frieren.clock import Clock  # noqa: E402
-from frieren.evaluation import timing  # noqa: E402
-from frieren.evaluation.cache import FeatureCache  # noqa: E402
-from frieren.evaluation.envelope import Envelope  # noqa: E402
-from frieren.evaluation.onsets import OnsetDetector, true_onsets  # noqa: E402
 from frieren.evaluation.protocol import PRESETS, ProtocolError  # noqa: E402
 from frieren.evaluation.run import evaluate  # noqa: E402
-from frieren.evaluation.timekeeping import TIMING, read_events  # noqa: E402
+from frieren.evaluation.scorers.cache import FeatureCache  # noqa: E402
+from frieren.evaluation.timing import scores as timing
+from frieren.evaluation.timing.envelope import Envelope  # noqa: E402
+from frieren.evaluation.timing.onsets import OnsetDetector, true_onsets  # noqa: E402
+from frieren.evaluation.timing.scorer import TIMING, read_events  # noqa: E402
 
 RATE = 16_000
 CLIPS = [world.clip("valid", index, Clock(), picture=False) for index in (0, 3, 6, 9)]

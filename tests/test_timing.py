@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("librosa")
 
-from frieren.evaluation.envelope import Envelope
-from frieren.evaluation.onsets import OnsetDetector, Onsets, match, signed_errors
-from frieren.evaluation.timing import WINDOWS, Heard, Truth, compare, scores
+from frieren.evaluation.timing.envelope import Envelope
+from frieren.evaluation.timing.onsets import OnsetDetector, Onsets, match, signed_errors
+from frieren.evaluation.timing.scores import WINDOWS, Heard, Truth, compare, scores
 
 RATE = 16_000
 SECONDS = 6.0

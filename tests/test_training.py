@@ -14,11 +14,11 @@ import soundfile
 import torch
 
 import frieren
-from frieren.training.autoencoder import AutoencoderTask, kl_divergence
 from frieren.training.data import WaveCrops, recordings
-from frieren.training.encoder import onset_strength
 from frieren.training.recipe import PARTS, RecipeError, read_recipe
 from frieren.training.run import train_all
+from frieren.training.tasks.autoencoder import AutoencoderTask, kl_divergence
+from frieren.training.tasks.encoder import onset_strength
 from frieren.weights import read_model_config
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -15,7 +15,7 @@ from frieren.world.bench import measure as pace_of
 from frieren.world.camera import Camera, Film, draw_film
 from frieren.world.canvas import Canvas, Pose
 from frieren.world.clips import CYCLE, LEVELS, Scene, stage
-from frieren.world.kinds.matter import Task
+from frieren.world.matter import Task
 from frieren.world.motion import GAP, HEAD, TAIL, Path, path, rhythm, strokes
 
 CLOCK = Clock(fps=25.0)

@@ -142,7 +142,7 @@ def show(reports: list[Report]) -> None:
 
 
 def write(reports: list[Report], path: Path) -> None:
-    from frieren import sounds
+    from frieren.files import replacing
 
-    with sounds.replacing(path) as part:
+    with replacing(path) as part:
         part.write_text(json.dumps([dataclasses.asdict(report) for report in reports], indent=1) + "\n")

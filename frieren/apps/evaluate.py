@@ -90,9 +90,9 @@ def scores(
     needs_extra()
     from rich.console import Console
 
-    from frieren.evaluation.cache import FeatureCache
     from frieren.evaluation.protocol import PRESETS
     from frieren.evaluation.run import evaluate
+    from frieren.evaluation.scorers.cache import FeatureCache
 
     changed = {name: value for name, value in (("crop", crop_value(crop)), ("kl_over", kl)) if value is not None}
     if out:
@@ -143,9 +143,9 @@ def timing(
     """Does the sound strike, and swell, when the picture does? Needs the extra `eval`."""
     needs_extra()
     import frieren
-    from frieren.evaluation import clipsets, impacts
-    from frieren.evaluation import steady as swells
     from frieren.evaluation.foleyworld.takes import features_of, sound_of
+    from frieren.evaluation.timing import clipsets, impacts
+    from frieren.evaluation.timing import steady as swells
 
     if out:
         prepare_folder(out)
@@ -187,9 +187,9 @@ def judges(
 ) -> None:
     """How good are the judges of the preset world? Asked about true clips. Needs the extra `eval`."""
     needs_extra()
-    from frieren.evaluation.alignment import WORLD, WorldAlignment
-    from frieren.evaluation.extractors import load
-    from frieren.evaluation.quality import measure
+    from frieren.evaluation.foleyworld.quality import measure
+    from frieren.evaluation.scorers.alignment import WORLD, WorldAlignment
+    from frieren.evaluation.scorers.extractors import load
 
     if out:
         prepare_folder(out)
@@ -223,7 +223,7 @@ def sweep(
     """
     needs_extra()
     import frieren
-    from frieren.evaluation import sweep as sweeps
+    from frieren.evaluation.foleyworld import sweep as sweeps
     from frieren.evaluation.foleyworld.takes import features_of, sound_of
 
     prepare_folder(out)
@@ -277,9 +277,9 @@ def foleyworld(
     needs_extra()
     import frieren
     from frieren.catalogue import shipped
-    from frieren.evaluation.alignment import WorldAlignment
-    from frieren.evaluation.extractors import load
     from frieren.evaluation.foleyworld import benchmark, report
+    from frieren.evaluation.scorers.alignment import WorldAlignment
+    from frieren.evaluation.scorers.extractors import load
 
     prepare_folder(out)
     models = {Path(name).name: frieren.load(name) for name in dict.fromkeys(model or shipped())}
@@ -313,7 +313,7 @@ def needs_extra() -> None:
 
 def struck_clips(split: str, count: int, model: Model) -> list[Clip]:
     """Clips whose only sounds are visible impacts, as the model wants them."""
-    from frieren.evaluation.clipsets import impact_clips
+    from frieren.evaluation.timing.clipsets import impact_clips
 
     try:
         return impact_clips(split, count, model.clock, model.image_size)

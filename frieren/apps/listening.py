@@ -35,7 +35,7 @@ def listening(
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
 ) -> None:
     """A listening test (MOS-Q, MOS-A) as a web page that needs no network and no server."""
-    from frieren.evaluation.listening import QUESTIONS, make
+    from frieren.evaluation.listening.page import QUESTIONS, make
 
     with Bars(str(out)) as bars:
         study = make(
@@ -79,7 +79,7 @@ def mos(
 ) -> None:
     """Mean opinion scores: means, t-intervals, cluster bootstrap, hidden anchors. Needs the extra `eval`."""
     from frieren.apps.evaluate import needs_extra
-    from frieren.evaluation import mos as opinions
+    from frieren.evaluation.listening import mos as opinions
 
     needs_extra()
     if out:

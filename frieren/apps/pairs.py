@@ -70,7 +70,7 @@ def pairs(
     if failures:
         typer.echo(f"frieren: {len(failures)} shards are missing; the same command makes them", err=True)
         raise typer.Exit(1)
-    from frieren.training.shards import Shards
+    from frieren.dataset.shards import Shards
 
     count = sum(len(Shards(out, name)) for name in splits)
     typer.echo(f"{out}  {count} pairs; use them with: --set shared.pairs={out}")

@@ -16,8 +16,8 @@ from frieren.apps.jobs import is_source
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
-    from frieren.training.prepare import Summary, Wanted
-    from frieren.training.sources import Source
+    from frieren.dataset.prepare import Summary, Wanted
+    from frieren.dataset.sources import Source
 
 SHOWN = 5  # rejected clips that are printed
 
@@ -54,8 +54,8 @@ def prepare(
     ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to work on, such as auto.")] = None,
 ) -> None:
     """Turn SOURCE into a data set; what was stopped goes on where it was."""
-    from frieren.training import prepare as preparing
-    from frieren.training.sources import read_source
+    from frieren.dataset import prepare as preparing
+    from frieren.dataset.sources import read_source
 
     found = read_source(source, videos=videos, lists=split_list or [], is_video=is_source)
     report_coverage(found, data)
@@ -79,7 +79,7 @@ def prepare(
 def wanted_from(model: str, fields: tuple[str, ...], size: int | None, seconds: float) -> Wanted:
     """What is to be kept of every clip, at the rates of a model."""
     from frieren.catalogue import find
-    from frieren.training.prepare import Wanted
+    from frieren.dataset.prepare import Wanted
     from frieren.weights import read_json, read_model_config
 
     folder = find(model)

@@ -36,7 +36,7 @@ def write(output: Path, sound: Sound, video: Path, command: dict[str, Any]) -> P
         video: the input; stored relative to the record, so that a folder with both can move.
         command: the options of this take.
     """
-    from frieren.sounds import replacing
+    from frieren.files import replacing
 
     path = record_of(output)
     where = relative(video, path.parent)

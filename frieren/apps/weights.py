@@ -22,7 +22,7 @@ app = typer.Typer(help="Published weights: fetch, convert, list.", no_args_is_he
 def list_models() -> None:
     """The names that --model takes, then the judges of an evaluation, and whether the published ones are here."""
     import frieren
-    from frieren.official import judges
+    from frieren.official import scorers as judges
     from frieren.official.fetch import is_fetched
     from frieren.official.releases import RELEASES
 
@@ -38,8 +38,8 @@ def fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A published model or judge; see `weights list`.")],
 ) -> None:
     """Download what is published and convert it; it stays in the cache, and its name finds it."""
-    from frieren.official.judges import JUDGES
     from frieren.official.releases import RELEASES
+    from frieren.official.scorers import JUDGES
 
     if name not in RELEASES and name not in JUDGES:
         raise typer.BadParameter(f"{name}: not published; choose one of {', '.join([*RELEASES, *JUDGES])}")
@@ -51,7 +51,7 @@ def fetch(
 def fetched(name: str) -> Path:
     """The folder of a published model or judge, with a bar while it is downloaded."""
     from frieren.official import fetch as models
-    from frieren.official import judges
+    from frieren.official import scorers as judges
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -87,7 +87,7 @@ def convert(
 
     Any part of a model may be left out.
     """
-    from frieren.official import judges
+    from frieren.official import scorers as judges
     from frieren.official.convert import Files
     from frieren.official.convert import convert as convert_files
     from frieren.weights import PARTS

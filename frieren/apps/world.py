@@ -111,17 +111,18 @@ def preview(
 
 def write_clip(clip: Clip, target: Path, fps: float) -> None:
     """A clip as `target` (H.264, and AAC if it has a sound) and its script as .json beside it."""
-    from frieren import sounds, video
+    from frieren import video
+    from frieren.files import replacing
 
     if clip.wave is None:
-        with sounds.replacing(target) as part:
+        with replacing(target) as part:
             write_picture(clip.images, part, fps)
     else:
         with tempfile.TemporaryDirectory() as folder:
             silent = Path(folder) / target.name
             write_picture(clip.images, silent, fps)
             video.write(silent, clip.wave, target, clip.sample_rate, comment=f"FoleyWorld {clip.split} {clip.index}")
-    with sounds.replacing(target.with_suffix(".json")) as part:
+    with replacing(target.with_suffix(".json")) as part:
         part.write_text(json.dumps(script(clip, fps), indent=1) + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from frieren.evaluation.onsets import match
+from frieren.evaluation.timing.onsets import match
 from frieren.spectrogram import FLOOR, MelConfig, log_mel
 
 if TYPE_CHECKING:

@@ -219,9 +219,3 @@ def listed(names: Sequence[str]) -> str:
 def list_hash(videos: Iterable[str]) -> str:
     """SHA-256 of the sorted ids, one a line: two evaluations with the same hash have the same list of clips."""
     return hashlib.sha256("".join(f"{name}\n" for name in sorted(set(videos))).encode()).hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import frieren
 from frieren.evaluation.protocol import Preset
 from frieren.evaluation.scores import Score
-from frieren.sounds import replacing
+from frieren.files import replacing
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,25 +16,25 @@ from typing import Any
 import numpy as np
 
 from frieren.errors import FrierenError, VideoError
-from frieren.evaluation.cache import FeatureCache
-from frieren.evaluation.extractors import Extractor
-from frieren.evaluation.hearing import Heard, Listener, gather, load_extractor, side_by_side
-from frieren.evaluation.judges import SHIFT, Bench, loaders
 from frieren.evaluation.protocol import (
     FEATURES,
     VIDEOS,
     Pair,
     Preset,
     ProtocolError,
-    file_hash,
     list_hash,
     listed,
     media_files,
     pair,
 )
 from frieren.evaluation.report import Lengths, Report
+from frieren.evaluation.scorers.cache import FeatureCache
+from frieren.evaluation.scorers.extractors import Extractor
+from frieren.evaluation.scorers.features import Heard, Listener, gather, load_extractor, side_by_side
+from frieren.evaluation.scorers.scorer import SHIFT, Bench, loaders
 from frieren.evaluation.scores import Comparison, Score, judged
-from frieren.evaluation.timekeeping import TIMING, Timed, Timekeeper
+from frieren.evaluation.timing.scorer import TIMING, Timed, Timekeeper
+from frieren.files import file_hash
 
 SETS = ("fd", "fad", "is", "kl", "kid")  # scores of sounds alone
 UNREADABLE = (VideoError, OSError, ValueError)  # ValueError: too short for a network, which says so

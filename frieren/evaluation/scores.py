@@ -10,11 +10,11 @@ import numpy as np
 
 from frieren.evaluation.divergence import kl_divergence
 from frieren.evaluation.frechet import frechet_distance, moments
-from frieren.evaluation.hearing import Features
 from frieren.evaluation.inception import inception_score, splits_of
 from frieren.evaluation.intervals import Interval, bootstrap, deal, jackknife, wilson
 from frieren.evaluation.kernel import kernel_distance
 from frieren.evaluation.protocol import Preset
+from frieren.evaluation.scorers.features import Features
 
 FEWEST = 4  # videos for a jackknife
 

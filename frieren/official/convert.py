@@ -5,7 +5,6 @@ frieren weights convert --flow F.ckpt --vae V.ckpt --vocoder DIR --cavp C.ckpt O
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections import Counter
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from frieren.clock import Clock
 from frieren.errors import OutputError, WeightsError
+from frieren.files import file_hash, write_json
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN
 from frieren.nets.cavp import VideoTower
@@ -27,7 +27,7 @@ from frieren.nets.field import VectorField
 from frieren.official import sizes, tables
 from frieren.official.checkpoint import read_checkpoint
 from frieren.spectrogram import MelConfig
-from frieren.weights import PARTS, ModelConfig, save_model_config, save_part, write_json
+from frieren.weights import PARTS, ModelConfig, save_model_config, save_part
 
 NAMED = 10  # keys that an error lists before it counts the rest
 CLOCK = Clock(published_frames=True)  # the published rates
@@ -254,6 +254,4 @@ def report(part: str, table: tables.Table, state: State, say: Say) -> None:
 
 def provenance(path: Path) -> dict[str, Any]:
     """Name, size and SHA-256 of a file that a part was made from."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path)}

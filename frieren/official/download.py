@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
@@ -14,6 +13,7 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from frieren.errors import WeightsError
+from frieren.files import file_hash
 
 CHUNK = 1 << 14  # bytes between two reports; what a cut connection may lose of what had arrived
 PATIENCE = (10.0, 60.0)  # seconds to connect, and between bytes
@@ -255,8 +255,7 @@ def problem(path: Path, size: int | None, sha256: str | None) -> str | None:
     if size is not None and length(path) != size:
         return f"{length(path)} bytes, expected {size}"
     if sha256 is not None:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_hash(path)
         if found != sha256.lower():
             return f"SHA-256 is {found}, expected {sha256}"
     return None

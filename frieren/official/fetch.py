@@ -5,7 +5,6 @@ frieren weights fetch frieren-reflow
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from frieren.errors import OutputError, WeightsError
+from frieren.files import cache_folder
 from frieren.official.convert import VOCODER as VOCODER_FILE
 from frieren.official.convert import VOCODER_SIZES, Files, Say, convert
 from frieren.official.download import DownloadError, download, remote_size
@@ -36,15 +36,9 @@ class Remote:
     target: str
 
 
-def cache() -> Path:
-    """Where fetched models and downloads are kept: $FRIEREN_CACHE, or `frieren` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("FRIEREN_CACHE") or Path(base) / "frieren")
-
-
 def is_fetched(name: str) -> bool:
     """Whether a published model is in the cache."""
-    return (cache() / "models" / name / "config.json").exists()
+    return (cache_folder() / "models" / name / "config.json").exists()
 
 
 def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = lambda file, done, total: None) -> Path:
@@ -60,10 +54,10 @@ def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = la
     """
     if name not in RELEASES:
         raise WeightsError(f"{name}: not a published model; expected one of {', '.join(RELEASES)}")
-    out = cache() / "models" / name
+    out = cache_folder() / "models" / name
     if is_fetched(name):
         return out
-    release, store = RELEASES[name], cache() / "downloads"
+    release, store = RELEASES[name], cache_folder() / "downloads"
     remotes: list[Remote] = []
     try:
         flow, *_ = remotes = [*flow_files(name, release), *vocoder_files()]
@@ -168,7 +162,7 @@ def fetch_cavp(store: Path) -> Path:
 def by_hand(name: str) -> str:
     """What to download where, and the command that makes a model of it."""
     release = RELEASES[name]
-    out = cache() / "models" / name
+    out = cache_folder() / "models" / name
     return (
         "Download by hand what a browser reaches:\n"
         f"  the .ckpt file in          {release.flow}\n"

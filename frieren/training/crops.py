@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from frieren.clock import Clock
+from frieren.dataset.order import Draws, Order
+from frieren.dataset.shards import Shards
 from frieren.errors import FrierenError
 from frieren.nets.field import FieldConfig, column_frames
 from frieren.training import machines
-from frieren.training.order import Draws, Order
-from frieren.training.shards import Shards
 
 SHORTEST = 2.0  # seconds of each of two joined clips, as published
 

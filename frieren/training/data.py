@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from frieren import sounds
 from frieren.clock import Clock
+from frieren.dataset.order import warn
+from frieren.dataset.prepare import DatasetError, Wanted, described, prepare, to_int16
+from frieren.dataset.shards import Shards
+from frieren.dataset.sources import Source, world_source
 from frieren.training import machines
 from frieren.training.crops import long_enough
 from frieren.training.loop import Report
-from frieren.training.order import warn
-from frieren.training.prepare import DatasetError, Wanted, described, prepare, to_int16
 from frieren.training.recipe import Recipe
-from frieren.training.shards import Shards
-from frieren.training.sources import Source, world_source
 from frieren.world import SECONDS
 
 UNITS = {"images": "frames", "wave": "samples", "mel": "mel columns"}

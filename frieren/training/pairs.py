@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from frieren import mel as spectra
 from frieren.clock import Clock
+from frieren.dataset.packing import ShardWriter, merge, shard_path
+from frieren.dataset.prepare import declare, fingerprint
+from frieren.dataset.scatter import Job, scatter
+from frieren.dataset.shards import INDEX, ShardError, Shards
 from frieren.latent import draw_noise, sample
-from frieren.training.packing import ShardWriter, merge, shard_path
-from frieren.training.prepare import declare, fingerprint
-from frieren.training.scatter import Job, scatter
-from frieren.training.shards import INDEX, ShardError, Shards
 from frieren.weights import load_part
 
 

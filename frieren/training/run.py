@@ -11,20 +11,21 @@ from pathlib import Path
 
 import torch
 
+from frieren.files import write_json
 from frieren.training import machines
-from frieren.training.alignment import AlignmentTask
-from frieren.training.autoencoder import AutoencoderTask
-from frieren.training.contrast import ContrastTask
 from frieren.training.data import Data, dataset, open_clips, recordings
-from frieren.training.encoder import EncoderTask
-from frieren.training.field import STEPS
 from frieren.training.loop import Report, Task, log, train
 from frieren.training.recipe import PARTS, PairsLoss, Recipe, RecipeError, read_recipe
 from frieren.training.stages import STAGES, begin, field_task, resolved, splits_of
-from frieren.training.tagger import TaggerTask
-from frieren.training.vocoder import VocoderTask
+from frieren.training.tasks.alignment import AlignmentTask
+from frieren.training.tasks.autoencoder import AutoencoderTask
+from frieren.training.tasks.contrast import ContrastTask
+from frieren.training.tasks.encoder import EncoderTask
+from frieren.training.tasks.field import STEPS
+from frieren.training.tasks.tagger import TaggerTask
+from frieren.training.tasks.vocoder import VocoderTask
 from frieren.weights import PARTS as MODEL_PARTS
-from frieren.weights import ModelConfig, load_part, save_model_config, save_part, write_json
+from frieren.weights import ModelConfig, load_part, save_model_config, save_part
 
 # What learns from clips and recordings alone, by way of their `fields`; the stages of the field need finished parts.
 TASKS: dict[str, type] = {

@@ -13,14 +13,14 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
+from frieren.dataset.shards import INDEX, Shards
 from frieren.nets.field import VectorField
 from frieren.training import machines
 from frieren.training.data import dataset, whole
-from frieren.training.field import FieldTask
 from frieren.training.loop import Report
 from frieren.training.pairs import Pairing, make_pairs
 from frieren.training.recipe import Recipe, RecipeError
-from frieren.training.shards import INDEX, Shards
+from frieren.training.tasks.field import FieldTask
 from frieren.weights import check, load_part
 
 BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage starts from

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from frieren.world.canvas import F32, Canvas, View
-from frieren.world.kinds.matter import vivid
+from frieren.world.matter import vivid
 from frieren.world.motion import drift
 
 REACH = 0.5  # scene units of background beyond each edge of its square

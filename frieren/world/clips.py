@@ -20,7 +20,7 @@ from frieren.world import voices
 from frieren.world.camera import Camera, Film, Screen, background, develop, draw_camera, draw_film, draw_screens
 from frieren.world.canvas import Canvas, Pose
 from frieren.world.kinds import FAMILIES, GALLERY, IMPACTS, SILENCE, STEADY, Kind, named
-from frieren.world.kinds.matter import Task, placed
+from frieren.world.matter import Task, placed
 from frieren.world.script import Activity, Event, Source
 
 WORLD_VERSION = 2  # any change of a clip's content raises it

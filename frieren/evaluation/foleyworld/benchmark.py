@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from frieren.evaluation.alignment import WorldAlignment
-from frieren.evaluation.extractors import Extractor
 from frieren.evaluation.foleyworld import aims, fitting, real, resynthesis, struck
 from frieren.evaluation.foleyworld.aims import Aim
 from frieren.evaluation.foleyworld.beside import Beside
@@ -18,6 +16,8 @@ from frieren.evaluation.foleyworld.real import RealClip
 from frieren.evaluation.foleyworld.resynthesis import Resynthesis
 from frieren.evaluation.foleyworld.struck import Struck
 from frieren.evaluation.foleyworld.takes import Takes
+from frieren.evaluation.scorers.alignment import WorldAlignment
+from frieren.evaluation.scorers.extractors import Extractor
 from frieren.pipeline import Model
 
 CLIPS = 512  # of `test`

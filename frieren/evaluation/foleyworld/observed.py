@@ -19,16 +19,16 @@ from torch import Tensor
 
 from frieren import world
 from frieren.clock import Clock
-from frieren.evaluation.alignment import WorldAlignment
-from frieren.evaluation.clipsets import only_visible_impacts
-from frieren.evaluation.envelope import Envelope
-from frieren.evaluation.extractors import Extractor
+from frieren.evaluation.foleyworld.quality import IMAGE_SIZE, heard_kind
 from frieren.evaluation.foleyworld.takes import SPLIT, Takes
-from frieren.evaluation.hearing import side_by_side
-from frieren.evaluation.onsets import OnsetDetector
-from frieren.evaluation.quality import IMAGE_SIZE, heard_kind
+from frieren.evaluation.scorers.alignment import WorldAlignment
+from frieren.evaluation.scorers.extractors import Extractor
+from frieren.evaluation.scorers.features import side_by_side
 from frieren.evaluation.scores import accepted
-from frieren.evaluation.timing import Heard, listen
+from frieren.evaluation.timing.clipsets import only_visible_impacts
+from frieren.evaluation.timing.envelope import Envelope
+from frieren.evaluation.timing.onsets import OnsetDetector
+from frieren.evaluation.timing.scores import Heard, listen
 from frieren.world import Clip
 
 RATE = 16_000  # Hz, at which everything is heard

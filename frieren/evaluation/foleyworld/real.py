@@ -17,10 +17,10 @@ import numpy as np
 
 from frieren import sounds, video
 from frieren.errors import VideoError
-from frieren.evaluation.envelope import Envelope
-from frieren.evaluation.onsets import OnsetDetector
 from frieren.evaluation.pictures import plot_clip
-from frieren.evaluation.timing import Heard, Timing, Truth, compare, listen
+from frieren.evaluation.timing.envelope import Envelope
+from frieren.evaluation.timing.onsets import OnsetDetector
+from frieren.evaluation.timing.scores import Heard, Timing, Truth, compare, listen
 from frieren.pipeline import Model
 
 MANIFEST = "manifest.json"

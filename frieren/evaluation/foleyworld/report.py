@@ -16,8 +16,8 @@ from frieren.evaluation.foleyworld.beside import ALL, Beside
 from frieren.evaluation.foleyworld.resynthesis import RIVALS, WAYS
 from frieren.evaluation.pictures import plot_groups
 from frieren.evaluation.report import line, versions
-from frieren.evaluation.timing import SHIFTS
-from frieren.sounds import replacing
+from frieren.evaluation.timing.scores import SHIFTS
+from frieren.files import replacing
 
 F1 = "onset F1 within 50 ms"
 

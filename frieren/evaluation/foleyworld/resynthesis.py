@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from frieren import sounds, world
-from frieren.evaluation.extractors import Extractor
 from frieren.evaluation.foleyworld.takes import SPLIT
 from frieren.evaluation.frechet import frechet_distance, moments
-from frieren.evaluation.hearing import WINDOW, InWindows, side_by_side
 from frieren.evaluation.intervals import Interval, ratio
+from frieren.evaluation.scorers.extractors import Extractor
+from frieren.evaluation.scorers.features import WINDOW, InWindows, side_by_side
 from frieren.evaluation.scores import few_rows
 from frieren.pipeline import Model
 from frieren.spectrogram import log_mel, spectral_distance

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.evaluation.chance import strangers
-from frieren.evaluation.envelope import Envelope
 from frieren.evaluation.foleyworld.beside import Beside, groups, ratio
 from frieren.evaluation.foleyworld.observed import Observed
-from frieren.evaluation.onsets import OnsetDetector, true_onsets
-from frieren.evaluation.timing import SHIFTS, Heard, Measured, Truth, compare
+from frieren.evaluation.timing.chance import strangers
+from frieren.evaluation.timing.envelope import Envelope
+from frieren.evaluation.timing.onsets import OnsetDetector, true_onsets
+from frieren.evaluation.timing.scores import SHIFTS, Heard, Measured, Truth, compare
 
 WINDOW = 0.050  # seconds
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from frieren import sounds
+from frieren.files import write_json
 from frieren.pipeline import Model
-from frieren.weights import write_json
 from frieren.world import SECONDS, WORLD_VERSION
 
 SPLIT = "test"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from frieren.world.kind import FAMILIES, Kind
 from frieren.world.kinds.ball import BALL
 from frieren.world.kinds.clap import CLAP
 from frieren.world.kinds.door import KNOCK
@@ -12,7 +13,6 @@ from frieren.world.kinds.fire import FIRE
 from frieren.world.kinds.flute import FLUTE
 from frieren.world.kinds.kettle import KETTLE
 from frieren.world.kinds.keyboard import TYPING
-from frieren.world.kinds.kind import FAMILIES, Kind
 from frieren.world.kinds.kit import KIT
 from frieren.world.kinds.mute import SILENCE
 from frieren.world.kinds.piano import PIANO

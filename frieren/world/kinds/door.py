@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.kind import Kind
-from frieren.world.kinds.matter import Task, apart, contacts, finish, gloss, material, skin, struck, tinted, vivid
+from frieren.world.kind import Kind
+from frieren.world.matter import Task, apart, contacts, finish, gloss, material, skin, struck, tinted, vivid
 from frieren.world.modal import Build
 from frieren.world.motion import bursts, ring, strokes, visits
 from frieren.world.script import Source

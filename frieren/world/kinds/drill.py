@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.kind import Kind
-from frieren.world.kinds.matter import GRID, Task, apart, finish, gloss, going, material, skin, timeline, tinted, vivid
+from frieren.world.kind import Kind
+from frieren.world.matter import GRID, Task, apart, finish, gloss, going, material, skin, timeline, tinted, vivid
 from frieren.world.modal import band, coloured
 from frieren.world.motion import swells
 from frieren.world.noises import tone, unit, wander

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.kind import Kind
-from frieren.world.kinds.matter import Task, apart, contacts, material, vivid
+from frieren.world.kind import Kind
+from frieren.world.matter import Task, apart, contacts, material, vivid
 from frieren.world.modal import Build
 from frieren.world.motion import rhythm, strokes, visits
 from frieren.world.script import Source

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.kind import Kind
-from frieren.world.kinds.matter import Task, apart, contacts, finish, gloss, material, struck, tinted, vivid
+from frieren.world.kind import Kind
+from frieren.world.matter import Task, apart, contacts, finish, gloss, material, struck, tinted, vivid
 from frieren.world.modal import Body, Build, hit, layered
 from frieren.world.motion import HEAD, TAIL, since, spaced
 from frieren.world.noises import scattered

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.kind import Kind
-from frieren.world.kinds.matter import Task, apart, contacts, material, struck, tinted, vivid
+from frieren.world.kind import Kind
+from frieren.world.matter import Task, apart, contacts, material, struck, tinted, vivid
 from frieren.world.modal import Body, Build, fade_out, hit
 from frieren.world.motion import GAP, HEAD, IN, OUT, SMOOTH, TAIL, path, rhythm, ring, spaced
 from frieren.world.script import Source

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from frieren.world.canvas import Canvas, Pose
-from frieren.world.kinds.kind import Kind
-from frieren.world.kinds.matter import Task, apart, finish, gloss, going, material, timeline, tinted, vivid
+from frieren.world.kind import Kind
+from frieren.world.matter import Task, apart, finish, gloss, going, material, timeline, tinted, vivid
 from frieren.world.modal import band, coloured, fade_out
 from frieren.world.motion import swells
 from frieren.world.noises import arrivals, scattered, sliding, unit, wander

@@ -1,0 +1,326 @@
+"""Clips -> a data set: features, mel, wave and images of every clip, in shards, over as many processes as there are.
+
+A shard is written whole or not at all, so that a run that was killed goes on with the shards that are missing. What
+cannot be used is left out and named in `rejected.csv`; nothing is put in its place.
+
+    DATA/
+    ├── dataset.json         what it was made of
+    ├── 00000.safetensors    ...
+    ├── index.safetensors    see `shards`
+    ├── missing.csv          ids of the lists that have no file
+    └── rejected.csv         ids that have one and cannot be used, and why
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frieren import features as seeing
+from frieren import sounds, video, world
+from frieren.clock import Clock
+from frieren.dataset.packing import ShardWriter, merge, shard_path
+from frieren.dataset.scatter import Job, scatter
+from frieren.dataset.sources import Item, Source
+from frieren.errors import FrierenError, VideoError
+from frieren.files import file_hash, replacing
+from frieren.nets.cavp import VideoTower
+from frieren.spectrogram import MelConfig, log_mel
+from frieren.weights import PART_FILES, load_part
+
+FIELDS = ("features", "mel", "wave", "images")
+LARGEST = 200_000_000  # bytes of images in a shard, as it is collected in memory
+SHORTEST = 1.0  # seconds of picture and sound that a clip must have
+LATE = 0.25  # seconds by which a sound may begin after the picture: one frame of the published encoder
+
+
+class DatasetError(FrierenError):
+    """A data set cannot be made: the folder holds another one, or no clip can be used."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is kept of every clip, on a time axis that begins with its first frame.
+
+    Raises:
+        ValueError: a field that is not in FIELDS or none at all, features without an encoder, two sample rates.
+    """
+
+    fields: tuple[str, ...] = ("features", "mel")
+    encoder: Path | None = None  # the folder of the part that makes the features
+    size: int = 64  # height and width of `images`, pixels
+    seconds: float = 10.0  # at most, from the clip's beginning
+    clock: Clock = field(default_factory=Clock)
+    mel: MelConfig = field(default_factory=MelConfig)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.fields if name not in FIELDS]
+        if unknown or not self.fields:
+            raise ValueError(f"fields must be some of {', '.join(FIELDS)}, got {', '.join(self.fields) or 'none'}")
+        if "features" in self.fields and self.encoder is None:
+            raise ValueError("features need an encoder; name a model that has one, or leave the field out")
+        if self.clock.sample_rate != self.mel.sample_rate:
+            raise ValueError(
+                f"clock at {self.clock.sample_rate} Hz, mel at {self.mel.sample_rate} Hz: must be the same"
+            )
+
+    @property
+    def per_shard(self) -> int:
+        """Clips in a shard, unless somebody says otherwise: 256, or as many as have `LARGEST` bytes of images."""
+        if "images" not in self.fields:
+            return 256
+        return min(256, max(1, LARGEST // (3 * self.size**2 * self.clock.frames(self.seconds))))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What has become of the source.
+
+    Attributes:
+        items: clips in the data set.
+        shards: files that they are in.
+        rejected: (id, reason) of those that cannot be used.
+        failures: shards that could not be made, and why; while there are any, there is no index.
+    """
+
+    items: int
+    shards: int
+    rejected: tuple[tuple[str, str], ...]
+    failures: dict[Path, str]
+
+
+def prepare(
+    source: Source,
+    data: Path,
+    wanted: Wanted,
+    *,
+    per_shard: int | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    on_done: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Makes the data set, or what is missing of it.
+
+    The result does not depend on the number of workers or on how often the run was interrupted.
+
+    Args:
+        data: its folder.
+        per_shard: clips in one shard, which is collected in memory, and lost if the run is killed; None: as many as
+            `wanted` suggests.
+        workers, ray, on_done: see `scatter`; shards are counted.
+
+    Raises:
+        DatasetError: the folder holds a data set made otherwise; no clip can be used.
+        OutputError: the folder cannot be written to.
+    """
+    per_shard = per_shard or wanted.per_shard
+    data.mkdir(parents=True, exist_ok=True)
+    declare(data / "dataset.json", described(source, wanted, per_shard))
+    missing = [(id, cover.split) for cover in source.coverage for id in cover.missing]
+    write_table(data / "missing.csv", ("id", "split"), missing)
+    jobs = [Job(shard_path(data, number), items) for number, items in enumerate(shared_out(source.items, per_shard))]
+    failures = scatter(partial(make_shard, wanted), jobs, workers=workers, ray=ray, on_done=on_done)
+    if failures:
+        return Summary(0, len(jobs) - len(failures), (), failures)
+    rejected = merge(data)
+    write_table(data / "rejected.csv", ("id", "reason"), rejected)
+    for part in data.glob(".*.part.*"):  # what a killed run was writing
+        part.unlink(missing_ok=True)
+    if len(rejected) == len(source.items):
+        raise DatasetError(f"{data}: none of {len(rejected)} clips can be used; {data / 'rejected.csv'} says why")
+    return Summary(len(source.items) - len(rejected), len(jobs), tuple(rejected), {})
+
+
+def shared_out(items: Sequence[Item], per_shard: int) -> Iterator[tuple[Item, ...]]:
+    """The items of each shard; a shard has items of one split."""
+    for _, group in groupby(items, key=lambda item: item.split):
+        same = tuple(group)
+        yield from (same[start : start + per_shard] for start in range(0, len(same), per_shard))
+
+
+def described(source: Source, wanted: Wanted, per_shard: int) -> dict[str, Any]:
+    """Everything that the data set depends on, as JSON can hold it."""
+    return {
+        "source": source.name,
+        "items": len(source.items),
+        "list": source.digest,
+        "per_shard": per_shard,
+        "fields": sorted(wanted.fields),
+        "encoder": fingerprint(wanted.encoder) if "features" in wanted.fields else None,
+        "size": wanted.size if "images" in wanted.fields else None,
+        "seconds": wanted.seconds,
+        "clock": dataclasses.asdict(wanted.clock),
+        "mel": dataclasses.asdict(wanted.mel),
+        "world": world.WORLD_VERSION if source.items[0].index is not None else None,
+    }
+
+
+def fingerprint(part: Path) -> str:
+    """SHA-256 over the hashes of a part's config and parameters."""
+    return hashlib.sha256(b"".join(bytes.fromhex(file_hash(part / name)) for name in PART_FILES)).hexdigest()
+
+
+def declare(path: Path, table: dict[str, Any]) -> None:
+    """Writes down what the data set is made of, before its first shard.
+
+    Raises:
+        DatasetError: the folder holds one that is made of something else.
+    """
+    if path.exists():
+        try:
+            before = json.loads(path.read_text())
+        except ValueError as error:
+            raise DatasetError(f"{path}: not the description of a data set ({error}); choose another folder") from error
+        if before != table:
+            changes = [
+                f"{key} was {before.get(key)!r} and is now {table.get(key)!r}"
+                for key in sorted(before.keys() | table.keys())
+                if before.get(key) != table.get(key)
+            ]
+            raise DatasetError(f"{path}: {'; '.join(changes)}; choose another folder, or make it as it was begun")
+        return
+    with replacing(path) as part:
+        part.write_text(json.dumps(table, indent=2) + "\n")
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+
+
+def make_shard(wanted: Wanted, job: Job) -> None:
+    """Prepares the items of one shard; runs in a worker."""
+    import av
+
+    writer = ShardWriter(job.target.parent, int(job.target.stem))
+    for item in job.what:
+        try:
+            clip = world_clip(item, wanted) if item.video is None else video_clip(item.video, wanted)
+            columns = take(clip, wanted)
+        except (VideoError, ValueError, av.error.FFmpegError) as error:
+            writer.reject(item.id, str(error))
+        else:
+            writer.add(item.id, columns, label=item.label or clip.label, split=item.split, meta=clip.meta)
+    writer.write()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip that can be used.
+
+    Attributes:
+        film: a size in pixels -> blocks [f, 3, size, size] in 0..1, all of its frames in order.
+        wave: float32 [S] in -1..1.
+        label: "" where the file does not say.
+        meta: what else is known.
+    """
+
+    film: Callable[[int], Iterator[Tensor]]
+    wave: np.ndarray
+    label: str
+    meta: dict[str, Any]
+
+
+def take(clip: Clip, wanted: Wanted) -> dict[str, Tensor]:
+    """The wanted fields of a clip: features [F, D], mel [T, M], wave [S] int16, images [F, 3, H, W] uint8."""
+    columns: dict[str, Tensor] = {}
+    if "features" in wanted.fields:
+        encoder = tower(wanted.encoder)
+        blocks = (block[None] for block in clip.film(encoder.config.image_size))
+        columns["features"] = torch.cat(list(seeing.encode(encoder, blocks)), dim=1)[0]
+    if "mel" in wanted.fields:
+        columns["mel"] = log_mel(torch.from_numpy(clip.wave), wanted.mel).T.half()
+    if "wave" in wanted.fields:
+        columns["wave"] = torch.from_numpy(to_int16(clip.wave))
+    if "images" in wanted.fields:
+        columns["images"] = torch.cat([(block * 255).round().byte() for block in clip.film(wanted.size)])
+    return columns
+
+
+@cache
+def tower(folder: Path) -> VideoTower:
+    """The visual encoder, loaded once by each worker."""
+    return load_part(folder)
+
+
+def video_clip(path: Path, wanted: Wanted) -> Clip:
+    """A video and its sound, as long as there are both.
+
+    Raises:
+        VideoError: it cannot be decoded, has no sound, or less than a second of both.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        info = video.probe(path)
+        blocks = partial(video.stream_frames, path, wanted.clock.fps, published=wanted.clock.published_frames)
+        sound = sounds.decode(path, info.start + info.seconds)
+    if sound is None:
+        raise VideoError(f"{path}: {'its sound cannot be decoded' if info.has_audio else 'it has no sound'}")
+    early = round((info.start - sound.start) * sound.rate)
+    if early < -LATE * sound.rate:
+        raise VideoError(f"{path}: its sound begins {-early / sound.rate:.2f} s after the picture")
+    samples = np.pad(sound.samples.mean(axis=0), (max(0, -early), 0))[max(0, early) :]
+    seconds = min(info.seconds, len(samples) / sound.rate, wanted.seconds)
+    if seconds < SHORTEST:
+        raise VideoError(f"{path}: {seconds:.2f} s of picture and sound, expected {SHORTEST:g} s or more")
+    wave = sounds.resample(samples, sound.rate, wanted.clock.sample_rate)[: wanted.clock.samples(seconds)]
+    frames = wanted.clock.frames(seconds)
+    meta = {"seconds": seconds, **({"warnings": [str(one.message) for one in said]} if said else {})}
+    return Clip(lambda size: first(frames, (block.images for block in blocks(size))), wave, "", meta)
+
+
+def first(count: int, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The first `count` images of blocks of images."""
+    for block in blocks:
+        yield block[:count]
+        count -= len(block)
+        if count <= 0:
+            return
+
+
+def world_clip(item: Item, wanted: Wanted) -> Clip:
+    """A clip of FoleyWorld with its script as meta; its label is the kind that sounds, or "silence"."""
+    heard = world.clip(item.split, item.index, wanted.clock, picture=False)
+    seconds = min(heard.seconds, wanted.seconds)
+
+    def film(size: int) -> Iterator[Tensor]:
+        images = world.clip(item.split, item.index, wanted.clock, size, sound=False).images
+        yield torch.from_numpy(images[: wanted.clock.frames(seconds)]).float() / 255
+
+    wave = heard.wave[: wanted.clock.samples(seconds)]
+    return Clip(film, wave, heard.kinds[0] if heard.kinds else "silence", {"seconds": seconds, **script(heard)})
+
+
+def script(clip: world.Clip) -> dict[str, Any]:
+    """What a clip of FoleyWorld knows of itself, as JSON can hold it."""
+    return {
+        "level": clip.level,
+        "kinds": list(clip.kinds),
+        "events": [plain(event) for event in clip.events],
+        "activities": [plain(activity) for activity in clip.activities],
+    }
+
+
+def to_int16(wave: np.ndarray) -> np.ndarray:
+    """A wave in -1..1 as 16-bit integers."""
+    return np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+
+
+def plain(what: Any) -> dict[str, Any]:
+    """An event or activity with lists and numbers in place of NumPy's."""
+    return {
+        name: value.tolist() if hasattr(value, "tolist") else value for name, value in dataclasses.asdict(what).items()
+    }

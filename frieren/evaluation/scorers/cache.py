@@ -1,0 +1,61 @@
+"""What networks made of files, kept on disk: an entry's name says network, settings and content of the file.
+
+audioldm_eval keeps its features beside the sounds under their names alone, so that a second run with another backbone
+takes those of the first. Here nothing that changes a feature is missing from the key, and no entry is ever stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frieren.files import cache_folder, replacing
+
+Arrays = dict[str, np.ndarray]
+
+
+class FeatureCache:
+    """Arrays by key, one file each.
+
+    Args:
+        folder: where they lie, by default `features` in the user's cache folder of frieren; False keeps nothing.
+    """
+
+    def __init__(self, folder: Path | bool = True) -> None:
+        self.folder = cache_folder() / "features" if folder is True else folder
+
+    @staticmethod
+    def key(**parts: Any) -> str:
+        """A name for everything that the arrays depend on."""
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.npz"
+
+    def get(self, key: str) -> Arrays | None:
+        """The arrays, or None where there are none, or none that can be read: a full disk may have cut them off."""
+        if not self.folder:
+            return None
+        try:
+            with np.load(self.path(key), allow_pickle=False) as file:
+                return dict(file)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def put(self, key: str, arrays: Arrays) -> None:
+        """Keep the arrays.
+
+        Raises:
+            OutputError: if the folder cannot be written to.
+        """
+        if not self.folder:
+            return
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            np.savez(part, **arrays)

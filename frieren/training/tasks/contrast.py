@@ -1,0 +1,128 @@
+"""CAVP: picture and sound of the same seconds get vectors that are alike (paper section 4.1; Diff-Foley).
+
+Semantic contrast tells a clip from the others of the batch, temporal contrast a part of a video from its other parts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from frieren.nets.cavp import CAVP
+from frieren.spectrogram import MelConfig, log_mel
+from frieren.training.data import Clips, Data, device_of
+from frieren.training.loop import Losses, Player
+from frieren.training.recipe import Recipe, RecipeError
+from frieren.training.tasks.encoder import colour
+from frieren.weights import save_part
+
+SHARPEST = 100.0  # largest inverse temperature, as in CLIP (arXiv 2103.00020)
+
+
+def info_nce(seen: Tensor, heard: Tensor, scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE: each picture finds its sound among N, and each sound its picture.
+
+    Args:
+        seen, heard: [..., N, E] vectors of length 1, pairs in the same place.
+        scale: inverse temperature.
+
+    Returns:
+        The mean over all pairs, both directions and all leading axes.
+    """
+    logits = scale * seen @ heard.mT
+    found = logits.log_softmax(-1) + logits.log_softmax(-2)
+    return -found.diagonal(dim1=-2, dim2=-1).mean() / 2
+
+
+def scaled_mel(wave: Tensor, config: MelConfig) -> Tensor:
+    """wave [..., S] -> mel [..., M, T] in 0..1 as CAVP's audio tower was published: log10 -4..1, cut off beyond."""
+    return ((log_mel(wave, config) + 4) / 5).clamp(0, 1)
+
+
+def scattered(count: int, last: int, apart: int) -> list[int]:
+    """`count` random starts in 0..last, in order, each at least `apart` after the one before."""
+    spare = last - (count - 1) * apart
+    return (torch.randint(spare + 1, (count,)).sort().values + apart * torch.arange(count)).tolist()
+
+
+class ContrastTask:
+    """Several crops of every clip of a batch, and the two contrasts between them."""
+
+    fields = ("images", "wave")
+
+    def __init__(self, recipe: Recipe, data: Data) -> None:
+        self.recipe = recipe
+        loss, bins = recipe.loss, recipe.network.audio.bins
+        if bins != loss.mel.bins:
+            raise RecipeError(f"network.audio.bins is {bins} and loss.mel.bins is {loss.mel.bins}; make them equal")
+        needed = loss.frames + (loss.crops - 1) * loss.apart
+        self.data = data.at_least("images", needed, "lower loss.frames, loss.crops or loss.apart")
+        self.network = CAVP(recipe.network)
+        self.players = {"cavp": Player(self.network, self.losses)}
+
+    def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor]:
+        """Images [F, 3, H, W] and mel [M, T] of the same seconds, from frame `start`."""
+        loss = self.recipe.loss
+        wave = clips.wave(index, *clips.under("wave", index, start, loss.frames))
+        return clips.picture(index, start, loss.frames), scaled_mel(wave, loss.mel)
+
+    def crops(self, clips: Clips, chosen: list[int]) -> tuple[Tensor, Tensor]:
+        """Images [B, N, F, 3, H, W] and mels [B, N, M, T]: N crops of each chosen clip."""
+        loss = self.recipe.loss
+        items = []
+        for index in chosen:
+            starts = scattered(loss.crops, clips.frames[index] - loss.frames, loss.apart)
+            items.append([torch.stack(x) for x in zip(*(self.crop(clips, index, s) for s in starts), strict=True)])
+        images, mels = map(torch.stack, zip(*items, strict=True))
+        return images, mels
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Crops of as many different clips as the batch wants; a clip keeps its random look in all of its crops."""
+        chosen = torch.randperm(len(self.data.train))[: self.recipe.optim.batch].tolist()
+        images, mels = self.crops(self.data.train, chosen)
+        return colour(images.flatten(1, 2)).unflatten(1, images.shape[1:3]), mels
+
+    def pooled(self, images: Tensor, mels: Tensor) -> tuple[Tensor, Tensor]:
+        """A vector per crop, of the picture and of the sound: both [B, N, E]."""
+        seen, heard = self.network.pooled(images.flatten(0, 1), mels.flatten(0, 1))
+        return seen.unflatten(0, images.shape[:2]), heard.unflatten(0, images.shape[:2])
+
+    def losses(self, batch: Any, step: int) -> Losses:
+        seen, heard = self.pooled(*batch)
+        scale = self.network.logit_scale.exp().clamp(max=SHARPEST)
+        semantic = info_nce(seen.transpose(0, 1), heard.transpose(0, 1), scale)
+        temporal = info_nce(seen, heard, scale)
+        total = semantic + self.recipe.loss.temporal * temporal
+        return {"total": total, "semantic": semantic, "temporal": temporal, "scale": scale.detach()}
+
+    @torch.inference_mode()
+    def validate(self) -> dict[str, float]:
+        """How often a picture finds its own sound: among all validation clips, and among the crops of its clip."""
+        self.network.eval()
+        clips, device = self.data.valid, device_of(self.network)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            pairs = []
+            for index in range(len(clips)):
+                images, mels = self.crops(clips, [index])
+                pairs.append(self.pooled(images.to(device), mels.to(device)))
+        self.network.train()
+        seen, heard = (torch.cat(x).cpu() for x in zip(*pairs, strict=True))
+        return {
+            "semantic_top1": hits(seen.transpose(0, 1), heard.transpose(0, 1)),
+            "temporal_top1": hits(seen, heard),
+        }
+
+    def finish(self, folder: Path) -> None:
+        """Saves both towers, and the video tower by itself as an encoder: folder/encoder."""
+        save_part(folder / "encoder", self.network.video, self.recipe.network.video)
+        save_part(folder, self.network, self.recipe.network)
+
+
+def hits(seen: Tensor, heard: Tensor) -> float:
+    """Share of pictures [..., N, E] whose most similar sound [..., N, E] is their own."""
+    nearest = (seen @ heard.mT).argmax(-1)
+    return (nearest == torch.arange(seen.shape[-2])).double().mean().item()
