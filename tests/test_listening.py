@@ -457,7 +457,7 @@ def test_a_file_that_cannot_be_played_holds_nobody_up(window, material, tmp_path
 
 def test_the_folder_has_no_address_of_another_place():
     """Offline means offline: no CDN, no font from elsewhere, nothing that sends."""
-    folder = Path(listening.__file__).parents[1] / "assets" / "listening"
+    folder = Path(listening.__file__).parents[2] / "assets" / "listening"
     assert sorted(path.name for path in folder.iterdir()) == sorted(listening.PARTS)
     for path in folder.iterdir():
         text = path.read_text()
