@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from frieren import picture
+from frieren import media, picture
 from frieren.clock import Clock
 from frieren.errors import OutputError, VideoError, reason
 from frieren.files import replacing
 from frieren.frames import Frames
 from frieren.media import JUMP, Axis, open_media, packets
-from frieren.media import announced as announced_by
 from frieren.picture import Fit
 from frieren.sounds import AI_GENERATED, Sound, decode, encoded, mixed, mono, resample
 
@@ -77,7 +76,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     with open_media(path) as container:
         stream = _picture(path, container)
         scan = _scan(path, container, stream)
-        codec, audio, announced = stream.codec_context.name, bool(container.streams.audio), announced_by(container)
+        codec, audio, announced = stream.codec_context.name, bool(container.streams.audio), media.announced(container)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
     with open_media(path) as container:
         first = next((frame for frame, _ in _decoded(container, _picture(path, container))), None)
