@@ -11,6 +11,7 @@ from torch import Tensor
 from frieren import loudness as level
 from frieren import sounds, video
 from frieren.errors import OutputError
+from frieren.formats import SOUND_FILES, has_suffix
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Sound:
         """
         target = Path(target)
         made = self.wave if loudness is None else level.normalise(self.wave, self.sample_rate, loudness)[0]
-        if target.suffix.lower() in sounds.SUFFIXES:
+        if has_suffix(target, SOUND_FILES):
             return sounds.write(target, made, self.sample_rate)
         if self.source is None:
             raise OutputError(f"{target}: this sound has no video; save it as .wav or .flac")

@@ -23,6 +23,7 @@ from frieren import media, picture
 from frieren.clock import Clock
 from frieren.errors import OutputError, VideoError, reason
 from frieren.files import replacing
+from frieren.formats import CONTAINERS
 from frieren.frames import Frames
 from frieren.media import JUMP, Axis, open_media, packets
 from frieren.picture import Fit
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from torch import Tensor
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 
 

@@ -61,7 +61,9 @@ def video(
         pictures = [out.add_stream(codec, rate=rate) for _ in range(streams)]
         for stream in pictures:
             stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
-            stream.codec_context.time_base = stream.time_base = base if codec not in ("mpeg4",) else Fraction(1, rate)
+            stream.codec_context.time_base = stream.time_base = (
+                base if codec not in ("mpeg4", "mpeg2video") else Fraction(1, rate)
+            )
             if codec in ("libx264", "libx265"):
                 quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
                 stream.options = {"crf": "10", "preset": "veryfast", **quiet}

@@ -27,9 +27,9 @@ import pytest
 import torch
 
 import frieren
-from frieren import sounds, video
+from frieren import formats, sounds, video
+from frieren.apps import checks, jobs
 from frieren.apps import generate as verb
-from frieren.apps import jobs
 from frieren.apps.cli import main
 from frieren.errors import OutputError, SamplingError, VideoError
 
@@ -50,7 +50,7 @@ class FakeSound:
         return len(self.wave) / self.sample_rate
 
     def save(self, target: Path, *, loudness: float | None = -20.0, keep_original: bool = False) -> Path:
-        if target.suffix in sounds.SUFFIXES:
+        if target.suffix in formats.SOUND_FILES:
             return sounds.write(target, self.wave, self.sample_rate)
         return video.write(self.source, self.wave, target, self.sample_rate, keep_original=keep_original)
 
@@ -351,7 +351,7 @@ def test_a_place_where_nothing_can_be_written_is_found_before_the_work(
     def refused(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(verb.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(checks.tempfile, "TemporaryFile", refused)
     assert run("generate", make_video(tmp_path / "clip.mp4")) == 1
     assert "cannot write in this folder (Permission denied); choose another with -o" in capsys.readouterr().err
     assert not model.calls
@@ -538,9 +538,7 @@ def test_the_choices_are_those_of_the_package() -> None:
     assert get_args(verb.Refinement) == catalogue.REFINEMENTS
     assert get_args(verb.Kind) == tuple(pipeline.NEEDED) == tuple(jobs.SUFFIXES)
     assert get_args(render.Split) == tuple(world.SPLITS)
-    assert jobs.SOUNDS == sounds.SUFFIXES
-    assert jobs.OUTPUTS == (*video.CONTAINERS, *sounds.SUFFIXES)
-    assert {f".{form}" for form in get_args(verb.Format)} <= set(jobs.OUTPUTS)
+    assert {f".{form}" for form in get_args(verb.Format)} <= set(formats.OUTPUTS)
     assert verb.POSSIBLE.keys() == {item.name for item in fields(verb.Options)}
 
 
@@ -650,7 +648,6 @@ def test_evaluate_timing_with_tiny(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_evaluate_says_what_it_lacks(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from frieren.apps import evaluate
     from frieren.evaluation.timing import clipsets
 
     def few(*_: object) -> None:
@@ -658,7 +655,7 @@ def test_evaluate_says_what_it_lacks(
 
     monkeypatch.setattr(clipsets, "impact_clips", few)
     assert run("evaluate", "timing", "--model", "tiny", "--clips", 2) == 2
-    monkeypatch.setattr(evaluate, "find_spec", lambda name: None)
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
     capsys.readouterr()
     assert run("evaluate", "timing", "--model", "tiny", "--out", tmp_path / "out") == 1
     error = capsys.readouterr().err

@@ -54,7 +54,7 @@ def videos(tmp_path_factory):
     (folder / "table.csv").write_text("\n".join(rows) + "\n")
     shared = read_recipe(RECIPES / "tiny" / "encoder.toml").shared
     wanted = Wanted(CLIP_FIELDS, size=shared.image_size, clock=shared.clock, mel=shared.mel)
-    source = read_source(str(folder / "table.csv"), videos=folder, is_video=lambda path: path.suffix == ".mp4")
+    source = read_source(str(folder / "table.csv"), videos=folder)
     prepare(source, folder / "data", wanted, workers=0)
     return folder / "data"
 

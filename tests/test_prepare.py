@@ -29,12 +29,8 @@ CLOCK = Clock(fps=25.0, window=160, overlap=48)
 RATE = 16_000
 
 
-def is_video(path: Path) -> bool:
-    return path.suffix in (".mp4", ".mkv")
-
-
 def source(name: object, **options: object) -> Source:
-    return read_source(str(name), is_video=is_video, **options)
+    return read_source(str(name), **options)
 
 
 def write_clip(path: Path, seconds: float = 1.4, seed: int = 0, **options: object) -> Path:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,10 +20,9 @@ import typer
 from typer.core import TyperGroup
 
 from frieren.apps import listening
-from frieren.apps.generate import prepare_folder
+from frieren.apps.checks import needs_extra, prepare_folder
 from frieren.apps.progress import Bars
 from frieren.apps.world import Split
-from frieren.errors import FrierenError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -298,17 +296,6 @@ def foleyworld(
     typer.echo(report.markdown(found))
     if check and not all(aim.met for aim in found.aims()):
         raise typer.Exit(1)
-
-
-class MissingExtraError(FrierenError):
-    """What measures is not installed."""
-
-
-def needs_extra() -> None:
-    """One line instead of an import that fails in the middle."""
-    missing = [name for name in ("librosa", "matplotlib", "scipy") if find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(f"measuring needs {', '.join(missing)}: pip install 'frieren[eval]'")
 
 
 def struck_clips(split: str, count: int, model: Model) -> list[Clip]:

@@ -11,22 +11,22 @@ from __future__ import annotations
 import math
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from frieren.apps import record
-from frieren.apps.jobs import SOUNDS, Failure, Job, NamingError, find_sources, is_folder, plan, record_of
+from frieren.apps.checks import UnavailableError, check_device, needs_extra, prepare_folder
+from frieren.apps.jobs import Failure, Job, NamingError, find_sources, is_folder, plan
 from frieren.apps.progress import Bars
 from frieren.apps.weights import fetched
 from frieren.errors import FrierenError, OutputError
+from frieren.formats import SOUND_FILES, record_path
 
 if TYPE_CHECKING:
     from frieren import Model, Sound
@@ -74,22 +74,8 @@ def refinement_value(text: str) -> str:
     return text
 
 
-class UnavailableError(FrierenError):
-    """An option asks for what this machine does not have."""
-
-
 class GenerateError(FrierenError):
     """A video gets no soundtrack for a reason that nothing else here has a name for."""
-
-
-def check_device(name: str) -> None:
-    """One line instead of torch's own words where a device is not there."""
-    import torch
-
-    kind, _, index = name.partition(":")
-    here = {"cuda": torch.cuda.device_count() > int(index or 0), "mps": torch.backends.mps.is_available()}
-    if not here.get(kind, True):
-        raise UnavailableError(f"{name}: there is no such device here; leave --device out, or see `frieren doctor`")
 
 
 @dataclass(frozen=True)
@@ -124,8 +110,8 @@ class Options:
         check_device(self.device)
         if self.too_coarse():
             raise UnavailableError("float16 needs a GPU, and there is none here; replay it where it was made")
-        if self.vocoder == "griffin-lim" and find_spec("librosa") is None:
-            raise UnavailableError("griffin-lim needs librosa: pip install 'frieren[griffin-lim]'")
+        if self.vocoder == "griffin-lim":
+            needs_extra("griffin-lim")
         if self.model in RELEASES:
             fetched(self.model)
         wanted = {"device": self.device, "precision": self.precision, "vocoder": self.vocoder, "refine": self.refine}
@@ -204,9 +190,9 @@ def name_outputs(found: list[Path], out: str | None, form: str | None, options: 
             form = "wav"
         jobs = plan(found, out, form, seeds)
         suffixes = {target.suffix.lower() for job in jobs for target in job.targets}
-        if options.kind != "video" and not suffixes <= set(SOUNDS):
+        if options.kind != "video" and not suffixes <= set(SOUND_FILES):
             raise NamingError(f"--{options.kind}: there is no video to put the sound on; name a .wav or .flac file")
-        if options.keep_original and suffixes & set(SOUNDS):
+        if options.keep_original and suffixes & set(SOUND_FILES):
             raise NamingError("--keep-original needs a video as output, not a sound file")
     return jobs
 
@@ -295,21 +281,10 @@ def report(target: Path, output: Path, sound: Sound, taken: float) -> None:
     typer.echo(f"{output}  {sound.seconds:.2f} s of sound in {taken:.2f} s, real-time factor {factor:.2f}")
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make a folder, and see that files can be written there: before the work, not after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder, prefix=".frieren."):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{folder}: cannot write in this folder ({reason}); choose another with -o") from error
-
-
 def check_name(target: Path) -> None:
     """See that the system takes a name as long as that of the record."""
     try:
-        os.stat(record_of(target))
+        os.stat(record_path(target))
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:

@@ -9,14 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frieren.errors import FrierenError, VideoError
+from frieren.formats import ARRAYS, OUTPUTS, VIDEOS, is_source
 
-VIDEOS = frozenset(
-    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .ogv .ts .vob .webm .wmv".split()
-)
-ARRAYS = frozenset((".npy", ".npz"))
 SUFFIXES = {"video": VIDEOS, "features": ARRAYS, "mel": ARRAYS}  # of the files that a folder or a glob means, by kind
-OUTPUTS = (".mp4", ".m4v", ".mov", ".mkv", ".wav", ".flac")
-SOUNDS = (".wav", ".flac")
 STEM = 200  # bytes of a video's name that are kept in those made from it
 
 
@@ -37,11 +32,6 @@ class Failure:
     """Why a file got no soundtrack; the error names it."""
 
     error: FrierenError
-
-
-def record_of(output: Path) -> Path:
-    """The JSON record beside an output."""
-    return output.with_name(output.name + ".json")
 
 
 def find_sources(patterns: Sequence[str], kind: str = "video") -> tuple[list[Path], list[Failure]]:
@@ -87,11 +77,6 @@ def found_by(pattern: str, kind: str) -> list[Path]:
     if not found:
         raise VideoError(f"{pattern}: {missing}")
     return found
-
-
-def is_source(path: Path, suffixes: frozenset[str] = VIDEOS) -> bool:
-    """Whether a file found in a folder or by a pattern is meant: by its suffix, and if it is not one of our outputs."""
-    return path.suffix.lower() in suffixes and path.is_file() and not os.path.exists(record_of(path))
 
 
 def plan(videos: Sequence[Path], out: str | None, form: str | None, seeds: Sequence[int]) -> list[Job]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from frieren.apps.generate import prepare_folder
+from frieren.apps.checks import needs_extra, prepare_folder
 from frieren.apps.progress import Bars
 
 
@@ -78,7 +78,6 @@ def mos(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for mos.json and mos.md.")] = None,
 ) -> None:
     """Mean opinion scores: means, t-intervals, cluster bootstrap, hidden anchors. Needs the extra `eval`."""
-    from frieren.apps.evaluate import needs_extra
     from frieren.evaluation.listening import mos as opinions
 
     needs_extra()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from frieren.apps.jobs import is_source
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def prepare(
     from frieren.dataset import prepare as preparing
     from frieren.dataset.sources import read_source
 
-    found = read_source(source, videos=videos, lists=split_list or [], is_video=is_source)
+    found = read_source(source, videos=videos, lists=split_list or [])
     report_coverage(found, data)
     try:
         wanted = wanted_from(model, tuple(fields.split(",")), size, seconds)

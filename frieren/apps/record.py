@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frieren.apps.jobs import OUTPUTS, record_of
 from frieren.errors import FrierenError
+from frieren.formats import OUTPUTS, record_path
 
 if TYPE_CHECKING:
     from frieren import Sound
@@ -38,7 +38,7 @@ def write(output: Path, sound: Sound, video: Path, command: dict[str, Any]) -> P
     """
     from frieren.files import replacing
 
-    path = record_of(output)
+    path = record_path(output)
     where = relative(video, path.parent)
     record = {**sound.record, "command": {"video": where, "output": output.name, **command}}
     with replacing(path) as part:

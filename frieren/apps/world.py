@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from frieren.apps.generate import prepare_folder
+from frieren.apps.checks import needs_extra, prepare_folder
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
@@ -90,8 +90,6 @@ def preview(
     suffix: Annotated[Literal["png", "jpg", "webp"], typer.Option("--format", help="Of the sheets.")] = "png",
 ) -> None:
     """One contact sheet per kind: frames over a spectrogram with its events marked. Needs the extra `eval`."""
-    from frieren.apps.evaluate import needs_extra
-
     needs_extra()
     from frieren import Clock, world
     from frieren.evaluation.pictures import plot_sheet

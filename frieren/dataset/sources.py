@@ -1,6 +1,6 @@
 """What is to be prepared: the clips of a folder, of a CSV, or of FoleyWorld; and how many of a list are there.
 
-source = read_source("vggsound.csv", videos=Path("clips"), lists=[Path("Train.txt"), Path("Test.txt")], is_video=...)
+source = read_source("vggsound.csv", videos=Path("clips"), lists=[Path("Train.txt"), Path("Test.txt")])
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from frieren import world
 from frieren.errors import FrierenError
+from frieren.formats import is_source
 
 COLUMNS = ("id", "start", "label", "split")
 WORLD = "foleyworld"
@@ -88,7 +89,6 @@ def read_source(
     *,
     videos: Path | None = None,
     lists: Sequence[Path] = (),
-    is_video: Callable[[Path], bool],
 ) -> Source:
     """The items behind a name.
 
@@ -100,7 +100,6 @@ def read_source(
             A file is the clip itself; nothing is cut out of it at `start`.
         lists: text files with an id per line; a list's name, in small letters, is the split of what it names, and what
             none names is left out.
-        is_video: tells the videos from other files.
 
     Raises:
         SourceError: it cannot be understood, or nothing of it is there.
@@ -110,12 +109,12 @@ def read_source(
             raise SourceError(f"{name}: FoleyWorld has its own splits and needs no videos; leave out the lists")
         return world_source(name)
     if Path(name).is_dir():
-        files = files_in(Path(name), is_video)
+        files = files_in(Path(name))
         rows = {id: Item(id) for id in files}
     elif Path(name).is_file():
         if videos is None or not videos.is_dir():
             raise SourceError(f"{name}: a table needs the folder with its videos, got {videos}; give --videos DIR")
-        files = files_in(videos, is_video)
+        files = files_in(videos)
         rows = {item.id: item for item in read_table(Path(name))}
     else:
         raise SourceError(f"{name}: no such folder or table; give a folder of videos, a .csv or {WORLD}:train:1500")
@@ -167,7 +166,7 @@ def world_source(name: str) -> Source:
     return Source(name, tuple(Item(f"{split}-{i:06d}", split=split, index=i) for i in range(first, first + count)))
 
 
-def files_in(folder: Path, is_video: Callable[[Path], bool]) -> dict[str, Path]:
+def files_in(folder: Path) -> dict[str, Path]:
     """The videos below a folder by name without suffix, in order of name.
 
     Raises:
@@ -177,7 +176,7 @@ def files_in(folder: Path, is_video: Callable[[Path], bool]) -> dict[str, Path]:
     for place, folders, names in os.walk(folder):
         folders.sort()
         for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
-            if is_video(path):
+            if is_source(path):
                 if path.stem in files:
                     raise SourceError(f"{path}: another file has this name, {files[path.stem]}; rename one of them")
                 files[path.stem] = path

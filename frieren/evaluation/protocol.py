@@ -21,10 +21,8 @@ from typing import Literal
 
 from frieren.errors import FrierenError
 from frieren.evaluation.divergence import Over
+from frieren.formats import MEDIA, is_visible
 
-SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a")
-FEATURES = (".npy", ".npz")
-VIDEOS = (".mp4", ".mov", ".mkv", ".m4v", ".webm", ".avi")
 NAMED = 10  # files that an error lists before it counts the rest
 TAKE = re.compile(r"(?P<video>.+)_frieren(_seed(?P<sample>\d+))?")
 NUMBERED = re.compile(r"(?P<video>.+)_(?P<sample>\d+)")
@@ -142,7 +140,7 @@ class Pair:
     reference: Path
 
 
-def media_files(folder: Path, suffixes: Sequence[str] = (*SOUNDS, *VIDEOS)) -> dict[str, Path]:
+def media_files(folder: Path, suffixes: Sequence[str] = MEDIA) -> dict[str, Path]:
     """The files of a folder (not of those in it) by name without suffix, in order of name.
 
     Raises:
@@ -150,7 +148,7 @@ def media_files(folder: Path, suffixes: Sequence[str] = (*SOUNDS, *VIDEOS)) -> d
     """
     if not folder.is_dir():
         raise ProtocolError(f"{folder}: not a folder; give one with sounds or videos in it")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
+    files = sorted(path for path in folder.iterdir() if is_visible(path, suffixes))
     if not files:
         raise ProtocolError(f"{folder}: holds no file that ends in {', '.join(suffixes)}")
     counts = Counter(path.stem for path in files)

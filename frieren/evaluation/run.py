@@ -17,8 +17,6 @@ import numpy as np
 
 from frieren.errors import FrierenError, VideoError
 from frieren.evaluation.protocol import (
-    FEATURES,
-    VIDEOS,
     Pair,
     Preset,
     ProtocolError,
@@ -35,6 +33,7 @@ from frieren.evaluation.scorers.scorer import SHIFT, Bench, loaders
 from frieren.evaluation.scores import Comparison, Score, judged
 from frieren.evaluation.timing.scorer import TIMING, Timed, Timekeeper
 from frieren.files import file_hash
+from frieren.formats import ARRAYS, VIDEOS, has_suffix
 
 SETS = ("fd", "fad", "is", "kl", "kid")  # scores of sounds alone
 UNREADABLE = (VideoError, OSError, ValueError)  # ValueError: too short for a network, which says so
@@ -258,9 +257,9 @@ def find_videos(trials: Sequence[Trial], videos: Path | None) -> dict[str, Path]
     """
     ids = sorted({one.pair.video for one in trials})
     if videos is not None:
-        there = media_files(videos, (*VIDEOS, *FEATURES))
+        there = media_files(videos, (*VIDEOS, *ARRAYS))
     else:
-        there = {one.pair.video: one.pair.reference for one in trials if one.pair.reference.suffix.lower() in VIDEOS}
+        there = {one.pair.video: one.pair.reference for one in trials if has_suffix(one.pair.reference, VIDEOS)}
     if missing := [name for name in ids if name not in there]:
         where = f"{videos}" if videos else "the references"
         raise ProtocolError(f"no video among {where} for {listed(missing)}; give their folder: --videos FOLDER")

@@ -29,14 +29,13 @@ from frieren import loudness, sounds, video
 from frieren.errors import FrierenError, OutputError
 from frieren.evaluation.listening.mos import CODES, KEY_FORMAT, LOW, TRUE
 from frieren.files import replacing
+from frieren.formats import MEDIA, VIDEOS, is_visible
 
 RATE = 48_000  # of everything that is played: a system's own rate would be a name tag
 LOUDNESS = -23.0  # LUFS, EBU R 128
 # Codecs that every browser of today shows in an .mp4, by the names of their decoders here.
 SHOWN = ("h264", "vp9", "libvpx-vp9", "av1", "libdav1d", "libaom-av1")
 PEAK, SILENCE = -1.0, -50.0  # dBTP that is not exceeded; LUFS below which a sound is meant to be silence
-PICTURES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-MEDIA = (*PICTURES, ".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
 EDGE = 3500  # Hz, low-pass of the low anchor of ITU-R BS.1534
 MNRU = 10  # dB, signal over its own modulated noise, ITU-T P.810
 PARTS = ("index.html", "page.css", "page.js")
@@ -150,7 +149,7 @@ def make(
     shelves = {name: shelf(folder) for name, folder in systems.items()}
     if references is not None:
         shelves[TRUE] = shelf(references)
-    pictures = shelf(videos, PICTURES)
+    pictures = shelf(videos, VIDEOS)
     names = draw(pictures, shelves, items, seed)
     lows = set(names[:anchors]) if references is not None else set()
     secret = out.with_name(out.name + ".key.json")
@@ -194,7 +193,7 @@ def shelf(folder: str | os.PathLike, suffixes: Sequence[str] = MEDIA) -> dict[st
         raise ListeningError(f"{folder}: not a folder; give the folder that holds the files")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in suffixes and not path.name.startswith("."):
+        if is_visible(path, suffixes):
             if path.stem in found:
                 raise ListeningError(f"{path}: {found[path.stem].name} has the same name; keep one of the two")
             found[path.stem] = path

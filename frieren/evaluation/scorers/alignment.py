@@ -19,6 +19,7 @@ from frieren.catalogue import load as load_model
 from frieren.errors import WeightsError
 from frieren.evaluation.scorers.extractors import AlignmentJudge, load_alignment
 from frieren.evaluation.scorers.spectra import picture_mel
+from frieren.formats import ARRAYS, has_suffix
 from frieren.nets.alignment import AlignmentClassifier
 from frieren.official.fetch import is_fetched
 from frieren.pipeline import Model
@@ -127,7 +128,7 @@ class DiffFoleyAlignment:
 
     def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
         """A video, or its CAVP features in .npy or .npz -> "seen" [32, 512]. `seconds` change nothing."""
-        if path.suffix in (".npy", ".npz"):
+        if has_suffix(path, ARRAYS):
             features = read_features(path, self.config.features)
         else:
             features = self.model.encode(video.read(path, self.model.clock, self.model.image_size))

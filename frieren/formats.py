@@ -1,0 +1,42 @@
+"""Which files are videos, sounds and arrays, by their suffixes; and the name of the record beside an output.
+
+The one table that `generate`, `evaluate`, `prepare` and `train` go by. Every suffix is in lower case.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+# Inputs. A file that is named itself is opened whatever its suffix; these tell what a folder or a pattern means.
+VIDEOS = tuple(
+    ".mp4 .mov .mkv .webm .m4v .avi .3gp .asf .flv .m2ts .mpeg .mpg .mts .mxf .nut .ogv .ts .vob .wmv".split()
+)
+SOUNDS = tuple(".wav .flac .ogg .mp3 .opus .m4a .aac".split())
+ARRAYS = (".npy", ".npz")
+MEDIA = (*VIDEOS, *SOUNDS)
+# Outputs.
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of videos: FFmpeg's muxers
+SOUND_FILES = (".wav", ".flac")
+OUTPUTS = (*CONTAINERS, *SOUND_FILES)
+
+
+def has_suffix(path: Path, suffixes: Collection[str]) -> bool:
+    """Whether a file's name ends in one of `suffixes`, in upper or lower case."""
+    return path.suffix.lower() in suffixes
+
+
+def is_visible(path: Path, suffixes: Collection[str]) -> bool:
+    """Whether a file has one of `suffixes` and is not hidden, as the "._" files that macOS leaves beside others are."""
+    return has_suffix(path, suffixes) and not path.name.startswith(".")
+
+
+def is_source(path: Path, suffixes: Collection[str] = VIDEOS) -> bool:
+    """Whether a file is an input: it has one of `suffixes` and is not an output of ours, which has a record."""
+    return has_suffix(path, suffixes) and path.is_file() and not os.path.exists(record_path(path))
+
+
+def record_path(output: Path) -> Path:
+    """The JSON record beside an output: clip.mp4 -> clip.mp4.json."""
+    return output.with_name(f"{output.name}.json")
