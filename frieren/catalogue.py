@@ -14,7 +14,7 @@ from frieren.errors import WeightsError
 from frieren.official.fetch import fetch
 from frieren.official.releases import RELEASES
 from frieren.pipeline import Model
-from frieren.wave import GriffinLim, Polish
+from frieren.wave import GriffinLim, GriffinLimRefinement
 from frieren.weights import PARTS, ModelConfig, fingerprint, load_part, part_folders, read_model_config, tiny_model
 
 SHIPPED = Path(__file__).parent / "models"
@@ -135,6 +135,6 @@ def load(
     config, parts = refined(config, parts, refine or ())
     if vocoder == "griffin-lim":
         parts["vocoder"] = GriffinLim(config.mel)
-    elif config.polish and "vocoder" in parts:
-        parts["vocoder"] = Polish(parts["vocoder"], config.mel, config.polish)
+    elif config.griffin_lim_iterations and "vocoder" in parts:
+        parts["vocoder"] = GriffinLimRefinement(parts["vocoder"], config.mel, config.griffin_lim_iterations)
     return Model(config, parts, device=choose_device(device), precision=precision, digest=digest)

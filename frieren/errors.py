@@ -5,6 +5,7 @@ FrierenError
 ├── ArrayError      a file of features or of a spectrogram cannot be used
 ├── OutputError     a result cannot be written
 ├── SamplingError   the field gives no finite velocity
+├── ConfigError     a configuration has a key or a value that it should not have
 └── WeightsError    a model cannot be found, or its files are not what they should be
 """
 
@@ -29,6 +30,10 @@ class OutputError(FrierenError):
 
 class SamplingError(FrierenError):
     """The vector field gives something that is not a finite number: broken weights, or too little precision."""
+
+
+class ConfigError(FrierenError):
+    """A table of settings cannot be used: unknown or missing key, value of the wrong type or out of range."""
 
 
 class WeightsError(FrierenError):

@@ -33,7 +33,7 @@ def guide(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor
 
 
 def guided_velocity(
-    field: Field, x: Tensor, t: Tensor, c: Tensor, null: Tensor, guidance: float, spread: float = 0.0
+    field: Field, x: Tensor, t: Tensor, c: Tensor, null: Tensor, guidance: float, guidance_rescale: float = 0.0
 ) -> Tensor:
     """The guided velocity, from one batch of null and given conditions; without guidance from the given ones alone.
 
@@ -41,18 +41,18 @@ def guided_velocity(
         x: [B, ...].
         t: [B].
         c, null: [B, ...] the conditions.
-        spread: a smaller guidance: every item's velocity gets the standard deviation that it would have with that.
-            Strong guidance makes velocities larger, and the sound louder, than any that was learnt (section 3.4 of
-            arXiv 2305.08891, where the smaller one is 1). 0: as guided.
+        guidance_rescale: a smaller guidance: every item's velocity is rescaled to the standard deviation that it would
+            have with that. Strong guidance makes velocities larger, and the sound louder, than any that was learnt
+            (section 3.4 of arXiv 2305.08891, where the smaller one is 1). 0: not rescaled.
     """
     if guidance == 1:
         return field(x, t, c)
     velocities = field(torch.cat([x, x]), torch.cat([t, t]), torch.cat([null, c]))
     unconditional, conditional = velocities.chunk(2)
     velocity = guide(conditional, unconditional, guidance)
-    if not 0 < spread < guidance:
+    if not 0 < guidance_rescale < guidance:
         return velocity
-    inner, kept = tuple(range(1, x.ndim)), guide(conditional, unconditional, spread)
+    inner, kept = tuple(range(1, x.ndim)), guide(conditional, unconditional, guidance_rescale)
     return velocity * (kept.std(inner, keepdim=True) / velocity.std(inner, keepdim=True))
 
 

@@ -17,7 +17,7 @@ from frieren.clock import Clock
 from frieren.flow import guided_velocity
 from frieren.nets.field import VectorField, column_frames, regulate
 from frieren.solver import solve
-from frieren.windows import blend, spread, take
+from frieren.windows import blend, unfold, window_starts
 
 
 def draw_noise(channels: int, columns: int, seed: int) -> Tensor:
@@ -29,14 +29,14 @@ def draw_noise(channels: int, columns: int, seed: int) -> Tensor:
     return torch.stack([torch.randn(channels, generator=generator) for _ in range(columns)], dim=1)
 
 
-def lay(columns: int, clock: Clock, published: bool) -> tuple[list[int], int]:
+def window_layout(columns: int, clock: Clock, published: bool) -> tuple[list[int], int]:
     """Starts and size of the windows over so many columns: overlapping ones, or, as published, side by side.
 
     Raises:
         ValueError: if columns are not a whole number of published windows.
     """
     if not published:
-        return spread(columns, clock.window, clock.overlap)
+        return window_starts(columns, clock.window, clock.overlap)
     if columns % clock.window:
         raise ValueError(f"published windows have {clock.window} columns each, got {columns} in all")
     return list(range(0, columns, clock.window)), clock.window
@@ -76,11 +76,17 @@ class GuidedField:
         guidance: float,
         batch: int,
         published: bool = False,
-        spread: float = 0.0,
+        guidance_rescale: float = 0.0,
     ) -> None:
         """features [B, F, D], times [F]; `batch` windows at most go through the network at once (it bounds memory)."""
-        self.field, self.guidance, self.spread, self.batch, self.columns = field, guidance, spread, batch, columns
-        self.starts, self.size = lay(columns, clock, published)
+        self.field, self.guidance, self.guidance_rescale, self.batch, self.columns = (
+            field,
+            guidance,
+            guidance_rescale,
+            batch,
+            columns,
+        )
+        self.starts, self.size = window_layout(columns, clock, published)
         index = window_frames(field, times, self.starts, self.size, clock, published).to(features.device)
         # Each window by itself, as in training: a field may be told the mean over its window.
         shown = regulate(features, index.flatten()).unflatten(1, index.shape).flatten(0, 1)  # [B * N, size, D]
@@ -88,7 +94,7 @@ class GuidedField:
         self.null = field.null_condition(self.condition)[:1]  # [1, size, W / 2]
 
     def __call__(self, x: Tensor, t: float) -> Tensor:
-        windows = take(x, self.starts, self.size)
+        windows = unfold(x, self.starts, self.size)
         parts = zip(windows.flatten(0, 1).split(self.batch), self.condition.split(self.batch), strict=True)
         velocities = torch.cat([self.evaluate(part, condition, t) for part, condition in parts])
         return blend(velocities.unflatten(0, windows.shape[:2]), self.starts, self.columns)
@@ -96,7 +102,7 @@ class GuidedField:
     def evaluate(self, x: Tensor, condition: Tensor, t: float) -> Tensor:
         """One guided evaluation of windows x [N, C, size]: two network evaluations unless guidance is 1."""
         times, null = x.new_full((len(x),), t), self.null.expand_as(condition)
-        return guided_velocity(self.field, x, times, condition, null, self.guidance, self.spread)
+        return guided_velocity(self.field, x, times, condition, null, self.guidance, self.guidance_rescale)
 
 
 @torch.inference_mode()
@@ -110,7 +116,7 @@ def sample(
     steps: int,
     guidance: float,
     solver: str,
-    spread: float = 0.0,
+    guidance_rescale: float = 0.0,
     published: bool = False,
     batch: int = 8,
 ) -> Iterator[tuple[float, Tensor]]:
@@ -121,10 +127,10 @@ def sample(
         times: [F] seconds at which the frames come on screen.
         noise: [B, C, L], at least one window long: a shorter sound is solved over a whole window, where the field is
             at home, and cut afterwards.
-        spread: the guidance at which a velocity is as spread as it is used (`flow.guided_velocity`); 0: as guided.
+        guidance_rescale: smaller guidance whose standard deviation velocities get (`flow.guided_velocity`); 0: off.
         published: windows side by side; the noise must then be a whole number of windows long.
         batch: windows that go through the network at once.
     """
     columns = noise.shape[-1]
-    velocity = GuidedField(field, features, times, columns, clock, guidance, batch, published, spread)
+    velocity = GuidedField(field, features, times, columns, clock, guidance, batch, published, guidance_rescale)
     yield from solve(velocity, noise, steps, solver)

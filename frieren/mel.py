@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from frieren.nets.autoencoder import MelAutoencoder
-from frieren.windows import blend, spread, take
+from frieren.windows import blend, unfold, window_starts
 
 Count = Callable[[int, int], None]  # done, total
 
@@ -44,9 +44,9 @@ def decode(
     """
     columns, stride = latent.shape[-1], autoencoder.config.stride
     latent = F.pad(latent / autoencoder.config.scale, (0, max(0, window - columns)), mode="replicate")
-    starts, size = spread(latent.shape[-1], window, overlap)
+    starts, size = window_starts(latent.shape[-1], window, overlap)
     mels = []
-    for part in take(latent, starts, size).unbind(1):
+    for part in unfold(latent, starts, size).unbind(1):
         mels.append(autoencoder.decode(part))
         on_window(len(mels), len(starts))
     mel = blend(torch.stack(mels, dim=1), [start * stride for start in starts], latent.shape[-1] * stride)

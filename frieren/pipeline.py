@@ -206,7 +206,7 @@ class Model:
                 steps=steps,
                 guidance=self.config.guidance if guidance is None else guidance,
                 solver=self.config.solver if solver is None else solver,
-                spread=self.config.spread,
+                guidance_rescale=self.config.guidance_rescale,
                 published=self.published,
             )
             for t, x in path:
@@ -349,12 +349,12 @@ class Model:
 
     def sampling(self) -> dict[str, str]:
         """How windows, features, time and strong guidance are treated: as published, or refined."""
-        field = self.field.config
+        field, rescale = self.field.config, self.config.guidance_rescale
         return {
             "windows": self.config.windows,
             "regulator": field.regulator,
             "time": "continuous" if field.time_steps is None else f"truncated to 1/{field.time_steps}",
-            **({"spread": f"as guided by {self.config.spread:g}"} if self.config.spread else {}),
+            **({"guidance_rescale": f"as guided by {rescale:g}"} if rescale else {}),
         }
 
 

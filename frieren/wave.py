@@ -52,7 +52,7 @@ def vocode(
     return wave / wave.abs().amax(dim=-1, keepdim=True).clamp(min=1)
 
 
-class Polish(nn.Module):
+class GriffinLimRefinement(nn.Module):
     """A vocoder whose wave is brought closer to its mel: magnitudes to the mel, phases to the magnitudes, in turns.
 
     A network draws the fine structure of a spectrum, but keeps neither quite to the mel nor to what a wave can have.

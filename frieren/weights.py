@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +26,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from frieren.clock import Clock
-from frieren.errors import WeightsError
+from frieren.configs import from_table
+from frieren.errors import ConfigError, WeightsError
 from frieren.files import files_hash, replacing, write_json
 from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
@@ -59,7 +61,12 @@ NETWORKS: dict[str, tuple[type, type]] = {
         (SynchformerConfig, Synchformer),
     )
 }
+# Keys of configurations in folders that older versions wrote -> what they are called now.
+RENAMED: dict[str, dict[str, str]] = {
+    "ModelConfig": {"spread": "guidance_rescale", "polish": "griffin_lim_iterations"},
+}
 Windows = Literal["seamless", "published"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,11 @@ class ModelConfig:
     description: str = ""
     steps: int = 25  # solver steps
     guidance: float = 4.5
-    spread: float = 0.0  # smaller guidance, as spread as at which a velocity is used (`flow.guided_velocity`); 0: off
+    guidance_rescale: float = (
+        0.0  # guidance whose standard deviation the velocity gets (`flow.guided_velocity`); 0: off
+    )
     solver: str = "euler"
-    polish: int = 0  # iterations of Griffin and Lim's on the vocoder's wave (`wave.Polish`)
+    griffin_lim_iterations: int = 0  # on the vocoder's wave (`wave.GriffinLimRefinement`); 0: none
     clock: Clock = field(default_factory=Clock)
     mel: MelConfig = field(default_factory=MelConfig)
     windows: Windows = "seamless"  # of a long sound: solved together with overlaps, or one after the other (published)
@@ -84,14 +93,11 @@ class ModelConfig:
     base: str = ""  # name of the folder beside this one that holds the parts which are not here
 
     def __post_init__(self) -> None:
-        if self.windows not in get_args(Windows):
-            raise ValueError(f"windows must be one of {', '.join(get_args(Windows))}, got {self.windows!r}")
         if unknown := set(self.parts) - set(PARTS):
             raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(map(str, unknown))}")
-        if self.spread < 0:
-            raise ValueError(f"spread must be 0 (off) or more, got {self.spread}")
-        if self.polish < 0:
-            raise ValueError(f"polish must be 0 (off) or more, got {self.polish}")
+        for name in ("guidance_rescale", "griffin_lim_iterations"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 (off) or more, got {getattr(self, name)}")
         if Path(self.base).name != self.base:
             raise ValueError(f"base must be the name of a folder beside the model's, got {self.base!r}")
 
@@ -107,32 +113,23 @@ def read_json(path: Path) -> dict[str, Any]:
     return table
 
 
-def config_from(kind: type, table: dict[str, Any], path: Path) -> Any:
-    """A config dataclass from its JSON form; lists become tuples, objects the dataclass that stands there.
+def config_from(kind: type[T], table: Mapping[str, Any], path: Path) -> T:
+    """A config dataclass from its JSON form; keys that were called otherwise in older folders are known.
 
     Raises:
         WeightsError: for a key that the config does not have, or a value that it refuses.
     """
-    types = get_type_hints(kind)
-    if surplus := sorted(set(table) - types.keys()):
-        raise WeightsError(f"{path}: unknown key {surplus[0]!r} for {kind.__name__}; is the file from a newer version?")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    for key, value in table.items():
-        if isinstance(value, dict) and dataclasses.is_dataclass(types[key]):
-            values[key] = config_from(types[key], value, path)
+    renamed = RENAMED.get(kind.__name__, {})
     try:
-        return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: {error}") from error
+        return from_table(kind, {renamed.get(key, key): value for key, value in table.items()})
+    except ConfigError as error:
+        raise WeightsError(f"{path}: {error}; is the file from a newer version?") from error
 
 
 def read_model_config(folder: Path) -> ModelConfig:
     """The `config.json` of a model folder."""
     path = folder / "config.json"
-    table = read_json(path)
-    for key, kind in (("clock", Clock), ("mel", MelConfig)):
-        table[key] = config_from(kind, table.get(key, {}), path)
-    return config_from(ModelConfig, table, path)
+    return config_from(ModelConfig, read_json(path), path)
 
 
 def save_model_config(folder: Path, config: ModelConfig) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def spread(length: int, window: int, overlap: int) -> tuple[list[int], int]:
+def window_starts(length: int, window: int, overlap: int) -> tuple[list[int], int]:
     """Starts of the fewest windows that cover 0..length and share at least `overlap`, evenly spread; and their size.
 
     The last window ends exactly at `length`: there is no remainder. A length below one window gives one short window.
@@ -22,7 +22,7 @@ def spread(length: int, window: int, overlap: int) -> tuple[list[int], int]:
     return [round(index * (length - window) / (count - 1)) for index in range(count)], window
 
 
-def take(x: Tensor, starts: list[int], size: int) -> Tensor:
+def unfold(x: Tensor, starts: list[int], size: int) -> Tensor:
     """x [B, C, L] -> its windows [B, N, C, size]."""
     return torch.stack([x[..., start : start + size] for start in starts], dim=1)
 

@@ -35,23 +35,23 @@ def test_guidance_one_is_the_conditional_field_and_zero_the_unconditional():
     torch.testing.assert_close(guide(conditional, unconditional, 4.5), 4.5 * conditional - 3.5 * unconditional)
 
 
-@pytest.mark.parametrize(("guidance", "spread"), [(3.0, 2.0), (1.5, 2.0), (3.0, 0.0)])
-def test_a_guided_velocity_keeps_the_spread_of_less_guidance(guidance, spread):
-    """Held against numpy, item by item; neither guidance below the spread nor a spread of 0 changes anything."""
+@pytest.mark.parametrize(("guidance", "rescale"), [(3.0, 2.0), (1.5, 2.0), (3.0, 0.0)])
+def test_a_guided_velocity_keeps_the_deviation_of_less_guidance(guidance, rescale):
+    """Held against numpy, item by item; neither guidance below the smaller one nor a rescale of 0 changes anything."""
     x, t = torch.randn(2, 4, 50), torch.rand(2)
     c, null = torch.randn(2, 4, 50), torch.zeros(2, 4, 50)
-    made = guided_velocity(lambda x, t, c: c * (1 + x), x, t, c, null, guidance, spread).double().numpy()
+    made = guided_velocity(lambda x, t, c: c * (1 + x), x, t, c, null, guidance, rescale).double().numpy()
     conditional = (c * (1 + x)).double().numpy()
     for one, given in zip(made, conditional, strict=True):  # the null velocity is 0
-        wanted = given * min(guidance, spread or guidance)
+        wanted = given * min(guidance, rescale or guidance)
         np.testing.assert_allclose(one, wanted, rtol=1e-4)
 
 
-def test_spread_changes_the_length_of_a_velocity_and_not_its_direction():
+def test_rescaling_changes_the_length_of_a_velocity_and_not_its_direction():
     x, c, null = torch.randn(3, 2, 4, 50)
 
-    def velocity(guidance: float, spread: float = 0.0) -> torch.Tensor:
-        return guided_velocity(lambda x, t, c: torch.sin(c) + x, x, torch.zeros(2), c, null, guidance, spread)
+    def velocity(guidance: float, rescale: float = 0.0) -> torch.Tensor:
+        return guided_velocity(lambda x, t, c: torch.sin(c) + x, x, torch.zeros(2), c, null, guidance, rescale)
 
     strong, weak, made = velocity(3.0), velocity(2.0), velocity(3.0, 2.0)
     torch.testing.assert_close(made.std((1, 2)), weak.std((1, 2)))

@@ -204,7 +204,7 @@ def test_models_that_share_their_vocoder_are_heard_once() -> None:
     first, second, third = (frieren.load("tiny", device="cpu") for _ in range(3))
     next(third.vocoder.parameters()).data.add_(1)
     assert list(resynthesis.distinct({"a": first, "b": second, "c": third})) == ["a", "c"]
-    second.config = dataclasses.replace(second.config, polish=2)
+    second.config = dataclasses.replace(second.config, griffin_lim_iterations=2)
     assert list(resynthesis.distinct({"a": first, "b": second})) == ["a", "b"]
 
 

@@ -12,7 +12,7 @@ from frieren.clock import Clock
 from frieren.flow import guide
 from frieren.latent import GuidedField, draw_noise, sample, window_frames
 from frieren.nets.field import FieldConfig, VectorField
-from frieren.windows import take
+from frieren.windows import unfold
 
 
 class PointwiseField(torch.nn.Module):
@@ -52,7 +52,7 @@ def test_noise_does_not_depend_on_length_and_overlapping_windows_share_it():
     long, short = draw_noise(20, 640, 3), draw_noise(20, 160, 3)
     assert torch.equal(long[:, :160], short)
     assert not torch.equal(short, draw_noise(20, 160, 4))
-    windows = take(long[None], [0, 112], 160)[0]
+    windows = unfold(long[None], [0, 112], 160)[0]
     assert torch.equal(windows[0][:, 112:], windows[1][:, :48])
     assert abs(long.mean()) < 0.05 and long.std().item() == pytest.approx(1, abs=0.02)
 

@@ -11,7 +11,7 @@ import torch
 from clips import video
 
 import frieren
-from frieren.wave import GriffinLim, Polish
+from frieren.wave import GriffinLim, GriffinLimRefinement
 from frieren.weights import save_model_config, save_part
 
 
@@ -137,38 +137,38 @@ def test_griffin_lim_takes_the_vocoders_place(clip):
     assert model.generate(clip, steps=1).record["options"]["vocoder"] == "griffin-lim"
 
 
-def test_a_model_that_asks_for_it_polishes_its_waves(model, tmp_path):
-    folder = tmp_path / "polished"
+def test_a_model_that_asks_for_it_refines_its_waves(model, tmp_path):
+    folder = tmp_path / "refined"
     for name, part in model.parts.items():
         save_part(folder / name, part, part.config)
-    save_model_config(folder, dataclasses.replace(model.config, polish=3))
-    polished = frieren.load(folder)
-    assert isinstance(polished.vocoder, Polish) and polished.vocoder.iterations == 3
+    save_model_config(folder, dataclasses.replace(model.config, griffin_lim_iterations=3))
+    refined = frieren.load(folder)
+    assert isinstance(refined.vocoder, GriffinLimRefinement) and refined.vocoder.iterations == 3
     mel = torch.randn(80, 40) - 2
-    wave = Polish(model.vocoder, model.config.mel, 3)(mel[None])[0]
-    assert torch.equal(polished.vocode(mel), wave / wave.abs().max().clamp(min=1))
-    assert not torch.equal(polished.vocode(mel), model.vocode(mel))
+    wave = GriffinLimRefinement(model.vocoder, model.config.mel, 3)(mel[None])[0]
+    assert torch.equal(refined.vocode(mel), wave / wave.abs().max().clamp(min=1))
+    assert not torch.equal(refined.vocode(mel), model.vocode(mel))
     assert isinstance(frieren.load(folder, vocoder="griffin-lim").vocoder, GriffinLim)
-    with pytest.raises(ValueError, match="polish must be 0 .* got -1"):
-        dataclasses.replace(model.config, polish=-1)
+    with pytest.raises(ValueError, match="griffin_lim_iterations must be 0 .* got -1"):
+        dataclasses.replace(model.config, griffin_lim_iterations=-1)
 
 
-def test_a_models_own_spread_is_sampled_with_and_recorded(model, clip, tmp_path):
-    folder = tmp_path / "spread"
+def test_a_models_own_guidance_rescale_is_sampled_with_and_recorded(model, clip, tmp_path):
+    folder = tmp_path / "rescaled"
     for name, part in model.parts.items():
         save_part(folder / name, part, part.config)
-    save_model_config(folder, dataclasses.replace(model.config, spread=2.0))
+    save_model_config(folder, dataclasses.replace(model.config, guidance_rescale=2.0))
     kept = frieren.load(folder)
     features = torch.randn(50, model.field.config.features)
     plain, made = (one.sample(features, steps=1) for one in (model, kept))
     assert not torch.allclose(plain, made)
     for guidance in (1.0, 2.0):
         plain, made = (one.sample(features, guidance=guidance) for one in (model, kept))
-        assert torch.equal(plain, made), "guidance up to the spread is as it was"
-    assert kept.generate(clip, steps=1).record["options"]["sampling"]["spread"] == "as guided by 2"
-    assert "spread" not in model.generate(clip, steps=1).record["options"]["sampling"]
-    with pytest.raises(ValueError, match="spread must be 0 .* got -1"):
-        dataclasses.replace(model.config, spread=-1)
+        assert torch.equal(plain, made), "guidance up to the smaller one is as it was"
+    assert kept.generate(clip, steps=1).record["options"]["sampling"]["guidance_rescale"] == "as guided by 2"
+    assert "guidance_rescale" not in model.generate(clip, steps=1).record["options"]["sampling"]
+    with pytest.raises(ValueError, match="guidance_rescale must be 0 .* got -1"):
+        dataclasses.replace(model.config, guidance_rescale=-1)
 
 
 def test_unknown_names_list_what_is_possible(tmp_path):

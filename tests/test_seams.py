@@ -7,7 +7,7 @@ import torch
 
 import frieren
 from frieren.spectrogram import log_mel
-from frieren.windows import spread
+from frieren.windows import window_starts
 from frieren.world import clip
 
 SECONDS = 60
@@ -28,7 +28,7 @@ def test_joins_of_a_steady_minute_are_like_any_other_instant():
     model = frieren.load("mini", device="cpu")
     features = steady_scene(model)
     columns = model.clock.columns(SECONDS)
-    starts, size = spread(columns, model.clock.window, model.clock.overlap)
+    starts, size = window_starts(columns, model.clock.window, model.clock.overlap)
     edges = {edge * model.clock.stride for start in starts for edge in (start, start + size)}
     edges = torch.tensor(sorted(edge for edge in edges if 0 < edge < columns * model.clock.stride))
     for seed in range(5):

@@ -48,8 +48,8 @@ def test_a_recipe_folder_becomes_a_model(trained, tmp_path):
 def test_a_variant_is_guided_as_it_was_trained_or_as_its_recipe_says(trained):
     folder, _ = trained
     sampled = {name: read_model_config(folder.with_name(f"{folder.name}-{name}")) for name in ("reflow", "1step")}
-    assert (sampled["reflow"].guidance, sampled["reflow"].spread) == (2.0, 0.0)
-    assert (sampled["1step"].guidance, sampled["1step"].spread) == (3.0, 2.0)
+    assert (sampled["reflow"].guidance, sampled["reflow"].guidance_rescale) == (2.0, 0.0)
+    assert (sampled["1step"].guidance, sampled["1step"].guidance_rescale) == (3.0, 2.0)
 
 
 def test_a_run_is_shown_on_the_board(trained):

@@ -9,7 +9,7 @@ import torch
 
 from frieren.nets.vocos import Vocos, VocosConfig, overlap_add
 from frieren.spectrogram import MelConfig, log_mel, mel_filters, stft
-from frieren.wave import CHUNK, GriffinLim, Polish, vocode
+from frieren.wave import CHUNK, GriffinLim, GriffinLimRefinement, vocode
 
 
 @pytest.fixture
@@ -75,73 +75,75 @@ def knock():
 
 
 @pytest.mark.parametrize("iterations", [0, 8])
-def test_polish_brings_a_wave_closer_to_its_mel(knock, iterations):
+def test_refinement_brings_a_wave_closer_to_its_mel(knock, iterations):
     mel = log_mel(knock, MelConfig())
-    polish = Polish(Blurred(knock), MelConfig(), iterations)
+    refinement = GriffinLimRefinement(Blurred(knock), MelConfig(), iterations)
 
     def error(wave):
         return (log_mel(wave[0], MelConfig()) - mel).abs().mean().item()
 
-    poor, polished = error(polish.vocoder(mel[None])), error(polish(mel[None]))
-    assert polished == pytest.approx(poor) if iterations == 0 else polished < 0.2 * poor
-    assert polish(mel[None])[0, 1000:7400].abs().max() < 0.01 or iterations == 0  # no noise is left before the knock
+    poor, refined = error(refinement.vocoder(mel[None])), error(refinement(mel[None]))
+    assert refined == pytest.approx(poor) if iterations == 0 else refined < 0.2 * poor
+    assert (
+        refinement(mel[None])[0, 1000:7400].abs().max() < 0.01 or iterations == 0
+    )  # no noise is left before the knock
 
 
-def test_more_iterations_of_the_polish_come_closer_still():
+def test_more_iterations_of_the_refinement_come_closer_still():
     """As the magnitudes are brought to the mel in every iteration; brought to it once, the error stays where it was."""
     torch.manual_seed(4)
     swelling = 1 + torch.sin(2 * math.pi * 3 * torch.arange(256 * 125) / 16_000)
     mel = log_mel(0.1 * torch.randn(256 * 125) * swelling, MelConfig())
     vocoder = Blurred(0.1 * torch.randn(256 * 125))
     few, many = (
-        (log_mel(Polish(vocoder, MelConfig(), iterations)(mel[None])[0], MelConfig()) - mel).abs().mean()
+        (log_mel(GriffinLimRefinement(vocoder, MelConfig(), iterations)(mel[None])[0], MelConfig()) - mel).abs().mean()
         for iterations in (8, 32)
     )
     assert many < 0.5 * few < 0.02
 
 
-def test_polish_keeps_the_phases_that_it_is_given(knock):
-    """Where the vocoder's phases are right, so is the polished wave, whatever its magnitudes were."""
-    polished = Polish(Blurred(knock), MelConfig(), 8)(log_mel(knock, MelConfig())[None])[0]
-    assert torch.nn.functional.cosine_similarity(polished, knock, dim=0) > 0.97
-    assert (polished - knock).square().mean() < (0.7 * knock - knock).square().mean()
+def test_refinement_keeps_the_phases_that_it_is_given(knock):
+    """Where the vocoder's phases are right, so is the refined wave, whatever its magnitudes were."""
+    refined = GriffinLimRefinement(Blurred(knock), MelConfig(), 8)(log_mel(knock, MelConfig())[None])[0]
+    assert torch.nn.functional.cosine_similarity(refined, knock, dim=0) > 0.97
+    assert (refined - knock).square().mean() < (0.7 * knock - knock).square().mean()
 
 
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_a_column_reaches_as_far_as_the_context_says(iterations):
     """A change of one column of the mel is heard, however softly, nearly as far away as the context, and no further."""
     torch.manual_seed(3)
-    polish = Polish(Blurred(torch.randn(256 * 160)), MelConfig(), iterations)
+    refinement = GriffinLimRefinement(Blurred(torch.randn(256 * 160)), MelConfig(), iterations)
     mel = torch.randn(1, 80, 160) - 2
     other = mel.clone()
     other[..., 80] += 1
-    changed = (polish(mel) != polish(other))[0].unflatten(0, (-1, 256)).any(1)
+    changed = (refinement(mel) != refinement(other))[0].unflatten(0, (-1, 256)).any(1)
     reach = (changed.nonzero()[:, 0] - 80).abs().max()
-    assert polish.context - 8 <= reach <= polish.context
+    assert refinement.context - 8 <= reach <= refinement.context
 
 
-def test_polish_leaves_no_magnitude_that_the_mel_does_not_ask_for(knock):
+def test_refinement_leaves_no_magnitude_that_the_mel_does_not_ask_for(knock):
     """Non-negative least squares of a mel that has an exact answer: the multiplicative updates find one."""
-    polish = Polish(Blurred(knock), MelConfig(), 4)
+    refinement = GriffinLimRefinement(Blurred(knock), MelConfig(), 4)
     magnitudes = stft(knock[None], MelConfig()).abs()
     mel = mel_filters(MelConfig()) @ magnitudes
     fitted = 2 * magnitudes + 0.1
     for _ in range(5):
-        fitted = polish.fitted(fitted, mel)
+        fitted = refinement.fitted(fitted, mel)
     torch.testing.assert_close(mel_filters(MelConfig()) @ fitted, mel, atol=2e-3, rtol=0.1)
-    kept = polish.fitted(magnitudes, mel)[:, 1:-1]  # 0 and 8000 Hz are in no band
+    kept = refinement.fitted(magnitudes, mel)[:, 1:-1]  # 0 and 8000 Hz are in no band
     torch.testing.assert_close(kept, magnitudes[:, 1:-1], atol=1e-3, rtol=1e-2)
 
 
 @pytest.mark.parametrize("columns", [1, 4, 5, CHUNK + 40])
-def test_a_polished_wave_has_its_length_and_knows_no_chunks(vocoder, columns):
-    polish = Polish(vocoder, MelConfig(), 3).eval()
+def test_a_refined_wave_has_its_length_and_knows_no_chunks(vocoder, columns):
+    refinement = GriffinLimRefinement(vocoder, MelConfig(), 3).eval()
     torch.manual_seed(2)
     mel = torch.randn(1, 80, columns) - 2
-    wave = vocode(polish, mel, 256)
+    wave = vocode(refinement, mel, 256)
     assert wave.shape == (1, columns * 256)
     with torch.inference_mode():
-        torch.testing.assert_close(wave, unclipped(polish(mel)), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(wave, unclipped(refinement(mel)), atol=1e-4, rtol=1e-3)
 
 
 def test_griffin_lim_gives_back_a_tone():

@@ -121,3 +121,17 @@ def test_hub_offline_is_one_error(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(frieren.WeightsError, match="Hub"):
         find("nobody/nothing")
+
+
+def test_keys_of_older_folders_are_known(folder):
+    path, config = folder / "config.json", read_model_config(folder)
+    table = json.loads(path.read_text())
+    del table["guidance_rescale"], table["griffin_lim_iterations"]
+    path.write_text(json.dumps(table | {"spread": 2.0, "polish": 8}))
+    assert read_model_config(folder) == dataclasses.replace(config, guidance_rescale=2.0, griffin_lim_iterations=8)
+    path.write_text(json.dumps(table | {"windows": "round"}))
+    with pytest.raises(frieren.WeightsError, match=r"config.json: windows must be one of seamless, published, got 'ro"):
+        read_model_config(folder)
+    path.write_text(json.dumps(table | {"clock": {"fps": "25"}}))
+    with pytest.raises(frieren.WeightsError, match=r"config.json: clock.fps must be a number, got '25'"):
+        read_model_config(folder)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frieren.windows import blend, spread, take, weights
+from frieren.windows import blend, unfold, weights, window_starts
 
 layouts = st.tuples(st.integers(1, 900), st.integers(2, 200)).flatmap(
     lambda pair: st.tuples(st.just(pair[0]), st.just(pair[1]), st.integers(0, pair[1] - 1))
@@ -17,7 +17,7 @@ layouts = st.tuples(st.integers(1, 900), st.integers(2, 200)).flatmap(
 @given(layouts)
 def test_windows_cover_the_axis_without_remainder(layout):
     length, window, overlap = layout
-    starts, size = spread(length, window, overlap)
+    starts, size = window_starts(length, window, overlap)
     assert starts[0] == 0 and starts[-1] + size == length and size == min(window, length)
     for start, following in zip(starts, starts[1:], strict=False):
         assert start < following <= start + size - overlap
@@ -26,7 +26,7 @@ def test_windows_cover_the_axis_without_remainder(layout):
 @given(layouts)
 def test_weights_add_up_to_one(layout):
     length, window, overlap = layout
-    starts, size = spread(length, window, overlap)
+    starts, size = window_starts(length, window, overlap)
     total = torch.zeros(length)
     for row, start in zip(weights(starts, size, length), starts, strict=True):
         assert (row >= 0).all()
@@ -36,8 +36,8 @@ def test_weights_add_up_to_one(layout):
 
 def test_cutting_and_laying_together_is_the_identity():
     x = torch.randn(2, 3, 500)
-    starts, size = spread(500, 160, 48)
-    torch.testing.assert_close(blend(take(x, starts, size), starts, 500), x)
+    starts, size = window_starts(500, 160, 48)
+    torch.testing.assert_close(blend(unfold(x, starts, size), starts, 500), x)
 
 
 def test_weights_ramp_across_the_overlap():

@@ -51,7 +51,9 @@ def pairs(
     parts = part_folders(folder, config)
     how = {"steps": steps, "solver": solver, "reencode": reencode, "draws": draws, "seed": seed}
     how |= {"precision": precision, "batch": batch}
-    gamma = (config.spread or config.guidance) if guidance is None else guidance  # pairs are of plain guidance
+    gamma = (
+        (config.guidance_rescale or config.guidance) if guidance is None else guidance
+    )  # pairs are of plain guidance
     pairing = Pairing(data, parts["field"], parts["autoencoder"], config.clock, guidance=gamma, **how)
     splits = tuple(split or ("train", "valid"))
     with Bars(str(out)) as bars:

@@ -162,8 +162,8 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
         save_part(model / part, network, network.config, torch.float16)
     keep_records(out, model, [part for part in PARTS if part not in VARIANTS])
     shared = recipe.shared
-    how = {name: getattr(shared, name) for name in ("steps", "guidance", "polish", "clock", "mel")}
-    config = ModelConfig(shared.name, shared.description, **how)
+    how = {name: getattr(shared, name) for name in ("steps", "guidance", "clock", "mel")}
+    config = ModelConfig(shared.name, shared.description, griffin_lim_iterations=shared.polish, **how)
     save_model_config(model, config)
     for stage, variant in VARIANTS.items():
         if (out / stage / "model.safetensors").exists():
@@ -171,7 +171,7 @@ def assemble(recipe: Recipe, out: Path, model: Path) -> Path:
             save_part(folder / "field", network, network.config, torch.float16)
             keep_records(out, folder, [stage])
             loss = PairsLoss(**json.loads((out / stage / "recipe.json").read_text())["loss"])
-            guiding = dict(zip(("guidance", "spread"), loss.guiding, strict=True))
+            guiding = dict(zip(("guidance", "guidance_rescale"), loss.guiding, strict=True))
             named = f"{shared.name}-{variant.suffix}"
             description = f"{shared.description}; {variant.description}"
             changed = {"name": named, "description": description, "steps": variant.steps, **guiding}

@@ -111,7 +111,7 @@ def distinct(models: Mapping[str, Model]) -> dict[str, Model]:
     for name, model in models.items():
         states = (model.vocoder.state_dict(), model.autoencoder.state_dict())
         digest = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for one in states for value in one.values()))
-        first.setdefault((digest.digest(), model.config.polish), name)
+        first.setdefault((digest.digest(), model.config.griffin_lim_iterations), name)
     return {name: models[name] for name in first.values()}
 
 

@@ -25,7 +25,7 @@ from frieren.official.fetch import is_fetched
 from frieren.pipeline import Model
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.weights import load_part, part_fingerprint
-from frieren.windows import spread, take
+from frieren.windows import unfold, window_starts
 
 WORLD = SHIPPED / "judges" / "alignment"
 ENCODER = "frieren"  # the published model whose encoder, CAVP, Diff-Foley's classifier looks through
@@ -59,11 +59,11 @@ class WorldAlignment:
         """First frames and length of the stretches of a clip of this length that are seen and heard at once."""
         frames = int(seconds * self.network.config.fps + 1e-6)
         length = min(self.network.config.stretch, frames)
-        return spread(frames, length, 0)[0], length
+        return window_starts(frames, length, 0)[0], length
 
     def windows(self, vectors: Tensor) -> Tensor:
         """Windows [W, F, E] that cover stretches of vectors [B, T, E]."""
-        starts, _ = spread(vectors.shape[1], self.network.config.frames, 0)
+        starts, _ = window_starts(vectors.shape[1], self.network.config.frames, 0)
         return torch.cat([self.network.cut(vectors, torch.full((len(vectors),), start)) for start in starts])
 
     def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
@@ -89,7 +89,7 @@ class WorldAlignment:
         config, (starts, length) = self.network.config, self.stretches(len(wave) / self.sample_rate)
         columns = config.mel_rate / config.fps  # per frame
         places = [round(start * columns) for start in starts]
-        mels = take(log_mel(wave, self.mel)[None], places, round(length * columns))[0]
+        mels = unfold(log_mel(wave, self.mel)[None], places, round(length * columns))[0]
         return {"heard": self.windows(self.network.hear(mels, length))}
 
     def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:

@@ -145,14 +145,14 @@ class FieldTask:
         The field goes to x by itself, as when it is sampled; on paths to true sounds it hardly ever goes wrong.
         """
         shared, how = self.recipe.shared, self.recipe.loss
-        guidance, spread = (shared.guidance, 0.0) if stage == "field" else how.guiding
+        guidance, rescale = (shared.guidance, 0.0) if stage == "field" else how.guiding
         steps, stops = HEARD[stage]
         stop = stops[int(torch.randint(len(stops), ()))]
         c = self.condition(batch["features"])
         null = self.network.null_condition(c)
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            return guided_velocity(self.network, x, x.new_full((len(x),), t), c, null, guidance, spread)
+            return guided_velocity(self.network, x, x.new_full((len(x),), t), c, null, guidance, rescale)
 
         with torch.no_grad():
             *_, (t, x) = (0.0, batch["x0"]), *islice(solve(velocity, batch["x0"], steps), stop)
