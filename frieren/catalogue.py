@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from frieren.errors import WeightsError
-from frieren.official.fetch import fetch
 from frieren.official.releases import RELEASES
 from frieren.pipeline import Model
+from frieren.tiny import tiny_model
 from frieren.wave import GriffinLim, GriffinLimRefinement
-from frieren.weights import PARTS, ModelConfig, fingerprint, load_part, part_folders, read_model_config, tiny_model
+from frieren.weights import PARTS, ModelConfig, fingerprint, load_part, part_folders, read_model_config
 
 SHIPPED = Path(__file__).parent / "models"
 VOCODERS = ("model", "griffin-lim")
@@ -48,6 +48,8 @@ def find(name: str | Path) -> Path:
     if (SHIPPED / str(name) / "config.json").exists():
         return SHIPPED / str(name)
     if name in RELEASES:
+        from frieren.official.fetch import fetch
+
         return fetch(name, say=log.warning)
     if (folder / "config.json").exists():
         return folder

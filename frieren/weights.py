@@ -17,8 +17,9 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -29,37 +30,24 @@ from frieren.clock import Clock
 from frieren.configs import from_table
 from frieren.errors import ConfigError, WeightsError
 from frieren.files import files_hash, replacing, write_json
-from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig
-from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
-from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
-from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, VideoTower
-from frieren.nets.field import FieldConfig, VectorField
-from frieren.nets.latent_alignment import LatentAlignment, LatentAlignmentConfig
-from frieren.nets.panns import Cnn14, PannsConfig
-from frieren.nets.synchformer import Synchformer, SynchformerConfig
-from frieren.nets.tagger import Tagger, TaggerConfig
-from frieren.nets.vggish import Vggish, VggishConfig
-from frieren.nets.vocos import Vocos, VocosConfig
 from frieren.spectrogram import MelConfig
 
 PARTS = ("encoder", "autoencoder", "field", "vocoder")
 PART_FILES = ("config.json", "model.safetensors")
-NETWORKS: dict[str, tuple[type, type]] = {
-    network.__name__: (config, network)
-    for config, network in (
-        (CAVPConfig, VideoTower),
-        (AutoencoderConfig, MelAutoencoder),
-        (FieldConfig, VectorField),
-        (VocosConfig, Vocos),
-        (BigVGANConfig, BigVGAN),
-        (CAVPPairConfig, CAVP),
-        (AlignmentConfig, AlignmentClassifier),
-        (TaggerConfig, Tagger),
-        (PannsConfig, Cnn14),
-        (VggishConfig, Vggish),
-        (LatentAlignmentConfig, LatentAlignment),
-        (SynchformerConfig, Synchformer),
-    )
+# Classes of networks -> their modules in `frieren.nets`, of which a model imports those that it has.
+NETWORKS = {
+    "VideoTower": "cavp",
+    "MelAutoencoder": "autoencoder",
+    "VectorField": "field",
+    "Vocos": "vocos",
+    "BigVGAN": "bigvgan",
+    "CAVP": "cavp",
+    "AlignmentClassifier": "alignment",
+    "Tagger": "tagger",
+    "Cnn14": "panns",
+    "Vggish": "vggish",
+    "LatentAlignment": "latent_alignment",
+    "Synchformer": "synchformer",
 }
 # Keys of configurations in folders that older versions wrote -> what they are called now.
 RENAMED: dict[str, dict[str, str]] = {
@@ -71,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a model is beside its networks: rates, and how it wants to be sampled.
+    """Settings of a model: its rates and the defaults of its sampling.
 
     Raises:
         ValueError: for windows or parts that do not exist.
@@ -155,15 +143,16 @@ def load_part(folder: Path) -> nn.Module:
     """One part in evaluation mode, float32, every parameter accounted for.
 
     Raises:
-        WeightsError: if a file is missing or broken, or a parameter is missing, surplus or misshapen.
+        WeightsError: if a file is missing or broken, or parameters are missing, unexpected or of another shape.
     """
     table = read_json(folder / "config.json")
     name = table.pop("network", None)
     if name not in NETWORKS:
         raise WeightsError(f"{folder / 'config.json'}: unknown network {name!r}; expected one of {', '.join(NETWORKS)}")
-    config, network = NETWORKS[name]
+    network = getattr(import_module(f"frieren.nets.{NETWORKS[name]}"), name)
+    config = config_from(get_type_hints(network.__init__)["config"], table, folder / "config.json")
     with torch.device("meta"):
-        part = network(config_from(config, table, folder / "config.json"))
+        part: nn.Module = network(config)
     path = folder / "model.safetensors"
     try:
         state = load_file(path)
@@ -191,15 +180,15 @@ def check(path: Path, wanted: dict[str, torch.Tensor], got: dict[str, torch.Tens
     """Raises WeightsError unless names and shapes agree exactly."""
     if missing := sorted(set(wanted) - set(got)):
         raise WeightsError(f"{path}: {len(missing)} parameters missing, the first is {missing[0]}")
-    if surplus := sorted(set(got) - set(wanted)):
-        raise WeightsError(f"{path}: {len(surplus)} unknown parameters, the first is {surplus[0]}")
+    if unexpected := sorted(set(got) - set(wanted)):
+        raise WeightsError(f"{path}: {len(unexpected)} unexpected parameters, the first is {unexpected[0]}")
     for key, value in wanted.items():
         if value.shape != got[key].shape:
             raise WeightsError(f"{path}: {key} has shape {tuple(got[key].shape)}, expected {tuple(value.shape)}")
 
 
 def part_folders(folder: Path, config: ModelConfig) -> dict[str, Path]:
-    """Where each part of a model lies: in its folder, or in that of its base."""
+    """Folders of a model's parts, in its own folder or in that of its base."""
     base = folder.absolute().parent / config.base if config.base else folder
     return {part: (folder if (folder / part).exists() else base) / part for part in config.parts}
 
@@ -220,41 +209,3 @@ def hash_order(name: str) -> tuple[int, str, str]:
 def part_fingerprint(folder: Path) -> str:
     """SHA-256 over config and parameters of one part's folder."""
     return files_hash({name: folder / name for name in PART_FILES})
-
-
-def tiny_model() -> tuple[ModelConfig, dict[str, nn.Module]]:
-    """About 100 k random parameters, always the same ones, with the rates of `mini`: for tests from end to end."""
-    clock = Clock(fps=25.0, window=160, overlap=48)
-    encoder = CAVPConfig(
-        width=4,
-        blocks=(1, 1),
-        expansion=2,
-        stem_kernel=(3, 5, 5),
-        temporal_kernels=(3, 3),
-        embed=16,
-        image_size=32,
-        context=3,
-    )
-    autoencoder = AutoencoderConfig(width=8, multipliers=(1, 2), blocks=1, groups=8, attention=False)
-    flow = FieldConfig(
-        features=16,
-        context=16,
-        width=32,
-        depth=1,
-        heads=2,
-        ffn_mult=2,
-        ffn_kernel=3,
-        positions=161,
-        time_features=32,
-        regulator="time",
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        parts = {
-            "encoder": VideoTower(encoder),
-            "autoencoder": MelAutoencoder(autoencoder),
-            "field": VectorField(flow),
-            "vocoder": Vocos(VocosConfig(width=16, hidden=32, blocks=2)),
-        }
-    config = ModelConfig("tiny", "random parameters, for tests", steps=4, clock=clock)
-    return config, {name: part.eval().requires_grad_(False) for name, part in parts.items()}

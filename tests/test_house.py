@@ -20,7 +20,7 @@ FLOORS = {
     0: "clock formats frames errors version",
     1: "nets flow solver windows spectrogram media files configs",
     2: "weights world picture sounds arrays",
-    3: "official video features latent mel wave loudness",
+    3: "official video features latent mel wave loudness tiny",
     4: "soundtrack dataset",
     5: "pipeline",
     6: "catalogue",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+from importlib import import_module
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -11,14 +15,16 @@ from safetensors.torch import load_file, save_file
 
 import frieren
 from frieren.catalogue import find
+from frieren.files import write_json
+from frieren.tiny import tiny_model
 from frieren.weights import (
+    NETWORKS,
     PARTS,
     fingerprint,
     load_part,
     read_model_config,
     save_model_config,
     save_part,
-    tiny_model,
 )
 
 
@@ -59,14 +65,14 @@ def test_tiny_is_small_and_always_the_same():
     ("damage", "message"),
     [
         (lambda state: state.pop("output.bias"), "1 parameters missing.*output.bias"),
-        (lambda state: state.update(extra=torch.zeros(2)), "1 unknown parameters.*extra"),
+        (lambda state: state.update(extra=torch.zeros(2)), "1 unexpected parameters.*extra"),
         (
             lambda state: state.update({"output.bias": torch.zeros(3)}),
             r"output.bias has shape \(3,\), expected \(20,\)",
         ),
     ],
 )
-def test_missing_surplus_and_misshapen_parameters_are_named(folder, damage, message):
+def test_missing_and_unexpected_parameters_and_other_shapes_are_named(folder, damage, message):
     path = folder / "field" / "model.safetensors"
     state = load_file(path)
     damage(state)
@@ -135,3 +141,22 @@ def test_keys_of_older_folders_are_known(folder):
     path.write_text(json.dumps(table | {"clock": {"fps": "25"}}))
     with pytest.raises(frieren.WeightsError, match=r"config.json: clock.fps must be a number, got '25'"):
         read_model_config(folder)
+
+
+def test_a_model_imports_its_own_networks_alone():
+    code = (
+        "import sys, frieren\nfrieren.load('mini')\n"
+        "import json; print(json.dumps(sorted(name for name in sys.modules if name.startswith('frieren.nets.'))))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert json.loads(loaded) == [f"frieren.nets.{name}" for name in ("autoencoder", "cavp", "field", "vocos")]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_is_saved_and_loaded_under_its_name(name, tmp_path):
+    """Only the class and its config count here: a fresh network of the published sizes would take gigabytes."""
+    network = getattr(import_module(f"frieren.nets.{NETWORKS[name]}"), name)
+    config = get_type_hints(network.__init__)["config"]
+    write_json(tmp_path / "config.json", {"network": name, **dataclasses.asdict(config())})
+    with pytest.raises(frieren.WeightsError, match=r"model.safetensors: cannot be read"):  # after the config was
+        load_part(tmp_path)
