@@ -20,9 +20,9 @@ from frieren.version import __version__ as __version__
 if TYPE_CHECKING:
     from frieren.catalogue import load, models
     from frieren.pipeline import Model
+    from frieren.remux import write as write_video
     from frieren.soundtrack import Sound
     from frieren.video import read as read_frames
-    from frieren.video import write as write_video
 
 __all__ = [
     "ArrayError",
@@ -47,7 +47,7 @@ _LAZY = {
     "load": ("frieren.catalogue", "load"),
     "models": ("frieren.catalogue", "models"),
     "read_frames": ("frieren.video", "read"),
-    "write_video": ("frieren.video", "write"),
+    "write_video": ("frieren.remux", "write"),
 }
 
 

@@ -22,8 +22,6 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OutputError: the folder is missing or not writable, `target` is a folder, the disk is full.
     """
-    import av
-
     target = Path(target)
     # Not made from the target's name, which may leave no room for anything more.
     part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix}")
@@ -35,12 +33,12 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         part.touch(exist_ok=False)
         yield part
         os.replace(part, target)
-    except (OSError, av.error.FFmpegError) as error:
+    except OSError as error:
         with suppress(OSError):
             part.unlink()
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "make room there or choose another folder" if full else "choose a place where this user may write"
-        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+        if error.errno == errno.ENAMETOOLONG:
             remedy = "choose a shorter name with -o"
         raise OutputError(f"{target}: cannot be written ({reason(error)}); {remedy}") from error
     except BaseException:

@@ -1,6 +1,6 @@
-"""A media file -> its packets, and its time axis without jumps that nothing confirms.
+"""A media file -> its packets, and its timestamps without jumps that nothing confirms.
 
-`open_media` is the only door through which a media file is read; `sounds` and `video` use it.
+`open_media` is the single entry point for reading a media file; `sounds` and `video` use it.
 """
 
 from __future__ import annotations
@@ -9,30 +9,31 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frieren.errors import VideoError, reason
 
 if TYPE_CHECKING:
+    from av import Packet
     from av.container import InputContainer
     from av.stream import Stream
 
-# Containers of sound and moving pictures. A playlist (hls, dash, concat) is none of them: it could name other files or
-# the network, and a file that a stranger uploads must not choose what is opened.
+# Containers of sound and video. A playlist (hls, dash, concat) is none of them: it could name other files or the
+# network, and a file that a stranger uploads must not choose what is opened.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,ivf,obu,av1,"
     "mjpeg,dv,mxf,nut,rm,wtv,swf,yuv4mpegpipe,wav,w64,aiff,au,caf,mp3,aac,flac,ac3,eac3"
 )
 MAGIC = {b"ftyp": "mp4", b"moov": "mp4", b"mdat": "mp4", b"\x1aE\xdf\xa3": "mkv", b"RIFF": "avi or wav"}
-JUMP = 10.0  # seconds; a longer step in the timestamps has to be confirmed by the length that the file announces
+JUMP = 10.0  # seconds; a longer step in the timestamps has to be confirmed by the container duration
 
 
 @contextmanager
-def open_media(path: str | os.PathLike) -> Iterator[InputContainer]:
+def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     """Open a media file for reading; no network, no playlists, only known containers.
 
     Raises:
-        VideoError: no such file, a folder, empty, unreadable, not a media file, or broken off before its index.
+        VideoError: no such file, a folder, empty, unreadable, not a media file, or truncated before its index.
     """
     import av
 
@@ -44,19 +45,36 @@ def open_media(path: str | os.PathLike) -> Iterator[InputContainer]:
             raise VideoError(f"{path}: this is not a file; give the path of a video file")
         if size == 0:
             raise VideoError(f"{path}: the file is empty (0 bytes); copy or download it again")
-        # "file:" keeps names such as "a:b.mp4" from being taken for a protocol.
-        container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
+        container = av.open(file_url(path), options=options, metadata_errors="replace")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VideoError(f"{path}: no such file; check the name and the folder") from error
     except PermissionError as error:
         raise VideoError(f"{path}: permission denied; make the file readable for this user") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"{path}: {_unreadable(path, error)}") from error
+        raise VideoError(f"{path}: {_why_unreadable(path, error)}") from error
     with container:
         yield container
 
 
-def _unreadable(path: Path, error: Exception) -> str:
+def file_url(path: Path) -> str:
+    """A path as FFmpeg takes it: "file:" keeps names such as "a:b.mp4" from being taken for a protocol."""
+    return f"file:{path.absolute()}"
+
+
+@contextmanager
+def as_os_errors() -> Iterator[None]:
+    """Raise as OSError whatever FFmpeg reports while a file is written, so that `files.replacing` explains it."""
+    import av
+
+    try:
+        yield
+    except OSError:
+        raise
+    except av.error.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
     """Why a file could not be opened, and the remedy."""
     try:
         with path.open("rb") as file:
@@ -69,8 +87,8 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"a truncated or damaged {kind} file ({reason(error)}); copy or download it again"
 
 
-def packets(container: InputContainer, stream: Stream | None) -> Iterator:
-    """Packets of `stream` (None: of all) until the file ends or breaks off."""
+def demux(container: InputContainer, stream: Stream | None = None) -> Iterator[Packet[Any]]:
+    """Packets of `stream` (None: of all) up to the end of the file, or to where it is truncated."""
     import av
 
     found = container.demux() if stream is None else container.demux(stream)
@@ -82,8 +100,8 @@ def packets(container: InputContainer, stream: Stream | None) -> Iterator:
         yield packet
 
 
-def announced(container: InputContainer) -> float:
-    """The instant at which the index says that the file ends; 0 where it is only estimated or not said."""
+def container_end(container: InputContainer) -> float:
+    """End of the file by the container duration, in seconds; 0 where that is missing or only estimated."""
     kinds = {"mp4", "matroska", "avi"} & set(container.format.name.split(","))
     if not kinds or container.duration is None:
         return 0.0
@@ -91,25 +109,26 @@ def announced(container: InputContainer) -> float:
     return (container.duration + start) / 1e6
 
 
-class Axis:
-    """The time axis of one stream, read in order; jumps that the file does not confirm are taken out.
+class TimeAxis:
+    """The time axis of one stream, read in order; jumps that the container duration does not confirm are taken out.
 
     A transport stream that was cut together, or one damaged timestamp, would otherwise decide how long a video is.
     What comes after such a jump follows on what came before it, as if there were none.
 
     Attributes:
-        shift: seconds that are taken off the timestamps at the moment.
-        jumps: how often that changed.
+        container_end: see the function of that name.
+        shift: seconds that are currently taken off the timestamps.
+        jumps: how often `shift` has changed.
     """
 
     def __init__(self, container: InputContainer, step: float = 0.0) -> None:
         """`step`: seconds that something without a length of its own lasts."""
-        self.announced, self.step = announced(container), step
+        self.container_end, self.step = container_end(container), step
         self.end: float | None = None
         self.shift, self.jumps = 0.0, 0
 
     def place(self, time: float, length: float = 0.0) -> float:
-        """Where something with the timestamp `time`, in seconds, that lasts `length` seconds lies on this axis."""
+        """Seconds on this axis of what has the timestamp `time` and lasts `length`, both in seconds."""
         shift = self._shift(time)
         self.jumps += shift != self.shift
         self.shift = shift
@@ -118,7 +137,7 @@ class Axis:
         return time - shift
 
     def _shift(self, time: float) -> float:
-        if self.end is None or time <= self.announced + 1 and self.announced:
+        if self.end is None or time <= self.container_end + 1 and self.container_end:
             return 0.0
         for shift in (self.shift, 0.0):
             if abs(time - shift - self.end) <= JUMP:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from frieren import loudness as level
-from frieren import sounds, video
+from frieren import remux, sounds
 from frieren.errors import OutputError
 from frieren.formats import SOUND_FILES, has_suffix
 
@@ -55,4 +55,4 @@ class Sound:
             return sounds.write(target, made, self.sample_rate)
         if self.source is None:
             raise OutputError(f"{target}: this sound has no video; save it as .wav or .flac")
-        return video.write(self.source, made, target, self.sample_rate, keep_original=keep_original)
+        return remux.write(self.source, made, target, self.sample_rate, keep_original=keep_original)

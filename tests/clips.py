@@ -1,4 +1,4 @@
-"""Small odd videos for the tests, written with PyAV: each frame is one grey level, so that it says who it is."""
+"""Small odd videos for the tests, written with PyAV: the grey level of each frame tells its index."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+import soundfile
 
 LEVELS = 20  # frame i has the level 12 * (i % 20): far enough apart to survive any codec
 STEP = 12
+EVEN = [i / 10 for i in range(12)]  # presentation times in seconds
+VFR = [0, 0.02, 0.05, 0.30, 0.31, 0.55, 0.90, 0.93, 1.10, 1.40, 1.44, 1.60]
 
 
 def grey(index: int) -> int:
@@ -53,7 +56,7 @@ def video(
     options: dict[str, str] | None = None,
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Write a video whose frames come on screen at `times` (seconds); `sounds` are (wave [S], rate, start)."""
+    """Write a video whose frames are displayed at `times` (seconds); `sounds` are (wave [S], rate, start)."""
     base = Fraction(1, 1000)
     rate = 25 if len(times) < 2 else max(1, round((len(times) - 1) / (times[-1] - times[0])))
     with av.open(path, "w", options=options or {}) as out:
@@ -113,3 +116,29 @@ def full_disk(room: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def cut_together(path: Path, jump: float) -> Path:
+    """A transport stream of two times 0.6 s, the second `jump` seconds late."""
+    halves = [video(path.with_name(f"{late}.ts"), [late + t for t in EVEN[:6]]) for late in (0, jump)]
+    path.write_bytes(b"".join(half.read_bytes() for half in halves))
+    return path
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """One file for each fault, by a word that the message must hold."""
+    good = video(folder / "good.mp4", EVEN, sounds=[(noise(1, 16_000), 16_000, 0.0)])
+    made = {
+        name: folder / f"{name}.mp4" for name in ("empty", "not a video", "truncated", "no video stream", "decoded")
+    }
+    made["empty"].touch()
+    made["not a video"].write_text("#!/bin/sh\necho hello\n" * 100)
+    made["truncated"].write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    soundfile.write(made["no video stream"], noise(1, 16_000), 16_000, format="WAV")
+    whole = bytearray(good.read_bytes())
+    begin = whole.index(b"mdat") + 4
+    whole[begin : whole.index(b"moov") - 4] = bytes(whole.index(b"moov") - 4 - begin)
+    made["decoded"].write_bytes(whole)
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "01" * 16, "encryption_kid": "02" * 16}
+    made["encrypted"] = video(folder / "encrypted.mp4", EVEN, options=key)
+    return made | {"no such file": folder / "nothing.mp4", "not a file": folder}

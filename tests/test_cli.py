@@ -27,7 +27,7 @@ import pytest
 import torch
 
 import frieren
-from frieren import formats, sounds, video
+from frieren import formats, remux, sounds, video
 from frieren.apps import checks, jobs
 from frieren.apps import generate as verb
 from frieren.apps.cli import main
@@ -52,7 +52,7 @@ class FakeSound:
     def save(self, target: Path, *, loudness: float | None = -20.0, keep_original: bool = False) -> Path:
         if target.suffix in formats.SOUND_FILES:
             return sounds.write(target, self.wave, self.sample_rate)
-        return video.write(self.source, self.wave, target, self.sample_rate, keep_original=keep_original)
+        return remux.write(self.source, self.wave, target, self.sample_rate, keep_original=keep_original)
 
 
 @dataclass
@@ -260,7 +260,7 @@ def test_a_failure_leaves_the_old_output_and_nothing_half_written(
     def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(video, "_mux", broken)
+    monkeypatch.setattr(remux, "mux", broken)
     assert run("generate", clip, "-o", target) == 1
     assert target.read_bytes() == b"old"
     assert names(tmp_path) == ["clip.mp4", "out.mp4"]
@@ -754,9 +754,9 @@ def test_doctor_looks_at_everything(capsys: pytest.CaptureFixture) -> None:
 def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, code_wanted: int) -> None:
     clip = make_video(tmp_path / "clip.mp4", seconds=1.0)
     code = (
-        "import sys, time\nfrom frieren import video\nfrom frieren.apps.cli import main\n"
+        "import sys, time\nfrom frieren import remux\nfrom frieren.apps.cli import main\n"
         "def slow(*_):\n    print('writing', flush=True)\n    time.sleep(60)\n"
-        "video._mux = slow\nmain(sys.argv[1:])"
+        "remux.mux = slow\nmain(sys.argv[1:])"
     )
     arguments = ["generate", str(clip), "--model", "tiny", "--steps", "1"]
     command = [sys.executable, "-c", code, *arguments]

@@ -109,7 +109,7 @@ def preview(
 
 def write_clip(clip: Clip, target: Path, fps: float) -> None:
     """A clip as `target` (H.264, and AAC if it has a sound) and its script as .json beside it."""
-    from frieren import video
+    from frieren import remux
     from frieren.files import replacing
 
     if clip.wave is None:
@@ -119,7 +119,7 @@ def write_clip(clip: Clip, target: Path, fps: float) -> None:
         with tempfile.TemporaryDirectory() as folder:
             silent = Path(folder) / target.name
             write_picture(clip.images, silent, fps)
-            video.write(silent, clip.wave, target, clip.sample_rate, comment=f"FoleyWorld {clip.split} {clip.index}")
+            remux.write(silent, clip.wave, target, clip.sample_rate, comment=f"FoleyWorld {clip.split} {clip.index}")
     with replacing(target.with_suffix(".json")) as part:
         part.write_text(json.dumps(script(clip, fps), indent=1) + "\n", encoding="utf-8")
 
@@ -128,8 +128,9 @@ def write_picture(images: np.ndarray, path: Path, fps: float) -> None:
     """uint8 RGB images [F, 3, H, W] -> an H.264 file without sound."""
     import av
 
-    # "file:" keeps a folder with a colon in its name from being taken for a protocol.
-    with av.open(f"file:{path.absolute()}", "w", format="mp4") as container:
+    from frieren.media import as_os_errors, file_url
+
+    with as_os_errors(), av.open(file_url(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "18"})
         stream.height, stream.width = images.shape[2:]
         stream.pix_fmt = "yuv420p"

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 import frieren
-from frieren import loudness, sounds, video
+from frieren import loudness, remux, sounds, video
 from frieren.errors import FrierenError, OutputError
 from frieren.evaluation.listening.mos import CODES, KEY_FORMAT, LOW, TRUE
 from frieren.files import replacing
@@ -316,7 +316,7 @@ def write_trials(
                 raise ListeningError(
                     f"{picture}: browsers do not show {codec}; convert it first (ffmpeg -i … -c:v libx264 …)"
                 )
-            path = video.write(picture, waves[system], stem.with_suffix(".mp4"), RATE, comment=None)
+            path = remux.write(picture, waves[system], stem.with_suffix(".mp4"), RATE, comment=None)
         made[path.name] = {"system": str(system), "lufs": round(level, 2)}
     return made
 

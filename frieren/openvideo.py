@@ -1,0 +1,230 @@
+"""An open video file: its video stream measured, decoded or demuxed, by timestamps without unconfirmed jumps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frieren import picture
+from frieren.errors import VideoError
+from frieren.media import JUMP, TimeAxis, container_end, demux, open_media
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Measurements of a video.
+
+    Attributes:
+        seconds: length of the video stream, from the first frame's start to the last one's end, by timestamps.
+        start: time of the first frame on the file's own time axis, in seconds.
+        fps: average number of frames per second.
+        width, height: in pixels, as displayed (after rotation).
+        rotation: counter-clockwise rotation that the file asks for, in degrees: 0, 90, 180 or 270.
+        codec: short name of the video stream's codec, e.g. "h264".
+        has_audio: whether the file has a sound stream.
+        container_duration: length in seconds by the container's header; exceeds `seconds` where the file is truncated.
+        jumps: how often its timestamps jump by more than 10 s without the container duration confirming it; `seconds`
+            leaves such jumps out.
+    """
+
+    seconds: float
+    start: float
+    fps: float
+    width: int
+    height: int
+    rotation: int
+    codec: str
+    has_audio: bool
+    container_duration: float
+    jumps: int
+
+
+@dataclass
+class _Scan:
+    """Result of demuxing a whole file; times in seconds.
+
+    Attributes:
+        first: the first frame that can be decoded.
+        packets: number of the video stream's packets.
+        spans: start and length of each of them that has a timestamp, on a time axis without jumps.
+        others_end: end of the last packet of any other stream.
+        jumps: as in VideoInfo.
+    """
+
+    spans: list[tuple[float, float]]
+    first: VideoFrame | None = None
+    packets: int = 0
+    others_end: float = 0.0
+    jumps: int = 0
+
+
+class OpenVideo:
+    """An open video file, which can be read through once by one of `measure`, `frames` and `packets`.
+
+    A second pass opens the file again: seeking back to the beginning loses packets in .ts, .avi, .mov and .webm files,
+    and raw streams cannot seek.
+
+    Attributes:
+        path: for messages.
+        container: the open file.
+        stream: the first video stream that is not a cover image.
+        rate, step: frames per second and seconds per frame, on average, by the container's header.
+    """
+
+    def __init__(self, path: Path, container: InputContainer) -> None:
+        """Find the video stream of an open container.
+
+        Raises:
+            VideoError: there is none, or none whose codec is known.
+        """
+        self.path, self.container = path, container
+        self.stream = self._video_stream()
+        self.rate = float(self.stream.average_rate or self.stream.guessed_rate or 25)
+        self.step = 1 / self.rate
+
+    def _video_stream(self) -> VideoStream:
+        import av
+
+        cover = av.stream.Disposition.attached_pic
+        for stream in self.container.streams.video:
+            if not stream.disposition & cover:
+                if stream.codec_context is None:
+                    raise VideoError(f"{self.path}: its codec is not known here; convert it to .mp4 (H.264)")
+                stream.thread_type = "AUTO"
+                return stream
+        raise VideoError(f"{self.path}: there is no video stream in this file; give a file with video")
+
+    def measure(self) -> VideoInfo:
+        """Demux the whole file and decode its first frame.
+
+        Raises:
+            VideoError: encrypted, or no frame can be decoded.
+        """
+        scan, codec = self._scan(), self.stream.codec_context.name
+        if scan.first is None:
+            raise VideoError(f"{self.path}: no frame of it can be decoded ({codec}); copy or convert it again")
+        start, duration = _time(scan.first), container_end(self.container)
+        if start is None or not scan.spans:  # an elementary stream has no timestamps: there only counting remains
+            start, seconds, missing = start or 0.0, scan.packets / self.rate, 0.0
+        else:
+            end = self._end(scan.spans)
+            seconds, missing = max(end - start, 1e-3), max(0.0, duration - max(end, scan.others_end))
+        transposed = picture.is_transposed(picture.display_matrix(scan.first))
+        size = scan.first.width, scan.first.height
+        width, height = reversed(size) if transposed else size
+        return VideoInfo(
+            seconds=seconds,
+            start=start,
+            fps=scan.packets / seconds if scan.packets > 1 else self.rate,
+            width=width,
+            height=height,
+            rotation=round(scan.first.rotation / 90) * 90 % 360,
+            codec=codec,
+            has_audio=bool(self.container.streams.audio),
+            container_duration=seconds + missing,
+            jumps=scan.jumps,
+        )
+
+    def _scan(self) -> _Scan:
+        """Read every packet; frames are decoded only up to the first."""
+        scan, axis = _Scan([]), TimeAxis(self.container, self.step)
+        for packet in demux(self.container):
+            if packet.has_sidedata("encryption_info"):
+                raise VideoError(f"{self.path}: the video is encrypted; give a copy without protection")
+            stamp = packet.dts if packet.pts is None else packet.pts
+            begin = None if stamp is None else float(stamp * packet.time_base)
+            length = float((packet.duration or 0) * packet.time_base) if packet.size else 0.0
+            length = min(length, max(JUMP, axis.container_end))  # a damaged length must not decide either
+            if packet.stream_index != self.stream.index:
+                scan.others_end = max(scan.others_end, (begin or 0.0) + length)
+                continue
+            if packet.size and not packet.is_discard:
+                scan.packets += 1
+                if begin is not None:
+                    scan.spans.append((axis.place(begin, length), length))
+            if scan.first is None:
+                scan.first = next(iter(self._decode(packet)), None)
+        if scan.first is None:  # what the decoder still holds where a file is truncated
+            scan.first = next(iter(self._decode(None)), None)
+        scan.jumps = axis.jumps
+        return scan
+
+    def _end(self, spans: list[tuple[float, float]]) -> float:
+        """End of the last frame in seconds; some containers do not say how long that one stays."""
+        spans = sorted(spans)
+        begin, length = spans[-1]
+        if not length:
+            length = begin - spans[-2][0] if len(spans) > 1 else 1 / float(self.stream.average_rate or 25)
+        return begin + length
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        """Frames that the decoder gives for a packet; none for a damaged one. None empties the decoder."""
+        import av
+
+        with suppress(av.error.FFmpegError):
+            return self.stream.decode(packet)
+        return []
+
+    def frames(self) -> Iterator[tuple[VideoFrame, float]]:
+        """Good frames in display order, and their times in seconds from the first one on."""
+        start, now, axis = None, 0.0, TimeAxis(self.container, self.step)
+        found: Iterator[Packet[VideoStream] | None] = chain(demux(self.container, self.stream), [None])
+        for packet in found:  # None: what the decoder still holds where a file is truncated
+            for frame in self._decode(packet):
+                time = _time(frame)
+                time = None if time is None else axis.place(time)
+                if start is None:
+                    start, now = time or 0.0, -self.step
+                now = now + self.step if time is None else max(now, time - start)
+                yield frame, now
+
+    def packets(self) -> Iterator[tuple[Packet[VideoStream], float]]:
+        """Packets of the video stream in the file's order with jumps taken out, and their decoding times in seconds.
+
+        Raises:
+            VideoError: one has no timestamps.
+        """
+        axis = TimeAxis(self.container, self.step)
+        for packet in demux(self.container, self.stream):
+            if not packet.size:
+                continue
+            if packet.pts is None:
+                packet.pts = packet.dts
+            if packet.pts is None:
+                raise VideoError(
+                    f"{self.path}: its packets have no timestamps; put it into an .mp4 first (ffmpeg -i … out.mp4)"
+                )
+            stamp = packet.pts if packet.dts is None else packet.dts
+            time = axis.place(float(stamp * packet.time_base), float((packet.duration or 0) * packet.time_base))
+            if axis.shift:
+                back = round(axis.shift / packet.time_base)
+                packet.pts -= back
+                packet.dts = None if packet.dts is None else packet.dts - back
+            yield packet, time
+
+
+@contextmanager
+def open_video(path: str | os.PathLike[str]) -> Iterator[OpenVideo]:
+    """Open a video file for one pass.
+
+    Raises:
+        VideoError: see `frieren.media.open_media`; also without a video stream.
+    """
+    with open_media(path) as container:
+        yield OpenVideo(Path(path), container)
+
+
+def _time(frame: VideoFrame) -> float | None:
+    """Presentation time of a frame in seconds; None where the file does not say."""
+    stamp = frame.dts if frame.pts is None else frame.pts
+    return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)

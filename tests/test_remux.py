@@ -1,0 +1,210 @@
+"""frieren.remux: packets untouched, the sound in its place, and nothing half-written."""
+
+import os
+
+import av
+import clips
+import numpy as np
+import pytest
+
+from frieren import openvideo, remux, sounds, video
+from frieren.clock import Clock
+from frieren.errors import OutputError, VideoError
+
+
+@pytest.mark.parametrize("target", ["b.mp4", "b.mov", "b.mkv"])
+@pytest.mark.parametrize("times", [clips.EVEN, clips.VFR, [0.5 + t for t in clips.VFR], [i / 120 for i in range(120)]])
+def test_packets_are_copied_and_the_sound_starts_with_the_first_frame(tmp_path, target, times):
+    source = clips.video(tmp_path / "a.mp4", times, sounds=[(clips.noise(3, 44_100, 1), 44_100, 0.0)])
+    wave = clips.noise(video.probe(source).seconds, 16_000)
+    written = remux.write(source, wave, tmp_path / target, 16_000)
+    before, after = clips.packets(source), clips.packets(written)
+    assert written.name == target and [data for data, _ in before] == [data for data, _ in after]
+    shift = after[0][1] - before[0][1]
+    assert np.allclose([t for _, t in before], [t - shift for _, t in after], atol=1e-3)
+    assert abs(shift) < 1e-3 or target == "b.mkv"  # Matroska has no negative times: all streams move together
+    found, rate, start = sounds.decode(written)
+    late = clips.lag(found[0], wave) / rate + start - video.probe(written).start
+    assert rate == 16_000 and found.shape[0] == 1 and abs(late) < 0.005
+    excess = found.shape[1] - len(wave) - round((video.probe(written).start - start) * rate)
+    assert -16 <= excess <= 1024
+    with av.open(written) as file:
+        tags = {key.lower(): value for key, value in file.metadata.items()}
+        assert tags["comment"] == sounds.AI_GENERATED
+        assert len(file.streams.video) == len(file.streams.audio) == 1
+    assert sorted(os.listdir(tmp_path)) == ["a.mp4", target]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "suffix"),
+    [
+        ("a.mov", "prores_ks", "yuv422p10le", ".mkv"),
+        ("a.mkv", "ffv1", "yuv444p", ".mp4"),
+        ("a.webm", "libvpx-vp9", "yuv420p", ".mp4"),
+        ("a.mp4", "libx265", "yuv420p10le", ".mp4"),
+        ("a.avi", "mpeg4", "yuv420p", ".mp4"),
+        ("a.mov", "mjpeg", "yuvj420p", ".mp4"),
+    ],
+)
+def test_a_codec_that_mp4_cannot_hold_goes_to_mkv(tmp_path, name, codec, pix_fmt, suffix):
+    source = clips.video(tmp_path / name, clips.EVEN, codec=codec, pix_fmt=pix_fmt)
+    wave = clips.noise(1.2, 16_000)
+    written = remux.write(source, wave, tmp_path / "b.mp4", 16_000)
+    assert written == tmp_path / f"b{suffix}"
+    with av.open(source) as file:
+        before = [bytes(packet) for packet in file.demux(video=0) if packet.size]
+    assert before == [data for data, _ in clips.packets(written)]
+    found, rate, start = sounds.decode(written)
+    assert abs(clips.lag(found[0], wave) / rate + start - video.probe(written).start) < 0.005
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.3])
+@pytest.mark.parametrize("seconds", [0.6, 3.0])
+def test_keep_original_mixes_at_both_times(tmp_path, offset, seconds):
+    old, new = clips.noise(seconds, 48_000, 1), clips.noise(1.2, 16_000, 2)
+    source = clips.video(tmp_path / "a.mkv", [0.2 + t for t in clips.EVEN], sounds=[(old, 48_000, offset)])
+    first_frame = video.probe(source).start
+    _, _, old_start = sounds.decode(source)
+    written = remux.write(source, new, tmp_path / "b.mkv", 16_000, keep_original=True)
+    mix, rate, start = sounds.decode(written)
+    shift = video.probe(written).start - first_frame
+    fine = sounds.resample(new, 16_000, 48_000)
+    assert rate == 48_000 and np.abs(mix).max() <= 1
+    assert abs(clips.lag(mix[0], old) / rate + start - shift - old_start) < 0.005
+    assert abs(clips.lag(mix[0], fine) / rate + start - shift - first_frame) < 0.005
+    at = round((first_frame + shift - start) * rate)
+    level = np.dot(mix[0][at : at + len(fine)], fine[: len(mix[0]) - at]) / np.dot(fine, fine)
+    assert 20 * np.log10(level) == pytest.approx(-6, abs=0.6)
+
+
+def test_keep_original_where_there_is_none_and_own_comment_stays(tmp_path):
+    source = clips.video(tmp_path / "a.mp4", clips.EVEN, metadata={"title": "Rain", "comment": "mine"})
+    wave = clips.noise(1.2, 16_000)
+    written = remux.write(source, wave, tmp_path / "b.mp4", 16_000, keep_original=True)
+    found = sounds.decode(written)[0][0][: len(wave)]
+    assert np.dot(found, wave) / np.dot(wave, wave) == pytest.approx(1, abs=0.05)
+    with av.open(written) as file:
+        assert file.metadata["title"] == "Rain" and file.metadata["comment"] == f"mine; {sounds.AI_GENERATED}"
+
+
+def test_a_trimmed_video_stays_trimmed(tmp_path):
+    # An edit list hides what comes before zero: those packets are copied too; the sound starts with what is displayed.
+    source = clips.video(tmp_path / "a.mp4", [i / 10 - 0.4 for i in range(15)])
+    info, wave = video.probe(source), clips.noise(1.1, 16_000)
+    assert info.start == pytest.approx(0, abs=1e-3) and info.seconds == pytest.approx(1.1, abs=0.06)
+    written = remux.write(source, wave, tmp_path / "b.mp4", 16_000)
+    assert [data for data, _ in clips.packets(source)] == [data for data, _ in clips.packets(written)]
+    assert clips.who(video.read(written, Clock(fps=10.0), 16).images) == list(range(4, 15))
+    found, rate, start = sounds.decode(written)
+    assert abs(clips.lag(found[0], wave) / rate + start - video.probe(written).start) < 0.005
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_the_rotation_stays(tmp_path, rotation):
+    source = clips.video(tmp_path / "a.mp4", [0, 0.5], rotation=rotation)
+    written = remux.write(source, np.zeros(8000), tmp_path / "b.mp4", 16_000)
+    assert video.probe(written).rotation == video.probe(source).rotation == rotation % 360
+
+
+def test_odd_sample_rates_and_names(tmp_path):
+    source = clips.video(tmp_path / "http:%03d a.mp4", clips.EVEN)
+    written = remux.write(source, clips.noise(1.2, 17_000), tmp_path / "pipe:1 ü.mp4", 17_000)
+    assert sounds.decode(written)[1] == 48_000 and clips.packets(written) == clips.packets(source)
+
+
+@pytest.mark.parametrize("jump", [20.0, 50_000.0])
+def test_a_jump_of_the_timestamps_is_not_copied(tmp_path, jump):
+    source = clips.cut_together(tmp_path / "a.ts", jump)
+    written = remux.write(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
+    assert video.probe(written).seconds == pytest.approx(1.2, abs=0.15) and video.probe(written).jumps == 0
+    assert len(clips.packets(written)) == len(clips.packets(source)) == 12
+
+
+def test_a_truncated_source_gives_what_it_has(tmp_path):
+    images = list(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8))
+    source = clips.video(tmp_path / "a.mkv", [i / 10 for i in range(20)], images=images)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    seconds = video.probe(source).seconds
+    written = remux.write(source, clips.noise(seconds, 16_000), tmp_path / "b.mkv", 16_000)
+    assert 0.5 < seconds < 1.5 and video.probe(written).seconds == pytest.approx(seconds, abs=0.2)
+
+
+def test_packets_that_the_container_refuses_are_the_sources_fault(tmp_path, monkeypatch):
+    source = clips.video(tmp_path / "a.mp4", clips.EVEN)
+
+    def backwards(container, stream=None):
+        found = list(demux_of(container, stream))
+        if stream is not None:
+            found[3].pts = found[3].dts - 1
+        return found
+
+    demux_of = openvideo.demux
+    monkeypatch.setattr(openvideo, "demux", backwards)
+    with pytest.raises(VideoError, match=r"a\.mp4: .* refuses its packets .*; write an \.mkv"):
+        remux.write(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_a_source_that_cannot_be_read_is_one_line_and_leaves_nothing(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    for word, path in clips.bad_files(tmp_path / "in").items():
+        with pytest.raises(VideoError) as caught:
+            remux.write(path, np.zeros(100), tmp_path / "out" / "b.mp4", 16_000)
+        assert str(caught.value).startswith(f"{path}: ") and word in str(caught.value).replace(str(tmp_path), "")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_output_that_cannot_be(tmp_path):
+    source = clips.video(tmp_path / "a.mp4", clips.EVEN)
+    data, wave = source.read_bytes(), clips.noise(1.2, 16_000)
+    (tmp_path / "link.mp4").symlink_to(source)
+    (tmp_path / "folder.mp4").mkdir()
+    for name in ("a.mp4", "link.mp4", "folder.mp4", "none/b.mp4", "b.avi", "b"):
+        with pytest.raises(OutputError, match=name):
+            remux.write(source, wave, tmp_path / name, 16_000)
+    with pytest.raises(OutputError, match="choose a place"):
+        remux.write(source, wave, "/proc/b.mp4", 16_000)
+    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "folder.mp4", "link.mp4"] and source.read_bytes() == data
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
+    source, target = clips.video(tmp_path / "a.mp4", clips.EVEN), tmp_path / f"b{suffix}"
+    target.write_bytes(b"old")
+    with clips.full_disk(8_000), pytest.raises(OutputError, match="make room"):
+        remux.write(source, clips.noise(10, 16_000), target, 16_000)
+    assert sorted(os.listdir(tmp_path)) == ["a.mp4", target.name] and target.read_bytes() == b"old"
+
+
+def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
+    source = clips.video(tmp_path / "a.mp4", clips.EVEN)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(remux, "mux", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        remux.write(source, clips.noise(1, 16_000), tmp_path / "b.mp4", 16_000)
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_the_two_sounds_are_mixed_at_their_own_times():
+    old = sounds.Audio(np.full((2, 400), 0.5, np.float32), 100, 1.0)
+    new = sounds.Audio(np.full((1, 200), 0.5, np.float32), 100, 0.0)
+    mixed = remux.mix(new, old)
+    assert (mixed.rate, mixed.start, mixed.samples.shape) == (100, 0.0, (2, 500))
+    half = 0.5 * 10 ** (-6 / 20)
+    assert np.allclose(mixed.samples, np.repeat([[half, 0.5 + half, 0.5]], [100, 100, 300], axis=1))
+    assert remux.mix(new, None) is new
+    loud = remux.mix(sounds.Audio(np.ones((1, 10), np.float32), 100, 0.0), sounds.Audio(old.samples * 2, 100, 0.0))
+    assert np.abs(loud.samples).max() == 1  # brought down as a whole where the sum would clip
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3.0])
+def test_a_sound_of_another_length_than_the_video_is_kept_whole(tmp_path, seconds):
+    source, wave = clips.video(tmp_path / "a.mp4", clips.EVEN), clips.noise(seconds, 16_000)
+    written = remux.write(source, wave, tmp_path / "b.mkv", 16_000)
+    found, rate, start = sounds.decode(written)
+    assert rate == 16_000 and np.abs(found[0][: len(wave)] - wave).max() <= 0.5 / 32768 + 1e-7  # FLAC of 16 bits
+    assert found.shape[1] == len(wave) and start == pytest.approx(video.probe(written).start, abs=1e-3)

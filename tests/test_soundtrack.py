@@ -1,0 +1,83 @@
+"""frieren.Sound: saved alone or with its video, at the loudness that was asked for."""
+
+from __future__ import annotations
+
+import clips
+import numpy as np
+import pytest
+import torch
+
+import frieren
+from frieren import loudness, sounds, video
+from frieren.errors import OutputError
+
+RATE = 16_000
+
+
+@pytest.fixture
+def sound(tmp_path) -> frieren.Sound:
+    """1.2 s of quiet noise for a video with a sound of its own."""
+    old = (clips.noise(1.2, RATE, 1), RATE, 0.0)
+    source = clips.video(tmp_path / "source.mp4", clips.EVEN, sounds=[old])
+    return frieren.Sound(torch.from_numpy(0.3 * clips.noise(1.2, RATE)), RATE, source)
+
+
+def test_its_length_in_seconds(sound):
+    assert sound.seconds == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "A.WAV"])
+def test_a_sound_file_without_a_loudness_has_the_samples_themselves(tmp_path, sound, name):
+    path = sound.save(tmp_path / name, loudness=None)
+    assert path == tmp_path / name
+    assert np.abs(sounds.read(path, RATE) - sound.wave.numpy()).max() <= 0.5 / 32768 + 1e-7
+
+
+@pytest.mark.parametrize("target", [-20.0, -30.0])
+def test_the_loudness_is_reached(tmp_path, sound, target):
+    found = sounds.read(sound.save(tmp_path / "a.wav", loudness=target), RATE)
+    assert loudness.integrated(found, RATE) == pytest.approx(target, abs=0.1)
+    before = loudness.integrated(sound.wave, RATE)
+    gain = 10 ** ((target - before) / 20)
+    assert np.abs(found - gain * sound.wave.numpy()).max() < 1e-3  # one gain, nothing else
+
+
+def test_by_default_the_loudness_is_minus_20(tmp_path, sound):
+    found = sounds.read(sound.save(tmp_path / "a.wav"), RATE)
+    assert loudness.integrated(found, RATE) == pytest.approx(-20, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_video_gets_the_sound_in_place_of_its_own(tmp_path, sound, suffix):
+    path = sound.save(str(tmp_path / f"a{suffix}"), loudness=None)
+    assert [data for data, _ in clips.packets(path)] == [data for data, _ in clips.packets(sound.source)]
+    found, rate, start = sounds.decode(path)
+    wave = sound.wave.numpy()
+    late = clips.lag(found[0], wave)
+    assert rate == RATE and abs(late / RATE + start - video.probe(path).start) < 0.005
+    assert correlation(found[0], wave) > 0.9 and abs(correlation(found[0], clips.noise(1.2, RATE, 1))) < 0.1
+
+
+def test_the_original_sound_is_kept_on_request(tmp_path, sound):
+    found = sounds.decode(sound.save(tmp_path / "a.mkv", loudness=None, keep_original=True)).samples[0]
+    assert correlation(found, clips.noise(1.2, RATE, 1)) > 0.9 > correlation(found, sound.wave.numpy()) > 0.05
+
+
+def correlation(found: np.ndarray, wave: np.ndarray) -> float:
+    """Of a wave with the best-matching part of a sound, -1..1."""
+    late = max(0, clips.lag(found, wave))
+    length = min(len(wave), len(found) - late)
+    return float(np.corrcoef(found[late : late + length], wave[:length])[0, 1])
+
+
+def test_the_path_that_was_written_is_returned(tmp_path):
+    source = clips.video(tmp_path / "source.mov", clips.EVEN, codec="prores_ks", pix_fmt="yuv422p10le")
+    sound = frieren.Sound(torch.zeros(RATE), RATE, source)
+    assert sound.save(tmp_path / "a.mp4") == tmp_path / "a.mkv"
+
+
+def test_without_a_video_there_is_only_a_sound_file(tmp_path):
+    sound = frieren.Sound(torch.zeros(RATE), RATE)
+    assert sound.save(tmp_path / "a.wav").exists()
+    with pytest.raises(OutputError, match=r"a\.mp4: this sound has no video; save it as \.wav or \.flac"):
+        sound.save(tmp_path / "a.mp4")
