@@ -14,7 +14,7 @@ from frieren.nets.cavp import VideoTower
 
 
 @torch.inference_mode()
-def encode(tower: VideoTower, images: Iterable[Tensor]) -> Iterator[Tensor]:
+def encode_frames(tower: VideoTower, images: Iterable[Tensor]) -> Iterator[Tensor]:
     """Features of a run of images that arrives in blocks.
 
     Each chunk of `config.chunk` frames is encoded with up to `config.context` frames more on each side. With a context

@@ -8,6 +8,7 @@ The published way is there too: windows that do not overlap, each with the featu
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from frieren.clock import Clock
 from frieren.flow import guided_velocity
-from frieren.nets.field import VectorField, column_frames, regulate
+from frieren.nets.field import FieldConfig, VectorField, column_frames, regulate
 from frieren.solver import solve
 from frieren.windows import blend, unfold, window_starts
 
@@ -27,6 +28,47 @@ def draw_noise(channels: int, columns: int, seed: int) -> Tensor:
     """
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randn(channels, generator=generator) for _ in range(columns)], dim=1)
+
+
+def initial_noise(batch: int, channels: int, columns: int, *, seed: int | None, noise: Tensor | None) -> Tensor:
+    """Noise [B, C, L] that a flow starts from: given, or drawn for every item b from `seed + b` (0 if there is none).
+
+    Raises:
+        ValueError: if both seed and noise are given, or noise has another shape.
+    """
+    if noise is None:
+        return torch.stack([draw_noise(channels, columns, (seed or 0) + item) for item in range(batch)])
+    if seed is not None:
+        raise ValueError("noise takes the place of a seed: give one of them")
+    noise = noise if noise.ndim == 3 else noise[None]
+    if noise.shape != (batch, channels, columns):
+        raise ValueError(f"noise must be {(batch, channels, columns)}, got {tuple(noise.shape)}")
+    return noise
+
+
+def sound_samples(features: int, clock: Clock, config: FieldConfig, published: bool) -> int:
+    """Samples of the sound of so many features: laid out by count, 32 of them make 8.192 s, by time 8 s."""
+    if published and config.regulator == "repeat":
+        return features * config.repeat * clock.samples_per_latent
+    return clock.samples(features / clock.fps)
+
+
+def latent_columns(features: int, samples: int | None, clock: Clock, config: FieldConfig, published: bool) -> int:
+    """Latent columns of a sound of so many samples (None: of all features); whole windows if laid out as published."""
+    if samples is None:
+        samples = sound_samples(features, clock, config, published)
+    columns = clock.columns(samples / clock.sample_rate)
+    if not published:
+        return columns
+    windows = -(-columns // clock.window)
+    if config.regulator == "repeat" and windows > 1:
+        late = clock.window * (1 / clock.latent_rate - 1 / (config.repeat * clock.fps))
+        warnings.warn(
+            f"{windows} windows as published: each begins {late:.2f} s later against its features than the one "
+            "before; refine=['windows'] (--refine windows) keeps time",
+            stacklevel=2,
+        )
+    return windows * clock.window
 
 
 def window_layout(columns: int, clock: Clock, published: bool) -> tuple[list[int], int]:
@@ -47,14 +89,14 @@ def window_frames(
 ) -> Tensor:
     """Index of the frame behind every latent column of every window, [N, size].
 
-    times [F]: seconds at which the frames come on screen.
+    times [F]: seconds at which the frames are displayed.
     """
     columns = torch.tensor(clock.column_times(starts[-1] + size), dtype=torch.float64)
     if field.config.regulator == "time":
         whole = column_frames(times, columns)
         return torch.stack([whole[start : start + size] for start in starts])
     # As published, each frame is repeated a whole number of times. A window begins with the frame that comes next in
-    # number (published), or with the one on screen: 32 frames last 8 s, the sound of a window 8.192 s.
+    # number (published), or with the one that is displayed: 32 frames last 8 s, the sound of a window 8.192 s.
     if published:
         first = torch.tensor(starts) // field.config.repeat
     else:
@@ -106,7 +148,7 @@ class GuidedField:
 
 
 @torch.inference_mode()
-def sample(
+def sample_latent(
     field: VectorField,
     features: Tensor,
     times: Tensor,
@@ -124,9 +166,9 @@ def sample(
 
     Args:
         features: [B, F, D] from the visual encoder.
-        times: [F] seconds at which the frames come on screen.
-        noise: [B, C, L], at least one window long: a shorter sound is solved over a whole window, where the field is
-            at home, and cut afterwards.
+        times: [F] seconds at which the frames are displayed.
+        noise: [B, C, L], at least one window long: a shorter sound is solved over a whole window, the length of the
+            field's training, and cut afterwards.
         guidance_rescale: smaller guidance whose standard deviation velocities get (`flow.guided_velocity`); 0: off.
         published: windows side by side; the noise must then be a whole number of windows long.
         batch: windows that go through the network at once.

@@ -19,14 +19,14 @@ def ignore(done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-def encode(autoencoder: MelAutoencoder, mel: Tensor) -> tuple[Tensor, Tensor]:
+def encode_mel(autoencoder: MelAutoencoder, mel: Tensor) -> tuple[Tensor, Tensor]:
     """mel [B, M, T] -> mean and log-variance [B, C, T / stride] of the posterior, in units of the flow's latent."""
     mean, log_variance = autoencoder.encode(mel)
     scale = autoencoder.config.scale
     return mean * scale, log_variance + 2 * math.log(scale)
 
 
-def decode(
+def decode_latent(
     autoencoder: MelAutoencoder,
     latent: Tensor,
     window: int,

@@ -5,33 +5,29 @@ video file -read-> frames -encode-> features -sample-> latent -decode-> mel -voc
 
 from __future__ import annotations
 
-import hashlib
-import platform
-import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from frieren import arrays, video, wave
-from frieren import features as seeing
-from frieren import latent as flowing
-from frieren import mel as spectra
+from frieren.arrays import read_features, read_mel
 from frieren.clock import Clock
 from frieren.errors import WeightsError
-from frieren.files import file_hash
+from frieren.features import as_batch, encode_frames
 from frieren.frames import Frames
-from frieren.mel import Count, ignore
+from frieren.latent import initial_noise, latent_columns, sample_latent, sound_samples
+from frieren.mel import Count, decode_latent, encode_mel, ignore
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.cavp import VideoTower
 from frieren.nets.field import VectorField
+from frieren.record import Stopwatch, make_record
 from frieren.soundtrack import Sound
-from frieren.version import __version__
+from frieren.video import stream_frames
+from frieren.wave import Vocoder, vocode
 from frieren.weights import ModelConfig
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -56,90 +52,11 @@ class Model:
         precision: str = "float32",
         digest: str = "",
     ) -> None:
-        """parts: networks by name, of `weights.PARTS`; one that is missing is missed only when it is needed."""
+        """parts: networks by name, of `weights.PARTS`; one that is missing is an error only where it is needed."""
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.config, self.device, self.precision, self.digest = config, torch.device(device), precision, digest
         self.parts = {name: part.to(self.device).eval() for name, part in parts.items()}
-
-    def part(self, name: str) -> nn.Module:
-        """One of the networks.
-
-        Raises:
-            WeightsError: if this model does not have it.
-        """
-        if name not in self.parts:
-            raise WeightsError(f"{self.config.name} has no {name}, only {', '.join(self.parts)}; convert it with one")
-        return self.parts[name]
-
-    @property
-    def encoder(self) -> VideoTower:
-        """Frames -> features."""
-        return self.part("encoder")
-
-    @property
-    def autoencoder(self) -> MelAutoencoder:
-        """Latent <-> mel."""
-        return self.part("autoencoder")
-
-    @property
-    def field(self) -> VectorField:
-        """The velocity from noise to latent, given features."""
-        return self.part("field")
-
-    @property
-    def vocoder(self) -> nn.Module:
-        """Mel -> wave."""
-        return self.part("vocoder")
-
-    @property
-    def clock(self) -> Clock:
-        """The model's rates."""
-        return self.config.clock
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the frames that the encoder takes, pixels."""
-        return self.encoder.config.image_size
-
-    @property
-    def precise(self) -> AbstractContextManager[Any]:
-        """The arithmetic of encoder and field; autoencoder and vocoder are always float32."""
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, getattr(torch, self.precision))
-
-    @property
-    def published(self) -> bool:
-        """Whether the windows of a long sound are solved side by side, as the authors do."""
-        return self.config.windows == "published"
-
-    @property
-    def by_count(self) -> bool:
-        """Whether features are laid out as published: each over so many columns, whatever the time."""
-        return self.published and self.field.config.regulator == "repeat"
-
-    def samples(self, features: int) -> int:
-        """Samples that belong to so many features: laid out by count, 32 of them make 8.192 s; else 8 s."""
-        if self.by_count:
-            return features * self.field.config.repeat * self.clock.samples_per_latent
-        return self.clock.samples(features / self.clock.fps)
-
-    def columns(self, features: int, seconds: float | None) -> int:
-        """Latent columns for so many features, or seconds; whole windows if they are solved as published."""
-        samples = self.samples(features) if seconds is None else self.clock.samples(seconds)
-        columns = self.clock.columns(samples / self.clock.sample_rate)
-        if not self.published:
-            return columns
-        windows = -(-columns // self.clock.window)
-        if self.by_count and windows > 1:
-            late = self.clock.window * (1 / self.clock.latent_rate - 1 / (self.field.config.repeat * self.clock.fps))
-            warnings.warn(
-                f"{windows} windows as published: each begins {late:.2f} s later against its features than the one "
-                "before; refine=['windows'] (--refine windows) keeps time",
-                stacklevel=4,
-            )
-        return windows * self.clock.window
 
     @torch.inference_mode()
     def encode(self, frames: Frames | Tensor) -> Tensor:
@@ -149,11 +66,33 @@ class Model:
             frames: `Frames`, or images [F, 3, H, W] ([B, F, 3, H, W]) in 0..1 at the clock's own rate. Images of
                 another size than `image_size` are resized.
         """
-        with self.precise:
-            batch = seeing.as_batch(frames, self.image_size)
-            encoded = torch.cat(list(seeing.encode(self.encoder, [batch])), dim=1).float()
-        batched = isinstance(frames, Tensor) and frames.ndim == 5
-        return encoded if batched else encoded[0]
+        with self._autocast():
+            batch = as_batch(frames, self.image_size)
+            features = torch.cat(list(encode_frames(self.encoder, [batch])), dim=1).float()
+        return features if isinstance(frames, Tensor) and frames.ndim == 5 else features[0]
+
+    @torch.inference_mode()
+    def encode_video(self, source: str | Path, *, on_frame: Count = ignore) -> tuple[Tensor, Tensor, float]:
+        """Video file -> features [F, D], times of the frames [F] and length in seconds; read in blocks.
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        times: list[Tensor] = []
+        seconds = 0.0
+
+        def blocks() -> Iterator[Tensor]:
+            nonlocal seconds
+            clock = self.clock
+            for frames in stream_frames(source, clock.fps, self.image_size, published=clock.published_frames):
+                times.append(frames.times)
+                seconds = frames.seconds
+                yield frames.images[None]
+                on_frame(sum(map(len, times)), clock.frames(seconds))
+
+        with self._autocast():
+            features = torch.cat(list(encode_frames(self.encoder, blocks())), dim=1)[0].float()
+        return features, torch.cat(times), seconds
 
     @torch.inference_mode()
     def sample(
@@ -162,7 +101,7 @@ class Model:
         *,
         times: Tensor | None = None,
         seconds: float | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         noise: Tensor | None = None,
         steps: int | None = None,
         guidance: float | None = None,
@@ -173,73 +112,83 @@ class Model:
 
         Args:
             features: [F, D], or [B, F, D]; item b of a batch has the seed `seed + b`.
-            times: [F] seconds at which the frames come on screen; default: the clock's grid.
+            times: [F] seconds at which the frames are displayed; default: the clock's grid.
             seconds: length of the sound; default: until the last frame's end, or, for windows laid out as published,
                 as many columns as the features repeat to.
-            noise: [C, L] ([B, C, L]) in place of a seed.
+            seed: of the noise that the flow starts from; 0 by default.
+            noise: that noise itself, [C, W] ([B, C, W]), in place of a seed. W is L, but at least a window: a shorter
+                sound is solved over a whole window, the length of the field's training, and cut.
             steps, guidance, solver: default to the model's own. A step is two network evaluations unless guidance is 1.
             on_step: called with (steps done, steps) after each.
 
         Returns:
             [C, L] ([B, C, L]), L latent columns that cover `seconds`: whole windows if they are laid out as published.
+
+        Raises:
+            ValueError: if both seed and noise are given, or noise has another shape.
         """
         batch = features if features.ndim == 3 else features[None]
+        samples = None if seconds is None else self.clock.samples(seconds)
+        columns = latent_columns(batch.shape[1], samples, self.clock, self.field.config, self.published)
         if times is None:
             times = torch.tensor(self.clock.frame_times(batch.shape[1]), dtype=torch.float64)
-        columns = self.columns(batch.shape[1], seconds)
-        # A sound shorter than a window is solved over a whole one, where the field is at home, and cut.
-        width, channels = max(columns, self.clock.window), self.field.config.latent
-        drawn = torch.stack([flowing.draw_noise(channels, width, seed + item) for item in range(len(batch))])
-        if noise is not None:
-            given = noise if noise.ndim == 3 else noise[None]
-            if given.shape != (len(batch), channels, columns):
-                raise ValueError(f"noise must be {(len(batch), channels, columns)}, got {tuple(given.shape)}")
-            drawn[..., :columns] = given
-        steps = self.config.steps if steps is None else steps
-        with self.precise:
-            path = flowing.sample(
+        start = initial_noise(
+            len(batch), self.field.config.latent, max(columns, self.clock.window), seed=seed, noise=noise
+        )
+        chosen = self.sampling_options(steps=steps, guidance=guidance, solver=solver)
+        with self._autocast():
+            path = sample_latent(
                 self.field,
                 batch.to(self.device),
                 times,
-                drawn.to(self.device),
+                start.to(self.device),
                 self.clock,
-                steps=steps,
-                guidance=self.config.guidance if guidance is None else guidance,
-                solver=self.config.solver if solver is None else solver,
+                **chosen,
                 guidance_rescale=self.config.guidance_rescale,
                 published=self.published,
             )
             for t, x in path:
-                made = x
-                on_step(round(t * steps), steps)  # by time, since dopri5 chooses its own steps
-        made = made[..., :columns].float()
-        return made if features.ndim == 3 else made[0]
+                latent = x
+                on_step(round(t * chosen["steps"]), chosen["steps"])  # by time, since dopri5 chooses its own steps
+        latent = latent[..., :columns].float()
+        return latent if features.ndim == 3 else latent[0]
 
     @torch.inference_mode()
     def decode(self, latent: Tensor, *, on_window: Count = ignore) -> Tensor:
         """Latent [C, L] ([B, ...]) -> log10 mel [M, T]; `on_window` is called with (windows done, windows)."""
         batch = (latent if latent.ndim == 3 else latent[None]).to(self.device)
         overlap = 0 if self.published else self.clock.overlap
-        mel = spectra.decode(self.autoencoder, batch, self.clock.window, overlap, on_window)
+        mel = decode_latent(self.autoencoder, batch, self.clock.window, overlap, on_window)
         return mel if latent.ndim == 3 else mel[0]
 
     @torch.inference_mode()
     def vocode(self, mel: Tensor, *, on_chunk: Count = ignore) -> Tensor:
-        """log10 mel [M, T] ([B, ...]) -> wave [S] on the CPU, -1..1; `on_chunk` hears of (columns done, columns)."""
+        """log10 mel [M, T] ([B, ...]) -> wave [S] on the CPU, -1..1; `on_chunk`: (columns done, columns)."""
         batch = mel if mel.ndim == 3 else mel[None]
-        made = wave.vocode(self.vocoder, batch.to(self.device), self.clock.hop, on_chunk).float().cpu()
-        return made if mel.ndim == 3 else made[0]
+        wave = vocode(self.vocoder, batch.to(self.device), self.clock.hop, on_chunk).float().cpu()
+        return wave if mel.ndim == 3 else wave[0]
 
     @torch.inference_mode()
     def encode_mel(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """log10 mel [M, T] ([B, ...]), T even -> mean and log-variance [C, L] of the latent that `decode` takes."""
         batch = mel if mel.ndim == 3 else mel[None]
-        mean, log_variance = spectra.encode(self.autoencoder, batch.to(self.device))
+        mean, log_variance = encode_mel(self.autoencoder, batch.to(self.device))
         return (mean, log_variance) if mel.ndim == 3 else (mean[0], log_variance[0])
 
-    def generate(self, source: str | Path, *, seed: int = 0, **options: Any) -> Sound:
-        """The soundtrack of a video file, as long as the video; `options` as in `takes`."""
-        return next(self.takes(source, [seed], **options))
+    def generate(
+        self,
+        source: str | Path,
+        *,
+        seed: int = 0,
+        kind: str = "video",
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> Sound:
+        """The soundtrack of a video file, as long as the video; arguments and errors are those of `takes`."""
+        options: dict[str, Any] = {"steps": steps, "guidance": guidance, "solver": solver}
+        return next(self.takes(source, [seed], kind=kind, **options, on_progress=on_progress))
 
     def takes(
         self,
@@ -262,110 +211,93 @@ class Model:
             on_progress: called with (stage, done, total); stages are "encode", "sample", "decode", "vocode".
 
         Raises:
+            ValueError: for an unknown kind.
             VideoError, ArrayError: if the file cannot be read.
             WeightsError: if the model lacks a part that this needs.
         """
         if kind not in NEEDED:
             raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(NEEDED)}")
-        progress = on_progress or (lambda stage, done, total: None)
         for name in NEEDED[kind]:
             self.part(name)
+        progress = on_progress or (lambda stage, done, total: None)
         spent, path = Stopwatch(), Path(source)
-        chosen = self.chosen(kind, steps=steps, guidance=guidance, solver=solver)
+        chosen = {} if kind == "mel" else self.sampling_options(steps=steps, guidance=guidance, solver=solver)
         times = seconds = samples = None
         with spent("encode"):
             if kind == "video":
-                given, times, seconds = self.watch(path, progress)
+                features, times, seconds = self.encode_video(path, on_frame=partial(progress, "encode"))
                 samples = self.clock.samples(seconds)
             elif kind == "features":
-                given = arrays.read_features(path, self.field.config.features)
-                samples = self.samples(len(given))
+                features = read_features(path, self.field.config.features)
+                samples = sound_samples(len(features), self.clock, self.field.config, self.published)
             else:
-                mel = arrays.read_mel(path, self.config.mel.bins)
-        digest = file_hash(path)
+                mel = read_mel(path, self.config.mel.bins)
         for seed in seeds:
             if kind != "mel":
                 with spent("sample"):
                     on_step = partial(progress, "sample")
-                    made = self.sample(given, times=times, seconds=seconds, seed=seed, on_step=on_step, **chosen)
+                    latent = self.sample(features, times=times, seconds=seconds, seed=seed, on_step=on_step, **chosen)
                 with spent("decode"):
-                    mel = self.decode(made, on_window=partial(progress, "decode"))
+                    mel = self.decode(latent, on_window=partial(progress, "decode"))
             with spent("vocode"):
-                sound = self.vocode(mel, on_chunk=partial(progress, "vocode"))[:samples]
-            origin = {"name": path.name, "sha256": digest, "kind": kind}
-            record = self.record(origin, sound, {"seed": seed, **chosen}, spent)
-            yield Sound(sound, self.clock.sample_rate, path if kind == "video" else None, record)
+                wave = self.vocode(mel, on_chunk=partial(progress, "vocode"))[:samples]
+            record = make_record(self, path, kind, wave, {"seed": seed, **chosen}, spent.seconds)
+            yield Sound(wave, self.clock.sample_rate, path if kind == "video" else None, record)
 
-    def chosen(self, kind: str, **wanted: Any) -> dict[str, Any]:
-        """Options of the sampling, from the model where they were left to it; a mel is not sampled."""
-        if kind == "mel":
-            return {}
-        return {name: getattr(self.config, name) if value is None else value for name, value in wanted.items()}
-
-    @torch.inference_mode()
-    def watch(self, source: str | Path, progress: Progress) -> tuple[Tensor, Tensor, float]:
-        """Reads and encodes a video in blocks: features [F, D], times [F], seconds."""
-        times: list[Tensor] = []
-        length = 0.0
-
-        def blocks() -> Iterator[Tensor]:
-            nonlocal length
-            fps, published = self.clock.fps, self.clock.published_frames
-            for frames in video.stream_frames(source, fps, self.image_size, published=published):
-                times.append(frames.times)
-                length = frames.seconds
-                yield frames.images[None]
-                progress("encode", sum(map(len, times)), self.clock.frames(length))
-
-        with self.precise:
-            encoded = torch.cat(list(seeing.encode(self.encoder, blocks())), dim=1)[0].float()
-        return encoded, torch.cat(times), length
-
-    def record(
-        self, origin: dict[str, str], sound: Tensor, options: dict[str, Any], spent: Stopwatch
+    def sampling_options(
+        self, *, steps: int | None = None, guidance: float | None = None, solver: str | None = None
     ) -> dict[str, Any]:
-        """What made a sound, enough to make it again."""
-        return {
-            "model": self.config.name,
-            "model_sha256": self.digest,
-            "input": origin,
-            "options": {
-                **options,
-                **({} if origin["kind"] == "mel" else {"sampling": self.sampling()}),
-                "vocoder": "griffin-lim" if isinstance(self.vocoder, wave.GriffinLim) else "model",
-                "device": self.device.type,
-                "precision": self.precision,
-            },
-            "wave_sha256": hashlib.sha256(sound.numpy().tobytes()).hexdigest(),
-            "versions": {
-                "frieren": __version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-                "threads": torch.get_num_threads(),
-            },
-            "seconds": {"sound": len(sound) / self.clock.sample_rate, **spent.seconds},
-        }
+        """Steps, guidance and solver by name; those that are None are the model's own."""
+        asked = {"steps": steps, "guidance": guidance, "solver": solver}
+        return {name: getattr(self.config, name) if value is None else value for name, value in asked.items()}
 
-    def sampling(self) -> dict[str, str]:
-        """How windows, features, time and strong guidance are treated: as published, or refined."""
-        field, rescale = self.field.config, self.config.guidance_rescale
-        return {
-            "windows": self.config.windows,
-            "regulator": field.regulator,
-            "time": "continuous" if field.time_steps is None else f"truncated to 1/{field.time_steps}",
-            **({"guidance_rescale": f"as guided by {rescale:g}"} if rescale else {}),
-        }
+    def part(self, name: str) -> nn.Module:
+        """One of the networks.
 
+        Raises:
+            WeightsError: if this model does not have it.
+        """
+        if name not in self.parts:
+            raise WeightsError(f"{self.config.name} has no {name}, only {', '.join(self.parts)}; convert it with one")
+        return self.parts[name]
 
-class Stopwatch:
-    """Seconds spent in each stage, the latest take only."""
+    @property
+    def encoder(self) -> VideoTower:
+        """Frames -> features."""
+        return cast(VideoTower, self.part("encoder"))
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    @property
+    def field(self) -> VectorField:
+        """The velocity from noise to latent, given features."""
+        return cast(VectorField, self.part("field"))
 
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[stage] = round(time.perf_counter() - started, 3)
+    @property
+    def autoencoder(self) -> MelAutoencoder:
+        """Latent <-> mel."""
+        return cast(MelAutoencoder, self.part("autoencoder"))
+
+    @property
+    def vocoder(self) -> Vocoder:
+        """Mel -> wave."""
+        return cast(Vocoder, self.part("vocoder"))
+
+    @property
+    def clock(self) -> Clock:
+        """The model's rates."""
+        return self.config.clock
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the frames that the encoder takes, pixels."""
+        return self.encoder.config.image_size
+
+    @property
+    def published(self) -> bool:
+        """Whether the windows of a long sound are solved side by side, as the authors do."""
+        return self.config.windows == "published"
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """The arithmetic of encoder and field; autoencoder and vocoder are always float32."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.precision))

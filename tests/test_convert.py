@@ -26,6 +26,7 @@ from frieren.nets.cavp import CAVPConfig, CAVPPairConfig, SpectrogramConfig, Vid
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.official import tables
 from frieren.official.convert import Files, convert
+from frieren.record import sampling_settings
 from frieren.weights import load_part, read_model_config
 
 FIELD = FieldConfig(features=16, context=24, width=64, depth=2, heads=4, ffn_mult=2, ffn_kernel=3, time_features=32)
@@ -386,7 +387,7 @@ def test_published_windows_and_the_refined_ones(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert refined.sample(features, steps=2).shape == (20, 500)  # 16 s
-    assert refined.sampling() == {"windows": "seamless", "regulator": "time", "time": "continuous"}
+    assert sampling_settings(refined) == {"windows": "seamless", "regulator": "time", "time": "continuous"}
     with pytest.raises(ValueError, match="refinement"):
         frieren.load(folder, refine=("everything",))
 

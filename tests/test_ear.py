@@ -169,7 +169,7 @@ def test_silence_stays_silence(data, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(ear, "GAIN", 0.0)
 
     def loss(level: float) -> float:
-        monkeypatch.setattr(ear.spectra, "decode", lambda *_: torch.full((1, 16, 128), level))
+        monkeypatch.setattr(ear, "decode_latent", lambda *_: torch.full((1, 16, 128), level))
         return heard.loss(torch.zeros(1, 4, CLOCK.window), torch.tensor([2])).item()
 
     assert loss(-8.0) == loss(-5.0) != loss(-4.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from frieren.features import as_batch, encode
+from frieren.features import as_batch, encode_frames
 from frieren.frames import Frames
 from frieren.nets.cavp import CAVPConfig, VideoTower
 
@@ -24,7 +24,7 @@ def test_blocks_and_chunks_do_not_change_features(sizes):
     net = tower(chunk=16, context=3)
     assert net.receptive_frames == 3
     images = torch.rand(1, 50, 3, 16, 16)
-    joined = torch.cat(list(encode(net, images.split(sizes, dim=1))), dim=1)
+    joined = torch.cat(list(encode_frames(net, images.split(sizes, dim=1))), dim=1)
     torch.testing.assert_close(joined, net(images), atol=1e-5, rtol=1e-5)
 
 
@@ -32,12 +32,12 @@ def test_without_context_chunks_stand_alone_as_published():
     net = tower(chunk=20, context=0)
     images = torch.rand(1, 50, 3, 16, 16)
     expected = torch.cat([net(part) for part in images.split(20, dim=1)], dim=1)
-    torch.testing.assert_close(torch.cat(list(encode(net, [images])), dim=1), expected)
+    torch.testing.assert_close(torch.cat(list(encode_frames(net, [images])), dim=1), expected)
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 17])
 def test_any_number_of_frames(count):
-    features = torch.cat(list(encode(tower(chunk=16, context=3), [torch.rand(2, count, 3, 16, 16)])), dim=1)
+    features = torch.cat(list(encode_frames(tower(chunk=16, context=3), [torch.rand(2, count, 3, 16, 16)])), dim=1)
     assert features.shape == (2, count, 8)
     torch.testing.assert_close(features.norm(dim=-1), torch.ones(2, count))
 

@@ -21,7 +21,7 @@ FLOORS = {
     1: "nets flow solver windows spectrogram media files configs picture",
     2: "weights world openvideo sounds arrays",
     3: "official video remux features latent mel wave loudness tiny",
-    4: "soundtrack dataset",
+    4: "soundtrack dataset record",
     5: "pipeline",
     6: "catalogue",
     7: "training evaluation",

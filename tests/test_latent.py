@@ -10,7 +10,7 @@ import torch
 import frieren
 from frieren.clock import Clock
 from frieren.flow import guide
-from frieren.latent import GuidedField, draw_noise, sample, window_frames
+from frieren.latent import GuidedField, draw_noise, sample_latent, window_frames
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.windows import unfold
 
@@ -43,8 +43,8 @@ def test_windows_and_one_window_agree_for_a_pointwise_field(clock, solver):
     noise = draw_noise(3, columns, 5)[None]
     options = {"steps": 10, "guidance": 4.5, "solver": solver}
     whole = dataclasses.replace(clock, window=columns)
-    *_, (_, windowed) = sample(PointwiseField(), features, times, noise, clock, **options)
-    *_, (_, single) = sample(PointwiseField(), features, times, noise, whole, **options)
+    *_, (_, windowed) = sample_latent(PointwiseField(), features, times, noise, clock, **options)
+    *_, (_, single) = sample_latent(PointwiseField(), features, times, noise, whole, **options)
     assert (windowed - single).abs().max() < 1e-5
 
 

@@ -70,13 +70,24 @@ def test_a_batch_is_its_items(model):
 @pytest.mark.parametrize(("frames", "columns"), [(128, 160), (10, 13)])
 def test_noise_replaces_the_seed(model, frames, columns):
     features = torch.randn(frames, 16)
-    noise = frieren.latent.draw_noise(20, columns, 11)
+    noise = frieren.latent.draw_noise(20, max(columns, model.clock.window), 11)
     given, drawn = model.sample(features, noise=noise, steps=1), model.sample(features, seed=11, steps=1)
     assert given.shape == drawn.shape == (20, columns)
-    if columns >= model.clock.window:
-        assert torch.equal(given, drawn)
-    with pytest.raises(ValueError, match="noise must be"):
+    assert torch.equal(given, drawn)
+    assert not torch.equal(given, model.sample(features, noise=noise.flip(1), steps=1))
+    assert torch.equal(model.sample(features, steps=1), model.sample(features, seed=0, steps=1))
+    with pytest.raises(ValueError, match=r"noise must be \(1, 20, 160\), got \(1, 20, 159\)"):
         model.sample(features, noise=noise[:, 1:])
+    with pytest.raises(ValueError, match="one of them"):
+        model.sample(features, noise=noise, seed=0)
+
+
+def test_noise_of_a_batch(model):
+    features, noise = torch.randn(2, 10, 16), torch.randn(2, 20, 160)
+    both = model.sample(features, noise=noise, steps=1)
+    for item in range(2):
+        alone = model.sample(features[item], noise=noise[item], steps=1)
+        torch.testing.assert_close(both[item], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_a_short_latent_is_decoded_as_if_it_went_on(model):

@@ -18,7 +18,7 @@ from frieren.dataset.prepare import DatasetError
 from frieren.dataset.shards import Shards
 from frieren.errors import WeightsError
 from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpolate, reflow_loss
-from frieren.mel import encode
+from frieren.mel import encode_mel
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.solver import solve
@@ -112,7 +112,7 @@ def test_latents_stay_in_single_precision(data, tmp_path):
     with torch.autocast("cpu", torch.bfloat16):
         made = task.finished(drawn)["x1"]
     torch.manual_seed(0)
-    assert torch.equal(made, draw_latent(*encode(task.autoencoder, drawn["mel"])))
+    assert torch.equal(made, draw_latent(*encode_mel(task.autoencoder, drawn["mel"])))
 
 
 def test_both_halves_of_the_guidance_and_the_input_layer_learn():

@@ -74,6 +74,9 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(video, str) or not isinstance(output, str) or Path(output).suffix.lower() not in OUTPUTS:
         raise RecordError(f"{path}: video or output in it is not a name; give a record as it was written")
     command["video"] = str(path.parent / video)
+    sampling = record.get("options", {}).get("sampling", {})
+    if "spread" in sampling:  # its name in older records
+        sampling["guidance_rescale"] = sampling.pop("spread")
     return record
 
 

@@ -29,13 +29,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frieren import features as seeing
 from frieren import sounds, video, world
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge, shard_path
 from frieren.dataset.scatter import Job, scatter
 from frieren.dataset.sources import Item, Source
 from frieren.errors import FrierenError, VideoError
+from frieren.features import encode_frames
 from frieren.files import file_hash, replacing
 from frieren.nets.cavp import VideoTower
 from frieren.spectrogram import MelConfig, log_mel
@@ -240,7 +240,7 @@ def take(clip: Clip, wanted: Wanted) -> dict[str, Tensor]:
     if "features" in wanted.fields:
         encoder = tower(wanted.encoder)
         blocks = (block[None] for block in clip.film(encoder.config.image_size))
-        columns["features"] = torch.cat(list(seeing.encode(encoder, blocks)), dim=1)[0]
+        columns["features"] = torch.cat(list(encode_frames(encoder, blocks)), dim=1)[0]
     if "mel" in wanted.fields:
         columns["mel"] = log_mel(torch.from_numpy(clip.wave), wanted.mel).T.half()
     if "wave" in wanted.fields:

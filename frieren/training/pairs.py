@@ -20,13 +20,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from frieren import mel as spectra
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge, shard_path
 from frieren.dataset.prepare import declare, fingerprint
 from frieren.dataset.scatter import Job, scatter
 from frieren.dataset.shards import INDEX, ShardError, Shards
-from frieren.latent import draw_noise, sample
+from frieren.latent import draw_noise, sample_latent
+from frieren.mel import decode_latent, encode_mel
 from frieren.weights import load_part
 
 
@@ -184,12 +184,12 @@ def pair(pairing: Pairing, field: nn.Module, features: Tensor, noise: Tensor) ->
     how = {"steps": pairing.steps, "guidance": pairing.guidance, "solver": pairing.solver}
     half = pairing.precision == "bfloat16"
     with torch.autocast(noise.device.type, torch.bfloat16, enabled=half):
-        *_, (_, latent) = sample(field, features, times, noise, pairing.clock, published=True, **how)
+        *_, (_, latent) = sample_latent(field, features, times, noise, pairing.clock, published=True, **how)
     if not pairing.reencode:
         return {"latent": latent}
     autoencoder = part(pairing.autoencoder, latent.device)
-    mel = spectra.decode(autoencoder, latent, pairing.clock.window, 0)
-    mean, log_variance = spectra.encode(autoencoder, mel)
+    mel = decode_latent(autoencoder, latent, pairing.clock.window, 0)
+    mean, log_variance = encode_mel(autoencoder, mel)
     return {"latent": latent, "mean": mean, "log_variance": log_variance}
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from frieren import sounds
 from frieren.files import write_json
 from frieren.pipeline import Model
+from frieren.record import sampling_settings
 from frieren.world import SECONDS, WORLD_VERSION
 
 SPLIT = "test"
@@ -60,8 +61,8 @@ class Takes:
         self.settings = {
             "model": model.config.name,
             "model_sha256": model.digest,
-            **model.chosen("video", steps=None, guidance=None, solver=None),
-            **model.sampling(),
+            **model.sampling_options(),
+            **sampling_settings(model),
             "precision": model.precision,
             "seed": "index of the clip",
             "split": SPLIT,

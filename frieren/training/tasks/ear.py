@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from frieren import mel as spectra
 from frieren.dataset.shards import Shards
+from frieren.mel import decode_latent
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.tagger import Tagger
 from frieren.training.data import label_of
@@ -44,7 +44,7 @@ class Ear:
     def loss(self, latent: Tensor, wanted: Tensor) -> Tensor:
         """Mean cross-entropy of latents [B, C, L] of whole windows against classes [B]; the unnamed do not count."""
         with torch.autocast(latent.device.type, enabled=False):
-            mel = spectra.decode(self.autoencoder, latent.float(), latent.shape[-1], 0)
+            mel = decode_latent(self.autoencoder, latent.float(), latent.shape[-1], 0)
         gain = GAIN * (2 * torch.rand(len(mel), 1, 1, device=mel.device) - 1)
         logits = self.tagger((mel + gain).clamp(min=-5))  # silence stays silence
         errors = F.cross_entropy(logits.float(), wanted, ignore_index=UNNAMED, reduction="sum")

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frieren import mel as spectra
 from frieren.dataset.shards import Shards
 from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpolate, logit_normal_weight, reflow_loss
+from frieren.mel import decode_latent, encode_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import VectorField
 from frieren.nets.tagger import Tagger
@@ -111,7 +111,7 @@ class FieldTask:
         """Data x1 and noise x0 of windows, beside their features and times; the autoencoder stays in float32."""
         if "mel" in windows:
             with torch.autocast(machines.device().type, enabled=False):
-                x1 = draw_latent(*spectra.encode(self.autoencoder, windows["mel"]))
+                x1 = draw_latent(*encode_mel(self.autoencoder, windows["mel"]))
         elif "mean" in windows:
             x1 = draw_latent(windows["mean"], windows["log_variance"])
         else:
@@ -209,7 +209,7 @@ class FieldTask:
             return guided_velocity(self.network, x, x.new_full((len(x),), t), c, null, guidance)
 
         *_, (_, latent) = solve(velocity, batch["x0"], STEPS.get(stage, shared.steps))
-        decode = partial(spectra.decode, self.autoencoder, window=shared.clock.window, overlap=0)
+        decode = partial(decode_latent, self.autoencoder, window=shared.clock.window, overlap=0)
         mels = {"true": windows["mel"] if "mel" in windows else decode(batch["x1"]), "generated": decode(latent)}
         names = [self.valid.data.ids[item] for item in self.valid.items[:SHOWN]]
         return {f"{name}/{kind}": mel for kind in mels for name, mel in zip(names, mels[kind], strict=True)}
