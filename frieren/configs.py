@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from cattrs import BaseValidationError, ClassValidationError, Converter
-from cattrs.gen import make_dict_structure_fn
+from cattrs.gen import make_dict_structure_fn, override
 
 from frieren.errors import ConfigError
 
@@ -20,12 +20,25 @@ class _UnfitError(ValueError):
     """A value that its key does not take; the message continues the key's name: " must be ...", "[2] must be ..."."""
 
 
-class _UnknownKeyError(ValueError):
-    """A key that the dataclass `kind` does not have."""
+class _ItemError(ValueError):
+    """Something wrong in an item of a list; the cause says what."""
 
-    def __init__(self, key: str, kind: type) -> None:
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+class _UnknownKeyError(ValueError):
+    """A key that is none of a dataclass's `names`."""
+
+    def __init__(self, key: str, names: list[str]) -> None:
         super().__init__(key)
-        self.key, self.names = key, [field.name for field in dataclasses.fields(kind)]
+        self.key, self.names = key, names
+
+
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """How tables call a field: its name, or the `key` of its metadata where Python does not allow the word."""
+    return str(field.metadata.get("key", field.name))
 
 
 def from_table(kind: type[T], table: Mapping[str, Any], *, renamed: Mapping[str, str] | None = None) -> T:
@@ -34,7 +47,7 @@ def from_table(kind: type[T], table: Mapping[str, Any], *, renamed: Mapping[str,
         from_table(Clock, {"fps": 25, "window": 160})
 
     A nested table becomes the dataclass of its field, a list the tuple, a whole number a float where one is asked for;
-    nothing else is converted: "3" is no number and true no integer.
+    nothing else is converted: "3" is no number and true no integer. A field whose metadata has a `key` is called so.
 
     Args:
         kind: a dataclass of int, float, str, bool, Literal, tuples, `X | None`, `Any` (any value) and such dataclasses.
@@ -60,8 +73,11 @@ def _explain(error: BaseException, where: str, renamed: Mapping[str, str]) -> st
         noted, others = error.group_exceptions()
         if noted:
             inner, note = noted[0]
-            return _explain(inner, f"{where}.{note.name}" if where else note.name, renamed)
+            key = next(key_of(field) for field in dataclasses.fields(error.cl) if field.name == note.name)
+            return _explain(inner, f"{where}.{key}" if where else key, renamed)
         return _explain(others[0], where, renamed)
+    if isinstance(error, _ItemError) and error.__cause__:
+        return _explain(error.__cause__, f"{where}[{error.index}]", renamed)
     if isinstance(error, _UnfitError):
         return f"{where}{error}".lstrip()
     message = str(error)
@@ -103,25 +119,26 @@ def _tuple(value: Any, kind: Any) -> tuple[Any, ...]:
     for index, (item, item_kind) in enumerate(zip(value, kinds, strict=True)):
         try:
             items.append(_CONVERTER.structure(item, item_kind))
-        except _UnfitError as error:
-            raise _UnfitError(f"[{index}]{error}") from error
+        except (BaseValidationError, ValueError) as error:
+            raise _ItemError(index) from error
     return tuple(items)
 
 
 def _dataclass(kind: type[T], converter: Converter) -> Any:
     """What builds one dataclass: cattrs' function, after a look at the keys."""
-    build = make_dict_structure_fn(kind, converter)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    names = {field.name for field in fields}
+    names = [key_of(field) for field in fields]
+    renames = {field.name: override(rename=key_of(field)) for field in fields if key_of(field) != field.name}
+    build = make_dict_structure_fn(kind, converter, **renames)  # type: ignore[arg-type]
     missing = dataclasses.MISSING
-    required = [field.name for field in fields if field.default is missing and field.default_factory is missing]
+    required = [key_of(field) for field in fields if field.default is missing and field.default_factory is missing]
 
     def structure(table: Any, _: Any) -> T:
         if not isinstance(table, Mapping):
             raise _UnfitError(f" must be a table of keys and values, got {table!r}")
         for key in table:
             if key not in names:
-                raise _UnknownKeyError(key, kind)
+                raise _UnknownKeyError(key, names)
         for name in required:
             if name not in table:
                 raise ValueError(f"{name} is missing")

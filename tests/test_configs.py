@@ -113,3 +113,31 @@ def test_old_names_point_to_the_new_ones():
     with pytest.raises(ConfigError, match=r"^unknown key 'speed'; expected one of"):  # it never was one of these
         from_table(Outer, {"name": "x", "speed": 2}, renamed=renamed)
     assert from_table(Inner, {"count": 2}, renamed=renamed) == Inner(count=2)
+
+
+@dataclass(frozen=True)
+class Span:
+    start: float = field(default=0.0, metadata={"key": "from"})
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count must be 1 or more, got {self.count}")
+
+
+@dataclass(frozen=True)
+class Spans:
+    spans: tuple[Span, ...] = ()
+
+
+def test_a_field_can_have_a_key_that_python_does_not_allow():
+    assert from_table(Spans, {"spans": [{"from": 2}]}) == Spans((Span(2.0),))
+    with pytest.raises(ConfigError, match=r"^spans\[0\]: unknown key 'start'"):
+        from_table(Spans, {"spans": [{"start": 2}]})
+    with pytest.raises(ConfigError, match=r"^spans\[0\]\.from must be a number"):
+        from_table(Spans, {"spans": [{"from": "2"}]})
+
+
+def test_an_item_that_is_refused_is_numbered():
+    with pytest.raises(ConfigError, match=r"^spans\[1\]: count must be 1 or more, got 0$"):
+        from_table(Spans, {"spans": [{}, {"count": 0}]})

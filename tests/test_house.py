@@ -18,10 +18,10 @@ FILES = sorted(HOUSE.rglob("*.py"))
 # A room imports from lower floors and, inside a folder, from its folder-mates. Rooms of one floor are strangers.
 FLOORS = {
     0: "clock formats frames errors version",
-    1: "nets flow solver windows spectrogram media files configs picture",
-    2: "weights world openvideo sounds arrays",
-    3: "official video remux features latent mel wave loudness tiny",
-    4: "soundtrack dataset record",
+    1: "nets flow solver windows spectrogram media files configs picture categories",
+    2: "weights world openvideo sounds arrays cues",
+    3: "official video remux features latent mel wave loudness tiny recognition",
+    4: "soundtrack dataset record spotting",
     5: "pipeline",
     6: "catalogue",
     7: "training evaluation",
