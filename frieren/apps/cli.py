@@ -1,4 +1,4 @@
-"""The command line: puts the verbs together and turns errors into one line.
+"""The command line: all verbs, and errors as one line.
 
 frieren generate | world | prepare | pairs | train | bench | evaluate | weights | doctor
 """
@@ -10,12 +10,14 @@ import signal
 import sys
 import threading
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import frieren
-from frieren.apps import bench, doctor, evaluate, generate, pairs, prepare, train, weights, world
+from frieren.apps import bench, doctor, evaluate, pairs, prepare, train, weights, world
+from frieren.apps.faults import Debug, Tracebacks, complain, explained
+from frieren.apps.generate.command import generate
 from frieren.errors import FrierenError
 
 app = typer.Typer(
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("generate")(generate.generate)
+app.command("generate")(generate)
 app.add_typer(world.app, name="world")
 app.command("prepare")(prepare.prepare)
 app.command("pairs")(pairs.pairs)
@@ -46,37 +48,42 @@ def show_version(wanted: bool) -> None:
 @app.callback()
 def top(
     version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print it.")] = False,
+    debug: Debug = False,
 ) -> None:
     """A silent video gets its soundtrack."""
 
 
-def one_line(message: Warning | str, *_: object) -> None:
-    """A warning as a user wants it: what, without where in the code."""
+def show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Print a warning as one line, without its place in the code."""
     typer.echo(f"frieren: warning: {message}", err=True)
 
 
 def stop(*_: object) -> None:
-    """What is asked to end takes its temporary files along."""
+    """Exit on SIGTERM as on any error, so that temporary files are removed."""
     sys.exit(143)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    0 fine, 1 it failed, 2 wrong options, 130 interrupted, 143 told to end.
+    0 success, 1 failure, 2 wrong options, 130 interrupted, 143 terminated.
 
     Args:
         arguments: those after the program's name; those of this process by default.
     """
-    # Before torch comes in: threads that wait must not spin, or a busy neighbour makes everything 17 times slower.
+    # Before torch is imported: threads that wait must not spin, or another busy process makes all 17 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    warnings.showwarning = one_line
+    warnings.showwarning = show_warning
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, stop)
+    Tracebacks.shown = False
     try:
-        app(args=arguments)
+        with explained():
+            app(args=arguments)
     except FrierenError as error:
-        typer.echo(f"frieren: {error}", err=True)
+        complain(error)
         sys.exit(1)
 
 

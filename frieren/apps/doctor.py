@@ -1,4 +1,4 @@
-"""Look at this machine and say whether everything is in place.
+"""Check whether this machine has everything in place.
 
 frieren doctor
 """
@@ -14,21 +14,21 @@ from importlib import metadata
 import typer
 
 import frieren
+from frieren.apps.checks import EXTRAS
 from frieren.errors import FrierenError
 
 PACKAGES = ("torch", "numpy", "av", "soundfile", "soxr", "safetensors", "huggingface_hub", "typer", "rich")
-EXTRAS = {"eval": "mir_eval", "griffin-lim": "librosa"}
 ENCODERS = ("aac", "flac")
-ROOM = 1 << 30  # bytes that ought to be free where outputs go
+ROOM = 1 << 30  # bytes that should be free in the working folder
 
-Finding = tuple[bool, str, str]  # fine or not, what was looked at, what was found
+Finding = tuple[bool, str, str]  # fine or not, what was checked, what was found
 
 
 def doctor() -> None:
     """Versions, device, FFmpeg libraries, models and disk space. Exit code 1 if something has to be repaired."""
     healthy = True
-    for look in (versions, extras, device, media, weights, disk):
-        for fine, what, found in look():
+    for check in (versions, extras, device, media, weights, disk):
+        for fine, what, found in check():
             typer.echo(f"{'ok  ' if fine else 'FAIL'}  {what:<25}{found}")
             healthy &= fine
     typer.echo("all is well" if healthy else "something has to be repaired: see the lines that begin with FAIL")
@@ -47,12 +47,12 @@ def versions() -> Iterator[Finding]:
 
 
 def extras() -> Iterator[Finding]:
-    """What can be left out is never a failure."""
-    for extra, package in EXTRAS.items():
+    """Optional packages; a missing one is no failure."""
+    for extra, packages in EXTRAS.items():
         try:
-            found = f"{package} {metadata.version(package)}"
-        except metadata.PackageNotFoundError:
-            found = f"not installed (pip install 'frieren[{extra}]' if you want it)"
+            found = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+        except metadata.PackageNotFoundError as error:
+            found = f"{error.name} is not installed (pip install 'frieren[{extra}]' if you want it)"
         yield True, f"extra {extra}", found
 
 
@@ -62,7 +62,7 @@ def device() -> Iterator[Finding]:
     except (ImportError, OSError) as error:
         yield False, "device", f"torch cannot be imported ({error}); install it again"
         return
-    yield True, "processor", f"{torch.get_num_threads()} threads of {os.cpu_count()} processors"
+    yield True, "CPU", f"{torch.get_num_threads()} threads on {os.cpu_count()} cores"
     for index in range(torch.cuda.device_count()):
         memory = torch.cuda.get_device_properties(index).total_memory / 2**30
         yield True, f"cuda:{index}", f"{torch.cuda.get_device_name(index)}, {memory:.0f} GiB"
@@ -84,12 +84,12 @@ def media() -> Iterator[Finding]:
     missing = [name for name in ENCODERS if name not in av.codecs_available]
     advice = f"missing: {', '.join(missing)}; install av from a wheel"
     yield not missing, "encoders", advice if missing else ", ".join(ENCODERS)
-    drawn = "libx264" in av.codecs_available
-    yield True, "encoder libx264", "here" if drawn else "missing; only `frieren world render` needs it"
+    has_x264 = "libx264" in av.codecs_available
+    yield True, "encoder libx264", "here" if has_x264 else "missing; only `frieren world render` needs it"
 
 
 def weights() -> Iterator[Finding]:
-    """Load every model that is here: names, shapes and hashes."""
+    """Every model that is here, loaded: names, shapes and hashes."""
     from frieren.official.fetch import is_fetched
     from frieren.official.releases import RELEASES
 

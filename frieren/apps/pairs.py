@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from frieren.apps.generate import Solver
+from frieren.apps.generate.options import Solver
 from frieren.apps.progress import Bars
 
 Precision = Literal["float32", "bfloat16"]

@@ -1,6 +1,6 @@
 """Progress bars on the terminal: one per stage of a video, or one per part of a training run.
 
-Where the output is not a terminal a video says nothing, and a training run prints a line now and then.
+Where the output is not a terminal a video prints nothing, and a training run a line now and then.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Losses:
     """The bars of a training run. `announce(heading)` begins one and returns `report(step, steps, losses)`.
 
     Args:
-        shown: False keeps quiet: one process of several speaks for all.
+        shown: False prints nothing: of several processes one reports for all.
     """
 
     def __init__(self, shown: bool = True) -> None:
         self.console = Console(stderr=True, quiet=not shown)
         text = TextColumn("{task.description}", markup=False)
         columns = (text, BarColumn(20), MofNCompleteColumn(), Remaining(), TextColumn("{task.fields[losses]}"))
-        # Reports may be minutes apart, so the time left is told from the speed of the last ten.
+        # Reports may be minutes apart, so the time left is estimated from the speed of the last ten.
         self.progress = Progress(
             *columns, console=self.console, disable=not (shown and self.console.is_terminal), speed_estimate_period=600
         )

@@ -1,4 +1,4 @@
-"""Where models come from: published weights fetched, or published files converted; of models and of their judges.
+"""Published weights, of models and of the scorers of an evaluation: listed, fetched, converted.
 
 frieren weights list
 frieren weights fetch frieren-reflow
@@ -13,29 +13,29 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 app = typer.Typer(help="Published weights: fetch, convert, list.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models() -> None:
-    """The names that --model takes, then the judges of an evaluation, and whether the published ones are here."""
+    """List the names that --model takes, then the scorers of an evaluation, and which published ones are here."""
     import frieren
-    from frieren.official import scorers as judges
+    from frieren.official import scorers
     from frieren.official.fetch import is_fetched
     from frieren.official.releases import RELEASES
 
     for name, description in frieren.models().items():
         state = "" if name not in RELEASES else "  (here)" if is_fetched(name) else "  (not fetched)"
         typer.echo(f"{name:<18} {description}{state}")
-    for name, judge in judges.JUDGES.items():
-        typer.echo(f"{name:<18} {judge.description}  ({'here' if judges.is_fetched(name) else 'not fetched'})")
+    for name, scorer in scorers.JUDGES.items():
+        typer.echo(f"{name:<18} {scorer.description}  ({'here' if scorers.is_fetched(name) else 'not fetched'})")
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A published model or judge; see `weights list`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A published model or scorer; see `weights list`.")],
 ) -> None:
     """Download what is published and convert it; it stays in the cache, and its name finds it."""
     from frieren.official.releases import RELEASES
@@ -49,22 +49,23 @@ def fetch(
 
 
 def fetched(name: str) -> Path:
-    """The folder of a published model or judge, with a bar while it is downloaded."""
+    """The folder of a published model or scorer, with a bar while it is downloaded."""
     from frieren.official import fetch as models
-    from frieren.official import scorers as judges
+    from frieren.official import scorers
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
         def on_progress(file: str, done: int, total: int | None) -> None:
             if file not in tasks:
                 tasks[file] = progress.add_task(file, total=total)
             progress.update(tasks[file], completed=done, total=total)
 
-        source = judges if name in judges.JUDGES else models
-        return source.fetch(name, say=lambda line: typer.echo(line, err=True), on_progress=on_progress)
+        source = scorers if name in scorers.JUDGES else models
+        folder: Path = source.fetch(name, say=lambda line: typer.echo(line, err=True), on_progress=on_progress)
+        return folder
 
 
 @app.command()
@@ -83,11 +84,11 @@ def convert(
     fps: Annotated[float, typer.Option(min=0.5, help="Features per second: 4 for CAVP, 2 for MAViL.")] = 4.0,
     steps: Annotated[int, typer.Option(min=1, help="The model's default; 1 for the distilled one.")] = 25,
 ) -> None:
-    """Make a model folder of published files, or a judge's of its one. Nothing in them is ever run.
+    """Make a model folder of published files, or a scorer's of its one. Nothing in them is ever run.
 
     Any part of a model may be left out.
     """
-    from frieren.official import scorers as judges
+    from frieren.official import scorers
     from frieren.official.convert import Files
     from frieren.official.convert import convert as convert_files
     from frieren.weights import PARTS
@@ -97,14 +98,13 @@ def convert(
     given = {name: path for name, path in named.items() if path}
     if given:
         if len(given) > 1 or any(vars(files).values()):
-            raise typer.BadParameter(f"--{next(iter(given))} stands alone: a judge has a folder of its own")
+            raise typer.BadParameter(f"--{next(iter(given))} stands alone: a scorer has a folder of its own")
         for name, path in given.items():
-            typer.echo(f"{judges.convert(name, path, out, say=typer.echo)}  is the judge {name}")
+            typer.echo(f"{scorers.convert(name, path, out, say=typer.echo)}  is the scorer {name}")
         return
     folder = convert_files(files, out, heads=heads, fps=fps, steps=steps, say=typer.echo)
     parts = [part for part in PARTS if (folder / part).exists()]
-    name = folder if len(folder.parts) > 1 else f"./{folder}"  # a bare name may be a known model's
-    whole = parts == list(PARTS)
-    typer.echo(
-        f"{folder}  " + (f"use it with: frieren generate VIDEO --model {name}" if whole else f"has {', '.join(parts)}")
-    )
+    use = f"has {', '.join(parts)}"
+    if parts == list(PARTS):  # "./": a bare name may be a known model's
+        use = f"use it with: frieren generate VIDEO --model {folder if len(folder.parts) > 1 else f'./{folder}'}"
+    typer.echo(f"{folder}  {use}")

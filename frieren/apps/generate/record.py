@@ -1,8 +1,7 @@
-"""The JSON record beside every output, and the way back from it.
+"""The JSON record beside every output: written, read and compared.
 
-A record holds what the model says about the sound (model and hash, options, input, versions, timings, hash of the
-samples) and the options of the command, so that `frieren generate --replay RECORD` can make the sound again and say
-whether it is the same one.
+A record holds that of the sound (model and hash, options, input, versions, timings, hash of the samples) and the
+options of the command, so that `frieren generate --replay RECORD` can make the sound again and compare.
 """
 
 from __future__ import annotations
@@ -11,15 +10,16 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from frieren.errors import FrierenError
+from frieren.errors import FrierenError, reason
+from frieren.files import write_json
 from frieren.formats import OUTPUTS, record_path
 
 if TYPE_CHECKING:
     from frieren import Sound
 
-# What may differ between two runs without a reason to warn: the file's name, measured times, and the outcome itself.
+# Entries that differ without a warning: the file's name, measured times, and the sound itself.
 EXPECTED = ("command", "input.name", "seconds", "wave_sha256")
 
 
@@ -36,18 +36,14 @@ def write(output: Path, sound: Sound, video: Path, command: dict[str, Any]) -> P
         video: the input; stored relative to the record, so that a folder with both can move.
         command: the options of this take.
     """
-    from frieren.files import replacing
-
     path = record_path(output)
     where = relative(video, path.parent)
-    record = {**sound.record, "command": {"video": where, "output": output.name, **command}}
-    with replacing(path) as part:
-        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(path, {**sound.record, "command": {"video": where, "output": output.name, **command}})
     return path
 
 
 def relative(video: Path, folder: Path) -> str:
-    """Path of `video` as seen from `folder`; absolute where there is no way (another drive)."""
+    """Path of `video` as seen from `folder`; absolute where there is none (another drive)."""
     try:
         return Path(os.path.relpath(video.resolve(), folder.resolve())).as_posix()
     except ValueError:
@@ -61,15 +57,14 @@ def read(path: Path) -> dict[str, Any]:
         RecordError: missing, not JSON, or not a record.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read ({error.strerror}); give the .json beside an output") from error
+        raise RecordError(f"{path}: cannot be read ({reason(error)}); give the .json beside an output") from error
     except ValueError as error:
         raise RecordError(f"{path}: not a record ({error}); give the .json beside an output") from error
-    command = record.get("command") if isinstance(record, dict) else None
-    complete = isinstance(command, dict) and {"video", "output", "model", "seed"} <= command.keys()
-    if not complete or "wave_sha256" not in record or not isinstance(record.get("options", {}), dict):
+    if not is_record(record):
         raise RecordError(f"{path}: not a record of frieren generate; give the .json beside an output")
+    command = record["command"]
     video, output = command["video"], command["output"]
     if not isinstance(video, str) or not isinstance(output, str) or Path(output).suffix.lower() not in OUTPUTS:
         raise RecordError(f"{path}: video or output in it is not a name; give a record as it was written")
@@ -78,6 +73,14 @@ def read(path: Path) -> dict[str, Any]:
     if "spread" in sampling:  # its name in older records
         sampling["guidance_rescale"] = sampling.pop("spread")
     return record
+
+
+def is_record(table: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a JSON value has what a replay needs."""
+    if not isinstance(table, dict) or "wave_sha256" not in table or not isinstance(table.get("options", {}), dict):
+        return False
+    command = table.get("command")
+    return isinstance(command, dict) and {"video", "output", "model", "seed"} <= command.keys()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

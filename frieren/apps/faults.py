@@ -1,0 +1,76 @@
+"""Errors as one line: what a user can repair, and what is a fault of frieren; with --debug the traceback as well."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from frieren.errors import FrierenError, reason
+
+
+class Tracebacks:
+    """Whether errors are shown with their tracebacks; the command line sets it once per run."""
+
+    shown = False
+
+
+class MachineError(FrierenError):
+    """The system, the device or FFmpeg refuses something that nothing else has a name for."""
+
+
+class FaultError(FrierenError):
+    """A fault in frieren itself, whatever the input is."""
+
+
+def show_tracebacks(wanted: bool) -> None:
+    """Callback of --debug, which may stand before or after a verb."""
+    Tracebacks.shown |= wanted
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", callback=show_tracebacks, help="Show the traceback of every error.", is_eager=True)
+]
+
+
+def complain(error: FrierenError) -> None:
+    """Print an error as one line, after its traceback if those are shown."""
+    if Tracebacks.shown:
+        traceback.print_exception(error)
+    typer.echo(f"frieren: {error}", err=True)
+
+
+@contextmanager
+def explained(video: Path | None = None) -> Iterator[None]:
+    """Raise every error as a FrierenError that names the video, by the error's type.
+
+    Out of memory, the system and FFmpeg have a remedy; any other error is a fault of ours, never the video's.
+    """
+    try:
+        yield
+    except (FrierenError, typer.Exit):
+        raise
+    except Exception as error:
+        raise explain(error, video) from error
+
+
+def explain(error: Exception, video: Path | None) -> FrierenError:
+    """The error that `explained` raises for another."""
+    import av
+    import torch
+
+    where = "" if video is None else f"{video}: "
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        remedy = "ask for less at a time" if video is None else "try --device cpu, or a shorter video"
+        return MachineError(f"{where}out of memory ({reason(error)}); {remedy}")
+    if isinstance(error, (OSError, av.error.FFmpegError)):
+        remedy = "see `frieren doctor`" if video is None else "convert it to .mp4, or see `frieren doctor`"
+        return MachineError(f"{where}{str(error).splitlines()[0] if video is None else reason(error)}; {remedy}")
+    name = type(error).__name__
+    text = reason(error) if reason(error) == name else f"{name}: {reason(error)}"
+    hint = "" if Tracebacks.shown else "; --debug shows the traceback"
+    return FaultError(f"{where}{text}; this is a fault in frieren, please report it{hint}")

@@ -1,0 +1,121 @@
+"""Give videos their soundtracks.
+
+frieren generate clip.mp4
+frieren generate clips/ "more/*.mov" -o out/ --samples 3
+frieren generate --features clip.npz --model frieren
+frieren generate --replay out/clip_frieren.mp4.json
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from frieren.apps.faults import Debug, complain
+from frieren.apps.generate.batch import run
+from frieren.apps.generate.jobs import Format, NamingError, find_sources, plan, wrong_option
+from frieren.apps.generate.options import (
+    Kind,
+    Options,
+    Precision,
+    Refinement,
+    Solver,
+    Vocoder,
+    parse_loudness,
+    parse_refinements,
+)
+from frieren.apps.generate.replay import replay as replay_record
+
+SAMPLING = {"steps", "guidance", "solver", "refine"}  # options that a mel has no use for
+OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
+
+
+def generate(
+    context: typer.Context,
+    videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO...", help="Files, folders or globs.")] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help=OUT)] = None,
+    model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
+    steps: Annotated[int | None, typer.Option(min=1, help="Solver steps; otherwise the model's own.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance; otherwise the model's own.")] = None,
+    solver: Annotated[Solver | None, typer.Option(help="Solver of the flow; otherwise the model's own.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same sound.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Takes per video, with seeds counting up from --seed.")] = 1,
+    vocoder: Annotated[Vocoder, typer.Option(help="The model's own, or one without learning.")] = "model",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of encoder and field.")] = "float32",
+    loudness: Annotated[str, typer.Option(metavar="LUFS|off", help="Loudness of the sound (BS.1770).")] = "-20",
+    keep_original: Annotated[bool, typer.Option("--keep-original", help="Mix the new sound under the old.")] = False,
+    form: Annotated[Format | None, typer.Option("--format", help="File type in folders.", show_default="mp4")] = None,
+    refine: Annotated[
+        list[str] | None,
+        typer.Option(metavar="|".join(get_args(Refinement)), help="Refine the authors' sampling; may be repeated."),
+    ] = None,
+    features: Annotated[bool, typer.Option("--features", help="The files are visual features (.npy, .npz).")] = False,
+    mel: Annotated[bool, typer.Option("--mel", help="The files are log10 mels (.npy); only vocode them.")] = False,
+    replay: Annotated[Path | None, typer.Option(help="Make the sound of this record again; takes only -o.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Give each VIDEO a soundtrack, and write it beside a JSON record of how it was made."""
+    given = {name for name in context.params if is_given(context, name)}
+    if replay is not None:
+        refuse(given - {"replay", "out", "debug"}, "--replay takes every option from the record")
+        return replay_record(replay, out)
+    if mel:
+        refuse(given & SAMPLING, "--mel only vocodes")
+    with wrong_option(ValueError):
+        options = Options(
+            model=model,
+            steps=steps,
+            guidance=guidance,
+            solver=solver,
+            seed=seed,
+            vocoder=vocoder,
+            device=device,
+            precision=precision,
+            loudness=parse_loudness(loudness),
+            keep_original=keep_original,
+            refine=parse_refinements(refine or []),
+            kind=kind_of(features, mel),
+        )
+    generate_all(videos or [], out, form, options, samples)
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line, rather than being left to its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse(given: set[str], why: str) -> None:
+    """Refuse options that have no meaning here."""
+    if given:
+        raise typer.BadParameter(f"{why}; leave out {', '.join(sorted(given))}")
+
+
+def kind_of(features: bool, mel: bool) -> Kind:
+    """The kind of the input files by the two flags."""
+    if features and mel:
+        raise typer.BadParameter("--features and --mel exclude each other; leave one of them out")
+    return "features" if features else "mel" if mel else "video"
+
+
+def generate_all(patterns: list[str], out: str | None, form: Format | None, options: Options, samples: int) -> None:
+    """Find the inputs, name the outputs and work through them.
+
+    Raises:
+        typer.BadParameter: nothing is given, or an output cannot be what was asked for.
+        typer.Exit: with code 1 if an input failed.
+    """
+    if not patterns:
+        raise typer.BadParameter("give at least one VIDEO, or --replay RECORD")
+    if options.is_half_on_cpu():
+        raise typer.BadParameter("--precision float16 needs a GPU; on a CPU take bfloat16 or float32")
+    seeds = list(range(options.seed, options.seed + samples))
+    found, failures = find_sources(patterns, options.kind)
+    with wrong_option(NamingError):
+        jobs = plan(found, out, form, seeds, kind=options.kind, keep_original=options.keep_original)
+    for failure in failures:
+        complain(failure)
+    run(jobs, failures, options)

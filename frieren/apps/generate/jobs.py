@@ -1,0 +1,188 @@
+"""Inputs and the files made from them: folders and globs opened, names chosen so that nothing overwrites anything."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from frieren.apps.generate.options import Kind
+from frieren.errors import FrierenError, OutputError, VideoError, reason
+from frieren.formats import ARRAYS, OUTPUTS, SOUND_FILES, VIDEOS, is_source
+
+Format = Literal["mp4", "wav", "flac"]
+SUFFIXES: dict[Kind, tuple[str, ...]] = {"video": VIDEOS, "features": ARRAYS, "mel": ARRAYS}  # of inputs in a folder
+STEM = 200  # bytes of an input's name that are kept in the names of outputs
+
+
+class NamingError(ValueError):
+    """The output that was asked for cannot hold what was asked for; wrong options, exit code 2."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and the file that each of its takes goes to, by seed."""
+
+    source: Path
+    targets: Mapping[int, Path]
+
+
+@contextmanager
+def wrong_option(kind: type[ValueError]) -> Iterator[None]:
+    """Turn an error of this kind into a wrong option, exit code 2; names that the system refuses are failures, 1."""
+    try:
+        yield
+    except kind as error:
+        raise typer.BadParameter(str(error)) from error
+    except OSError as error:
+        raise OutputError(f"{error.filename}: {reason(error)}; choose another name with -o") from error
+
+
+def find_sources(patterns: Sequence[str], kind: Kind = "video") -> tuple[list[Path], list[FrierenError]]:
+    """Files, folders (the inputs in them) and globs -> inputs in the order given, each once; and what was not found.
+
+    Our own outputs, which have a record beside them, are left out of folders and globs: running twice must not put a
+    soundtrack on a soundtrack.
+    """
+    sources: dict[str, Path] = {}
+    failures: list[FrierenError] = []
+    for pattern in patterns:
+        try:
+            for source in found_by(pattern, kind):
+                sources.setdefault(os.path.realpath(source), source)
+        except VideoError as error:
+            failures.append(error)
+        except (OSError, ValueError) as error:  # a name that is too long, a folder without permission, a NUL
+            failures.append(VideoError(f"{pattern}: {reason(error)}; check the name and who may read the folder"))
+    return list(sources.values()), failures
+
+
+def found_by(pattern: str, kind: Kind) -> list[Path]:
+    """The files that one argument means; at least one.
+
+    Raises:
+        VideoError: there is none.
+        OSError, ValueError: the system refuses the name, or access to the folder.
+    """
+    path, suffixes = Path(pattern), SUFFIXES[kind]
+    wanted = "video" if kind == "video" else f"file of {kind} ({', '.join(sorted(suffixes))})"
+    if path.is_dir():
+        # Hidden files are nobody's videos: the "._" files that macOS leaves beside every file, and temporaries.
+        found = [file for file in sorted(path.iterdir()) if not file.name.startswith(".") and is_source(file, suffixes)]
+        missing = f"no {wanted} in this folder; give a file, or another folder"
+    elif path.exists() or not glob.has_magic(pattern):
+        found, missing = [path] if path.exists() else [], "no such file; check the name and the folder"
+    else:
+        found = [file for file in map(Path, sorted(glob.glob(pattern, recursive=True))) if is_source(file, suffixes)]
+        missing = f"no {wanted} matches this pattern; check the folder and the suffix"
+    if not found:
+        raise VideoError(f"{pattern}: {missing}")
+    return found
+
+
+def plan(
+    sources: Sequence[Path],
+    out: str | None,
+    form: Format | None,
+    seeds: Sequence[int],
+    *,
+    kind: Kind = "video",
+    keep_original: bool = False,
+) -> list[Job]:
+    """Names for every take of every input.
+
+    Args:
+        sources: the inputs.
+        out: a file (for one input and one take), a folder, or None for "beside the input".
+        form: file type where we choose the names; None means mp4 for videos and wav for arrays.
+        seeds: one take each.
+        kind: of the inputs; an array has no video that a sound could be put on.
+        keep_original: whether the outputs have to be videos.
+
+    Raises:
+        NamingError: one file for several results, an unknown suffix, one that contradicts `form`, an input as output,
+            a suffix that cannot hold what is asked for.
+    """
+    folder = None
+    if out is not None and is_folder(out):
+        folder = Path(out)
+    elif out is not None:
+        if not sources:
+            return []
+        target = named(Path(out), sources, form, seeds)
+        check_suffix(target.suffix.lower(), kind, keep_original)
+        return [Job(sources[0], {seeds[0]: target})]
+    suffix = f".{form or ('mp4' if kind == 'video' else 'wav')}"
+    check_suffix(suffix, kind, keep_original)
+    taken = {key(source) for source in sources}
+    jobs = []
+    for source in sources:
+        place = source.parent if folder is None else folder
+        targets = {}
+        for seed in seeds:
+            stem = f"{short(source.stem)}_frieren" + (f"_seed{seed}" if len(seeds) > 1 else "")
+            targets[seed] = free(place, stem, suffix, taken)
+            taken.add(key(targets[seed]))
+        jobs.append(Job(source, targets))
+    return jobs
+
+
+def is_folder(out: str) -> bool:
+    """Whether OUT means a folder: it is one, ends with a slash, or has no suffix."""
+    return Path(out).is_dir() or out.endswith(("/", os.sep)) or not Path(out).suffix
+
+
+def named(target: Path, sources: Sequence[Path], form: Format | None, seeds: Sequence[int]) -> Path:
+    """The one file that was named, if it can be the output; see `plan` for what is raised."""
+    suffix = target.suffix.lower()
+    if suffix not in OUTPUTS:
+        raise NamingError(
+            f"{target}: unknown suffix {suffix!r}; expected {', '.join(OUTPUTS)}, or a folder ending in /"
+        )
+    if len(sources) > 1 or len(seeds) > 1:
+        count = f"{len(sources)} videos" if len(sources) > 1 else f"{len(seeds)} takes"
+        raise NamingError(f"{target}: one file cannot hold {count}; give a folder (ending in /)")
+    if form is not None and suffix != f".{form}":
+        raise NamingError(f"{target}: its suffix contradicts --format {form}; leave one of them out")
+    if any(key(target) == key(source) for source in sources):
+        raise NamingError(f"{target}: this is the input, which is never overwritten; choose another name")
+    return target
+
+
+def check_suffix(suffix: str, kind: Kind, keep_original: bool) -> None:
+    """Raise NamingError if files with this suffix cannot hold what is asked for."""
+    is_sound = suffix in SOUND_FILES
+    if kind != "video" and not is_sound:
+        raise NamingError(f"--{kind}: there is no video to put the sound on; name a .wav or .flac file")
+    if keep_original and is_sound:
+        raise NamingError("--keep-original needs a video as output, not a sound file")
+
+
+def free(folder: Path, stem: str, suffix: str, taken: set[str]) -> Path:
+    """The first of stem, stem_2, stem_3, ... that no input and no other output of this run has.
+
+    The .mkv of that name has to be free as well: a codec that the container cannot hold goes there.
+    """
+    number = 1
+    while True:
+        target = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}_{number}{suffix}")
+        if not {key(target), key(target.with_suffix(".mkv"))} & taken:
+            return target
+        number += 1
+
+
+def short(stem: str) -> str:
+    """As much of a name as leaves room for what is put behind it: a name has at most 255 bytes."""
+    encoded = os.fsencode(stem)
+    return stem if len(encoded) <= STEM else encoded[:STEM].decode(errors="ignore")
+
+
+def key(path: Path) -> str:
+    """Equal for two names of the same file; also where a file system does not tell upper from lower case."""
+    return os.path.realpath(path).casefold()

@@ -1,0 +1,125 @@
+"""Options of `generate`: everything that decides how one take sounds and is written, and the model they ask for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from frieren.apps.checks import UnavailableError, check_device, needs_extra
+from frieren.apps.weights import fetched
+
+if TYPE_CHECKING:
+    from frieren import Model, Sound
+    from frieren.apps.progress import Bars
+
+Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Vocoder = Literal["model", "griffin-lim"]
+Refinement = Literal["windows", "regulator", "time"]
+Kind = Literal["video", "features", "mel"]
+DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of one take; the defaults are those of the keywords of the same name in `frieren`.
+
+    Raises:
+        ValueError: a number out of range, or a device of another name than torch's.
+    """
+
+    model: str = "mini"
+    steps: int | None = None
+    guidance: float | None = None
+    solver: Solver | None = None
+    seed: int = 0
+    vocoder: Vocoder = "model"
+    device: str = "auto"
+    precision: Precision = "float32"
+    loudness: float | None = -20.0
+    keep_original: bool = False
+    refine: tuple[Refinement, ...] | None = None
+    kind: Kind = "video"
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.guidance is not None and not 0 <= self.guidance < math.inf:
+            raise ValueError(f"guidance must be a finite number of at least 0, got {self.guidance}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must lie in 0..2^63-1, got {self.seed}")
+        if not re.fullmatch(DEVICE, self.device):
+            raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {self.device!r}")
+        if self.loudness is not None and not -70 <= self.loudness <= 0:
+            raise ValueError(f"loudness must lie in -70..0 LUFS or be off, got {self.loudness}")
+
+    def is_half_on_cpu(self) -> bool:
+        """Whether float16 would have to run on a CPU, which has no arithmetic for it."""
+        if self.precision != "float16":
+            return False
+        from frieren.catalogue import choose_device
+
+        return choose_device(self.device) == "cpu"
+
+    def load(self) -> Model:
+        """The model, downloaded first if it is a published one.
+
+        Raises:
+            UnavailableError, MissingExtraError: this machine lacks the device, or the extra.
+            WeightsError: see `frieren.load`.
+        """
+        import frieren
+        from frieren.official.releases import RELEASES
+
+        check_device(self.device)
+        if self.is_half_on_cpu():
+            raise UnavailableError("float16 needs a GPU, and there is none here; replay it where it was made")
+        if self.vocoder == "griffin-lim":
+            needs_extra("griffin-lim")
+        if self.model in RELEASES:
+            fetched(self.model)
+        return frieren.load(
+            self.model, device=self.device, precision=self.precision, vocoder=self.vocoder, refine=self.refine
+        )
+
+    def takes(self, model: Model, source: Path, seeds: list[int], on_progress: Bars) -> Iterator[Sound]:
+        """One sound per seed."""
+        return model.takes(
+            source,
+            seeds,
+            kind=self.kind,
+            steps=self.steps,
+            guidance=self.guidance,
+            solver=self.solver,
+            on_progress=on_progress,
+        )
+
+
+def parse_loudness(text: str) -> float | None:
+    """ "-20" -> -20.0, "off" -> None.
+
+    Raises:
+        ValueError: not a number.
+    """
+    if text == "off":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"loudness must be a number of LUFS such as -20, or off, got {text!r}") from None
+
+
+def parse_refinements(names: Sequence[str]) -> tuple[Refinement, ...] | None:
+    """Refinements by their names; None without any.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    known: dict[str, Refinement] = {name: name for name in get_args(Refinement)}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"refine must be one of {', '.join(known)}, got {unknown[0]!r}")
+    return tuple(known[name] for name in names) or None

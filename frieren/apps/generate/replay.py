@@ -1,0 +1,60 @@
+"""The sound of a record made again, and whether it is the same one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from frieren.apps.faults import explained
+from frieren.apps.generate import record
+from frieren.apps.generate.batch import make
+from frieren.apps.generate.jobs import NamingError, is_folder, plan, wrong_option
+from frieren.apps.generate.options import Options
+from frieren.configs import from_table
+from frieren.errors import ConfigError
+
+
+def replay(path: Path, out: str | None) -> None:
+    """Make the sound of the record `path` again, and print whether it came out the same.
+
+    Raises:
+        RecordError: it is not a record.
+        typer.BadParameter: the output cannot be what was asked for.
+    """
+    old = record.read(path)
+    options, source = read_options(path, old), Path(old["command"]["video"])
+    recorded = Path(old["command"]["output"])
+    target = out or str(path.with_name(f"{recorded.stem}_replay{recorded.suffix}"))
+    with wrong_option(NamingError):
+        if is_folder(target):
+            target = str(Path(target) / recorded.name)
+        (job,) = plan([source], target, None, [options.seed], kind=options.kind, keep_original=options.keep_original)
+    model = options.load()
+    with explained(source):
+        ((_, sound),) = make(model, job, options)
+    changes = list(record.differences(old, sound.record))
+    for change in changes:
+        typer.echo(f"frieren: warning: {change}", err=True)
+    if sound.record["wave_sha256"] == old["wave_sha256"]:
+        typer.echo("identical: every sample is the one recorded")
+    else:
+        remedy = "the lines above say what changed" if changes else "the record was edited, or the model is not exact"
+        typer.echo(f"frieren: warning: the sound is not identical to the recorded one; {remedy}", err=True)
+
+
+def read_options(path: Path, old: dict[str, Any]) -> Options:
+    """The options of a record. Where the command left one to the model, the value that was then used.
+
+    Raises:
+        RecordError: a value that no option can have; a record is a file, and files are edited and damaged.
+    """
+    names = {field.name for field in dataclasses.fields(Options)}
+    given = {name: value for name, value in old["command"].items() if name in names}
+    used = {name: old.get("options", {}).get(name) for name in ("steps", "guidance", "solver")}
+    try:
+        return from_table(Options, given | {name: value for name, value in used.items() if value is not None})
+    except ConfigError as error:
+        raise record.RecordError(f"{path}: {error}; give a record as it was written") from error
