@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import frieren
-from frieren.apps import record as records
+from frieren.apps.generate import record as records
 from frieren.record import Stopwatch, make_record, sampling_settings
 
 
