@@ -7,9 +7,12 @@ FrierenError
 ├── SamplingError   the field gives no finite velocity
 ├── ConfigError     a configuration has a key or a value that it should not have
 └── WeightsError    a model cannot be found, or its files are not what they should be
+    └── DamagedFileError    a file is broken, cut off, or not a file of weights at all
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class FrierenError(Exception):
@@ -37,7 +40,19 @@ class ConfigError(FrierenError):
 
 
 class WeightsError(FrierenError):
-    """A model cannot be loaded: unknown name, missing file, missing, surplus or misshapen parameter."""
+    """A model cannot be loaded: unknown name, missing file, missing or unexpected parameter, another shape."""
+
+
+class DamagedFileError(WeightsError):
+    """The bytes of a file are not those of any file of its kind: to fetch it again may help.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
 
 
 def reason(error: BaseException) -> str:

@@ -38,7 +38,7 @@ from frieren.nets.vggish import VggishConfig
 from frieren.official import scorers as judges
 from frieren.official.convert import fill
 from frieren.official.fetch import FetchError
-from frieren.official.scorers import JUDGES
+from frieren.official.scorers import REFERENCE_MODELS
 from frieren.spectrogram import MelConfig, mel_filters
 from frieren.weights import load_part, save_part
 
@@ -111,7 +111,7 @@ def front_end(config: PannsConfig) -> dict[str, Tensor]:
 
 def drawn(name: str) -> nn.Module:
     """A judge at full size with the drawn weights, by way of the published names."""
-    judge = JUDGES[name]
+    judge = REFERENCE_MODELS[name]
     own = {"panns": front_end(PannsConfig()), "alignment": {"scale_factor": torch.tensor(0.18215)}}.get(name, {})
     config = judge.config(own)
     table = judge.table(config)
@@ -219,7 +219,7 @@ def test_alignment() -> None:
 )
 def test_synchformer(depth: str, config: SynchformerConfig) -> None:
     """With one block of each sort, and with all; every 32nd number is kept."""
-    table, shapes = JUDGES["synchformer"].table(config), published("synchformer")
+    table, shapes = REFERENCE_MODELS["synchformer"].table(config), published("synchformer")
     with torch.device("meta"):
         names = Synchformer(config).state_dict()
     state = {key: draw(key, shapes[key]) for key in map(table.foreign, names)}
@@ -241,15 +241,15 @@ def test_synchformer(depth: str, config: SynchformerConfig) -> None:
 # ------------------------------------------------------------------------------------------------ names and files
 
 
-@pytest.mark.parametrize("name", JUDGES)
+@pytest.mark.parametrize("name", REFERENCE_MODELS)
 def test_names_and_shapes_are_the_published_ones(name: str) -> None:
     shapes = {key: torch.empty(shape, device="meta") for key, shape in published(name).items()}
     shapes.pop("scale_factor", None)
-    config = JUDGES[name].config(shapes)
-    table = JUDGES[name].table(config)
+    config = REFERENCE_MODELS[name].config(shapes)
+    table = REFERENCE_MODELS[name].table(config)
     converted = {ours: tuple(value.shape) for ours, value in table.convert(name, shapes).items()}
     with torch.device("meta"):
-        network = JUDGES[name].network(config)
+        network = REFERENCE_MODELS[name].network(config)
     assert converted == {ours: tuple(value.shape) for ours, value in network.state_dict().items()}
     modules = {table.short(key).rpartition(".")[0] for key in shapes}
     extra = table.modules.keys() - modules
@@ -259,7 +259,7 @@ def test_names_and_shapes_are_the_published_ones(name: str) -> None:
 
 def test_parameter_counts() -> None:
     with torch.device("meta"):
-        made = {name: judge.network(judge.config({})) for name, judge in JUDGES.items()}
+        made = {name: judge.network(judge.config({})) for name, judge in REFERENCE_MODELS.items()}
     counts = {name: sum(x.numel() for x in network.parameters()) for name, network in made.items()}
     assert counts["panns"] - 2 * 257 * 512 == 80_753_615, "without the Fourier transform"
     assert counts["vggish"] == sum(math.prod(shape) for shape in published("vggish").values())
@@ -273,21 +273,25 @@ def test_parameter_counts() -> None:
 
 def test_the_front_end_for_32_khz_is_known_by_its_matrices() -> None:
     wide = PannsConfig(sample_rate=32_000, n_fft=1024, hop=320)
-    assert JUDGES["panns"].config(front_end(wide)) == wide
-    assert JUDGES["panns"].config(front_end(PannsConfig())) == PannsConfig()
+    assert REFERENCE_MODELS["panns"].config(front_end(wide)) == wide
+    assert REFERENCE_MODELS["panns"].config(front_end(PannsConfig())) == PannsConfig()
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judges of the same names, a thousand times smaller."""
     for name, config in SMALL.items():
-        monkeypatch.setitem(JUDGES, name, dataclasses.replace(JUDGES[name], config=lambda state, config=config: config))
+        monkeypatch.setitem(
+            REFERENCE_MODELS,
+            name,
+            dataclasses.replace(REFERENCE_MODELS[name], config=lambda state, config=config: config),
+        )
 
 
 @functools.cache
 def little(name: str) -> nn.Module:
     torch.manual_seed(0)
-    network = JUDGES[name].network(SMALL[name]).eval()
+    network = REFERENCE_MODELS[name].network(SMALL[name]).eval()
     if name == "panns":
         network.log_mel.melW.copy_(front_end(SMALL["panns"])["logmel_extractor.melW"])
     return network
@@ -295,13 +299,13 @@ def little(name: str) -> nn.Module:
 
 def foreign(name: str) -> dict[str, Tensor]:
     """The parameters of a little judge under their published names."""
-    table = JUDGES[name].table(SMALL[name])
+    table = REFERENCE_MODELS[name].table(SMALL[name])
     return {table.foreign(key): value.detach().clone() for key, value in little(name).state_dict().items()}
 
 
 def write(name: str, folder: Path, state: dict[str, Tensor]) -> Path:
     """A state dict wrapped as the published file is."""
-    path = folder / JUDGES[name].file
+    path = folder / REFERENCE_MODELS[name].file
     if name == "panns":  # with the order of the training examples, an array of numpy
         torch.save({"iteration": 1, "model": state, "sampler": {"indexes": np.arange(5), "pointer": 2}}, path)
     elif name == "vggish":
@@ -321,7 +325,7 @@ def test_a_file_becomes_a_folder_with_the_same_network(name: str, small: None, t
     path = write(name, tmp_path, foreign(name))
     out = judges.convert(name, path, tmp_path / "out", say=said.append)
     made = load_part(out)
-    assert type(made) is JUDGES[name].network and made.config == SMALL[name]
+    assert type(made) is REFERENCE_MODELS[name].network and made.config == SMALL[name]
     for key, value in little(name).state_dict().items():
         torch.testing.assert_close(made.state_dict()[key], value, atol=0, rtol=0)
     assert json.loads((out / "source.json").read_text())[name]["name"] == path.name
@@ -339,7 +343,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(name: str, small: None,
         with pytest.raises(WeightsError, match=message) as caught:
             judges.convert(name, write(name, tmp_path, changed), tmp_path / "out")
         assert str(caught.value).startswith(str(tmp_path)), "the file is named"
-        assert list(tmp_path.iterdir()) == [tmp_path / JUDGES[name].file], "nothing is left behind"
+        assert list(tmp_path.iterdir()) == [tmp_path / REFERENCE_MODELS[name].file], "nothing is left behind"
 
     refused({other: state[other] for other in state if other != key}, f"1 parameters missing: {re.escape(key)}")
     refused(state | {"surplus.weight": torch.zeros(1)}, "'surplus.weight' has no place")
@@ -353,9 +357,9 @@ def test_the_classifier_that_steers_sampling_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_scale_of_the_latent_is_the_file_s_own() -> None:
-    assert JUDGES["alignment"].config({"scale_factor": torch.tensor(0.5)}).scale == 0.5
+    assert REFERENCE_MODELS["alignment"].config({"scale_factor": torch.tensor(0.5)}).scale == 0.5
     with pytest.raises(WeightsError, match="scale_factor"):
-        JUDGES["alignment"].config({"scale_factor": torch.tensor(-1.0)})
+        REFERENCE_MODELS["alignment"].config({"scale_factor": torch.tensor(-1.0)})
 
 
 @pytest.mark.parametrize(
@@ -390,8 +394,8 @@ def server(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in SMALL:
         write(name, folder, foreign(name))
-        url = f"http://127.0.0.1:{server.server_port}/{JUDGES[name].url.rpartition('/')[2]}"
-        monkeypatch.setitem(JUDGES, name, dataclasses.replace(JUDGES[name], url=url))
+        url = f"http://127.0.0.1:{server.server_port}/{REFERENCE_MODELS[name].url.rpartition('/')[2]}"
+        monkeypatch.setitem(REFERENCE_MODELS, name, dataclasses.replace(REFERENCE_MODELS[name], url=url))
     yield folder
     server.shutdown()
 
@@ -409,28 +413,30 @@ def test_fetch_then_load(server: Path) -> None:
     embedding, logits = little("panns")(golden()["wave16k"][None])
     near(heard["embedding"], embedding, 1e-6)
     near(heard["logits"], logits[0], 1e-6)
-    (server / JUDGES["panns"].file).unlink()
+    (server / REFERENCE_MODELS["panns"].file).unlink()
     assert judges.fetch("panns") == judges.place("panns"), "the second time it comes from the cache"
     unknown = runner.invoke(app, ["weights", "fetch", "pann"])
     assert unknown.exit_code == 2 and "vggish" in unknown.output
 
 
 def test_what_cannot_be_fetched_is_said_how_to_get_by_hand(server: Path, tmp_path: Path) -> None:
-    path = (server / JUDGES["vggish"].file).rename(tmp_path / "vggish.pth")
+    path = (server / REFERENCE_MODELS["vggish"].file).rename(tmp_path / "vggish.pth")
     with pytest.raises(FetchError, match="404") as caught:
         judges.fetch("vggish")
     command = next(line.strip() for line in str(caught.value).splitlines() if "weights convert" in line)
-    made = CliRunner().invoke(app, shlex.split(command.replace(JUDGES["vggish"].file, shlex.quote(str(path))))[1:])
+    made = CliRunner().invoke(
+        app, shlex.split(command.replace(REFERENCE_MODELS["vggish"].file, shlex.quote(str(path))))[1:]
+    )
     assert made.exit_code == 0, made.output
     assert extractors.load("vggish").name == "vggish"
 
 
 def test_a_bad_download_is_fetched_again(server: Path) -> None:
-    good = (server / JUDGES["vggish"].file).read_bytes()
-    (server / JUDGES["vggish"].file).write_bytes(b"<html>quota</html>")
+    good = (server / REFERENCE_MODELS["vggish"].file).read_bytes()
+    (server / REFERENCE_MODELS["vggish"].file).write_bytes(b"<html>quota</html>")
     with pytest.raises(FetchError, match="HTML"):
         judges.fetch("vggish")
-    (server / JUDGES["vggish"].file).write_bytes(good)
+    (server / REFERENCE_MODELS["vggish"].file).write_bytes(good)
     assert judges.fetch("vggish").exists()
 
 

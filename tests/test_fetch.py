@@ -134,6 +134,34 @@ def test_a_bad_file_is_named_and_fetched_again(servers, tmp_path):
     assert fetching.fetch("frieren").name == "frieren"
 
 
+@pytest.mark.parametrize("name", ["vocoder/best_netG.pt", "vocoder/args.yml"])
+def test_any_bad_file_is_fetched_again(servers, tmp_path, name):
+    bad = tmp_path / "cache" / "downloads" / name
+    bad.parent.mkdir(parents=True)
+    bad.write_text("<html>quota</html>")
+    with pytest.raises(fetching.FetchError, match=name):
+        fetching.fetch("frieren")
+    assert fetching.fetch("frieren").name == "frieren"
+
+
+def test_a_file_that_cannot_be_read_or_does_not_fit_is_kept(servers, tmp_path, monkeypatch):
+    """Gigabytes are not thrown away for what says nothing about them."""
+    fetching.fetch("frieren")
+    file, out = tmp_path / "cache" / "downloads" / "frieren-reflow.ckpt", tmp_path / "cache" / "models"
+
+    def refused(path: Path) -> None:
+        raise frieren.WeightsError(f"{path}: cannot be read (Permission denied)")
+
+    with monkeypatch.context() as patch, pytest.raises(fetching.FetchError, match="Permission denied"):
+        patch.setattr("frieren.official.convert.read_checkpoint", refused)
+        fetching.fetch("frieren-reflow")
+    assert file.exists()
+    save(lightning({"model.diffusion_model.other": torch.zeros(1)}), file)
+    with pytest.raises(fetching.FetchError, match=f"{file}: .*is this the published flow checkpoint"):
+        fetching.fetch("frieren-reflow")
+    assert file.exists() and not (out / "frieren-reflow").exists()
+
+
 def test_a_drive_folder_is_listed_by_gdown(monkeypatch):
     from importlib import import_module
 

@@ -29,7 +29,7 @@ def list_models() -> None:
     for name, description in frieren.models().items():
         state = "" if name not in RELEASES else "  (here)" if is_fetched(name) else "  (not fetched)"
         typer.echo(f"{name:<18} {description}{state}")
-    for name, scorer in scorers.JUDGES.items():
+    for name, scorer in scorers.REFERENCE_MODELS.items():
         typer.echo(f"{name:<18} {scorer.description}  ({'here' if scorers.is_fetched(name) else 'not fetched'})")
 
 
@@ -39,12 +39,12 @@ def fetch(
 ) -> None:
     """Download what is published and convert it; it stays in the cache, and its name finds it."""
     from frieren.official.releases import RELEASES
-    from frieren.official.scorers import JUDGES
+    from frieren.official.scorers import REFERENCE_MODELS
 
-    if name not in RELEASES and name not in JUDGES:
-        raise typer.BadParameter(f"{name}: not published; choose one of {', '.join([*RELEASES, *JUDGES])}")
+    if name not in RELEASES and name not in REFERENCE_MODELS:
+        raise typer.BadParameter(f"{name}: not published; choose one of {', '.join([*RELEASES, *REFERENCE_MODELS])}")
     folder = fetched(name)
-    use = "frieren evaluate finds it" if name in JUDGES else f"use it with: frieren generate VIDEO --model {name}"
+    use = "frieren evaluate finds it" if name in REFERENCE_MODELS else f"use it with: frieren generate VIDEO --model {name}"
     typer.echo(f"{folder}  {use}")
 
 
@@ -63,7 +63,7 @@ def fetched(name: str) -> Path:
                 tasks[file] = progress.add_task(file, total=total)
             progress.update(tasks[file], completed=done, total=total)
 
-        source = scorers if name in scorers.JUDGES else models
+        source = scorers if name in scorers.REFERENCE_MODELS else models
         folder: Path = source.fetch(name, say=lambda line: typer.echo(line, err=True), on_progress=on_progress)
         return folder
 

@@ -3,5 +3,5 @@
 frieren weights fetch frieren-reflow
 frieren weights convert --flow F.ckpt --vocoder DIR --cavp C.ckpt OUT
 
-`judges` has the networks that published evaluations look through; models do not need them.
+`scorers` has the reference models of published evaluations; no model needs them to generate.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from frieren.errors import WeightsError
+from frieren.errors import DamagedFileError, WeightsError
 
 # The tables that weights are published in, outermost first: Lightning's, BigVGAN's, the rest of the world's.
 NESTS = ("state_dict", "generator", "model")
@@ -67,11 +67,14 @@ class Blank:
 class BlankTable:
     """Stands in for a kind of dict. The restricted unpickler sets items of a plain dict only, so it makes that."""
 
-    def __new__(cls, *_: Any) -> dict:  # type: ignore[misc]
+    def __new__(cls, *_: Any) -> dict[str, Any]:  # type: ignore[misc]
         return {}
 
 
-STAND_INS = [*((Blank, name) for name in HARMLESS), *((BlankTable, name) for name in HARMLESS_TABLES)]
+STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    *((Blank, name) for name in HARMLESS),
+    *((BlankTable, name) for name in HARMLESS_TABLES),
+]
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -88,8 +91,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         `model` table is opened.
 
     Raises:
-        WeightsError: if the file cannot be read, is no checkpoint, names something to run, holds something other than
-            tensors among the weights, or claims more than it has.
+        DamagedFileError: if the file is broken, cut off, a web page, or claims more than it has.
+        WeightsError: if it cannot be read, is no checkpoint, names something to run, or holds something other than
+            tensors among the weights.
     """
     size = check_start(path)
     table = unpickle(path)
@@ -103,12 +107,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         check_tensor(path, key, value, size)
     # A hostile stride makes much of little; what is stored as a row costs no copy.
     if sum(value.nbytes for value in table.values() if not value.is_contiguous()) > size:
-        raise WeightsError(f"{path}: its tensors unfold to more than the {size} bytes of the file; refused")
+        raise DamagedFileError(path, f"its tensors unfold to more than the {size} bytes of the file; refused")
     return {key: value.detach().contiguous() for key, value in table.items()}
 
 
 def check_start(path: Path) -> int:
-    """The size of the file in bytes, or WeightsError if it is missing, empty or one of the usual mistakes."""
+    """The size of the file in bytes, or an error if it is missing, empty or one of the usual mistakes."""
     try:
         with path.open("rb") as file:
             start = file.read(256).lstrip().lower()
@@ -116,11 +120,11 @@ def check_start(path: Path) -> int:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
     if size == 0:
-        raise WeightsError(f"{path}: is empty: the download failed; fetch it again")
+        raise DamagedFileError(path, "is empty: the download failed; fetch it again")
     if start.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path}: is a git-lfs pointer, not the file it points to; fetch it with `git lfs pull`")
+        raise DamagedFileError(path, "is a git-lfs pointer, not the file it points to; fetch it with `git lfs pull`")
     if start.startswith((b"<!doctype html", b"<html")):
-        raise WeightsError(f"{path}: is an HTML page: the download failed; fetch it again, or by hand in a browser")
+        raise DamagedFileError(path, "is an HTML page: the download failed; fetch it again, or by hand in a browser")
     return size
 
 
@@ -142,9 +146,10 @@ def unpickle(path: Path) -> Any:
                 f"{path}: names {name!r}, which was not run; only tensors and plain values are accepted. "
                 "Use a file that holds weights alone, from a source that you trust"
             ) from None
-        raise WeightsError(
-            f"{path}: is damaged, or no checkpoint ({type(error).__name__}); compare its size with the published one "
-            "and fetch it again"
+        raise DamagedFileError(
+            path,
+            f"is damaged, or no checkpoint ({type(error).__name__}); compare its size with the published one "
+            "and fetch it again",
         ) from error
 
 
@@ -194,7 +199,8 @@ def check_tensor(path: Path, key: Any, value: Any, size: int) -> None:
         kind = "quantised" if value.is_quantized else f"{value.layout} on {value.device.type}"
         raise WeightsError(f"{path}: {key!r} is {kind}; expected a dense tensor, export the weights as such")
     if max(value.untyped_storage().nbytes(), math.prod(value.shape) * value.element_size()) > size:
-        raise WeightsError(
-            f"{path}: {key!r} claims the shape {tuple(value.shape)}, more than the {size} bytes of the file hold; "
-            "fetch it again"
+        raise DamagedFileError(
+            path,
+            f"{key!r} claims the shape {tuple(value.shape)}, more than the {size} bytes of the file hold; "
+            "fetch it again",
         )

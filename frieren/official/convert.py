@@ -74,7 +74,7 @@ def convert(
         heads: of the vector field's attentions, since shapes do not tell.
         fps: visual features per second: 4 for CAVP, 2 for MAViL.
         steps: the finished model's default; 1 for the distilled one.
-        say: hears what is written and what is left out.
+        say: called with lines: what is written and what is left out.
 
     Raises:
         WeightsError: if `out` exists, no file is given, or a file is not what it should be.
@@ -94,7 +94,7 @@ def convert(
             say(f"{part}: {sum(x.numel() for x in network.parameters()) / 1e6:.1f} M parameters from {path}")
         if not sources:
             raise WeightsError("no file given: name at least one of --flow, --vae, --vocoder, --cavp, --init")
-        demand_fit(configs)
+        check_compatible(configs)
         description = f"converted from {', '.join(dict.fromkeys(path.name for path in sources.values()))}"
         config = ModelConfig(
             out.name,
@@ -119,40 +119,41 @@ def networks(files: Files, heads: int, fps: float, say: Say) -> Iterator[tuple[s
     inside: dict[str, Tensor] = {}
     scale = None  # of the latent: the flow was trained with it
     if path := files.flow:
-        with about(path):
-            inside = read_checkpoint(path)
-            scale = inside.pop("scale_factor", None)
-            say(f"field: {heads} heads, as asked for; its shapes do not tell")
+        inside = read_checkpoint(path)
+        scale = inside.pop("scale_factor", None)
+        say(f"field: {heads} heads, as asked for; its shapes do not tell")
+        with naming(path):
             config: Any = sizes.field_config(inside, heads=heads, fps=fps)
             yield "field", path, fill("field", VectorField, config, inside, say)
     if path := files.init:
-        with about(path):
-            state = read_checkpoint(path)
+        state = read_checkpoint(path)
+        with naming(path):
             yield "field", path, start(sizes.init_config(state, heads=heads, fps=fps), state, say)
     if path := files.vae:
         inside = read_checkpoint(path)
     if path := files.vae or (files.flow if any(key.startswith("first_stage_model.") for key in inside) else None):
-        with about(path):
+        with naming(path):
             config = sizes.autoencoder_config(inside, scale)
             yield "autoencoder", path, fill("autoencoder", MelAutoencoder, config, inside, say)
     if files.vocoder:
         path = files.vocoder / VOCODER
         config = sizes.vocoder_config(files.vocoder / VOCODER_SIZES)
-        with about(path):
-            yield "vocoder", path, fill("vocoder", BigVGAN, config, read_checkpoint(path), say)
+        state = read_checkpoint(path)
+        with naming(path):
+            yield "vocoder", path, fill("vocoder", BigVGAN, config, state, say)
     if path := files.cavp:
-        with about(path):
-            state = read_checkpoint(path)
+        state = read_checkpoint(path)
+        with naming(path):
             yield "encoder", path, fill("encoder", VideoTower, sizes.encoder_config(state), state, say)
 
 
 @contextmanager
-def about(path: Path) -> Iterator[None]:
-    """Puts the file's name before an error that does not have it."""
+def naming(path: Path) -> Iterator[None]:
+    """Puts the file's name before errors about what is in it."""
     try:
         yield
     except WeightsError as error:
-        raise error if str(error).startswith(str(path)) else WeightsError(f"{path}: {error}") from error
+        raise WeightsError(f"{path}: {error}") from error
 
 
 def fill(
@@ -164,7 +165,7 @@ def fill(
         table: of the names; by default the one that `tables` has for the part.
 
     Raises:
-        WeightsError: if parameters are missing, surplus or misshapen; they are named as in the file.
+        WeightsError: if parameters are missing, unexpected or of another shape; they are named as in the file.
     """
     table = tables.table(part, config) if table is None else table
     ours = table.convert(part, state)
@@ -180,14 +181,14 @@ def fill(
     return network.eval().requires_grad_(False)
 
 
-def demand_fit(configs: Mapping[str, Any]) -> None:
+def check_compatible(configs: Mapping[str, Any]) -> None:
     """Raises WeightsError unless the parts fit together and to the published rates; parts may be missing."""
 
-    def size(part: str, name: str, otherwise: int | None = None) -> int | None:
-        return getattr(configs[part], name) if part in configs else otherwise
+    def size(part: str, name: str) -> int | None:
+        return getattr(configs[part], name) if part in configs else None
 
     mel = MelConfig()
-    for what, one, other in (
+    for what, first, second in (
         (
             "features are {} wide for the field, {} from the encoder",
             size("field", "features"),
@@ -207,10 +208,11 @@ def demand_fit(configs: Mapping[str, Any]) -> None:
             size("autoencoder", "stride"),
         ),
     ):
-        if one is not None and other is not None and one != other:
-            raise WeightsError(f"the files do not belong together: {what.format(one, other)}")
-    if size("field", "positions", CLOCK.window + 1) <= CLOCK.window:
-        raise WeightsError(f"the field knows {size('field', 'positions')} positions, a window needs {CLOCK.window + 1}")
+        if first is not None and second is not None and first != second:
+            raise WeightsError(f"the files do not belong together: {what.format(first, second)}")
+    positions = size("field", "positions")
+    if positions is not None and positions <= CLOCK.window:
+        raise WeightsError(f"the field knows {positions} positions, a window needs {CLOCK.window + 1}")
 
 
 def start(config: Any, state: State, say: Say) -> nn.Module:
@@ -230,8 +232,8 @@ def compare(table: tables.Table, wanted: State, got: State) -> None:
     """Raises WeightsError, in the words of the file, unless names and shapes agree exactly."""
     if missing := [table.foreign(key) for key in wanted if key not in got]:
         raise WeightsError(f"{len(missing)} parameters missing: {listed(missing)}")
-    if surplus := [table.foreign(key) for key in got if key not in wanted]:
-        raise WeightsError(f"{len(surplus)} parameters too many: {listed(surplus)}")
+    if unexpected := [table.foreign(key) for key in got if key not in wanted]:
+        raise WeightsError(f"{len(unexpected)} unexpected parameters: {listed(unexpected)}")
     for key, value in wanted.items():
         if value.shape != got[key].shape:
             raise WeightsError(

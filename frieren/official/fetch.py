@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from frieren.errors import OutputError, WeightsError
+from frieren.errors import DamagedFileError, OutputError, WeightsError
 from frieren.files import cache_folder
 from frieren.official.convert import VOCODER as VOCODER_FILE
 from frieren.official.convert import VOCODER_SIZES, Files, Say, convert
-from frieren.official.download import DownloadError, download, remote_size
+from frieren.official.download import PATIENCE, DownloadError, download, remote_size
 from frieren.official.releases import CAVP_FILE, CAVP_REPOSITORY, RELEASES, VOCODER, Release
 
 DRIVE_FILE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
 VOCODER_FOLDER = "vocoder"  # below the downloads
-PATIENCE = (10.0, 60.0)  # seconds to connect and between bytes when a Drive folder is listed
 Progress = Callable[[str, int, int | None], None]  # file, bytes done, bytes in all
 
 
@@ -42,11 +41,11 @@ def is_fetched(name: str) -> bool:
 
 
 def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = lambda file, done, total: None) -> Path:
-    """The model folder of a published model, from the cache if it is there.
+    """Model folder of a published model, from the cache if it is there.
 
     Args:
         name: a key of `releases.RELEASES`.
-        say: hears how much will be downloaded, before it is, and what the conversion does.
+        say: called with lines: how much will be downloaded, before it is, and what the conversion does.
 
     Raises:
         FetchError: if a server cannot be reached, refuses, or does not have what it had.
@@ -58,22 +57,19 @@ def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = la
     if is_fetched(name):
         return out
     release, store = RELEASES[name], cache_folder() / "downloads"
-    remotes: list[Remote] = []
     try:
         flow, *_ = remotes = [*flow_files(name, release), *vocoder_files()]
         announce(name, remotes, store, say)
         for remote in remotes:
             target = store / remote.target
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                download(remote.url, target, on_progress=partial(on_progress, target.name))
+            download(remote.url, target, on_progress=partial(on_progress, target.name))
         files = Files(flow=store / flow.target, vocoder=store / VOCODER_FOLDER, cavp=fetch_cavp(store))
         out.parent.mkdir(parents=True, exist_ok=True)
         convert(files, out, steps=release.steps, say=say)
     except (WeightsError, OutputError, OSError) as error:
-        for path in (store / remote.target for remote in remotes):
-            if str(error).startswith(str(path)):  # not what it should be: the next time it is downloaded again
-                path.unlink(missing_ok=True)
+        if isinstance(error, DamagedFileError):  # the next time it is downloaded again
+            error.path.unlink(missing_ok=True)
         raise FetchError(f"{name}: {error}\n{by_hand(name)}") from error
     (store / flow.target).unlink()  # the other files serve the other published models as well
     return out
@@ -127,7 +123,7 @@ def list_drive(folder: str) -> list[tuple[str, str]]:
         files = gdown.download_folder(folder, skip_download=True, quiet=True, use_cookies=False, timeout=PATIENCE)
     except (requests.RequestException, gdown.exceptions.DownloadError, ValueError, RuntimeError) as error:
         raise DownloadError(f"{folder}: cannot be listed from here ({type(error).__name__})") from error
-    return [(file.path, DRIVE_FILE.format(file.id)) for file in files]
+    return [(file.path, DRIVE_FILE.format(file.id)) for file in files if not isinstance(file, str)]
 
 
 def cavp_url() -> str:

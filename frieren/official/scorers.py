@@ -1,4 +1,4 @@
-"""The published networks that evaluations look through: where they are, how they are converted, where they are kept.
+"""The published reference models of evaluations: where they are, how they are converted, where they are kept.
 
 frieren weights fetch panns
 frieren weights convert --panns Cnn14_16k_mAP=0.438.pth OUT
@@ -20,14 +20,14 @@ from typing import Any
 
 from torch import nn
 
-from frieren.errors import OutputError, WeightsError
+from frieren.errors import DamagedFileError, OutputError, WeightsError
 from frieren.files import cache_folder, write_json
 from frieren.nets.latent_alignment import LatentAlignment, LatentAlignmentConfig
 from frieren.nets.panns import Cnn14, PannsConfig
 from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.nets.vggish import Vggish, VggishConfig
 from frieren.official.checkpoint import read_checkpoint
-from frieren.official.convert import Say, State, about, fill, provenance
+from frieren.official.convert import Say, State, fill, naming, provenance
 from frieren.official.download import download, remote_size
 from frieren.official.fetch import FetchError, Progress
 from frieren.official.sizes import latent_scale
@@ -40,7 +40,7 @@ GUIDE = "double_guidance_classifier"  # Diff-Foley's other classifier, of the sa
 
 
 @dataclass(frozen=True)
-class Judge:
+class ReferenceModel:
     """One published network.
 
     Attributes:
@@ -171,29 +171,29 @@ def classifier_modules(config: LatentAlignmentConfig) -> dict[str, str]:
     return modules
 
 
-JUDGES = {
-    "panns": Judge(
+REFERENCE_MODELS = {
+    "panns": ReferenceModel(
         "PANNs Cnn14 for 16 kHz: FD, KID, IS and KL (weights CC-BY-4.0)",
         "https://zenodo.org/records/3987831/files/Cnn14_16k_mAP%3D0.438.pth",
         Cnn14,
         panns_config,
         panns_table,
     ),
-    "vggish": Judge(
+    "vggish": ReferenceModel(
         "VGGish: FAD (weights Apache-2.0)",
         "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
         Vggish,
         lambda state: VggishConfig(),
         vggish_table,
     ),
-    "alignment": Judge(
+    "alignment": ReferenceModel(
         "Diff-Foley's alignment classifier: the alignment accuracy (no licence of the weights is stated)",
         "https://huggingface.co/SimianLuo/Diff-Foley/resolve/main/diff_foley_ckpt/eval_classifier.ckpt",
         LatentAlignment,
         alignment_config,
         alignment_table,
     ),
-    "synchformer": Judge(
+    "synchformer": ReferenceModel(
         "Synchformer: DeSync (code MIT; no licence of the weights is stated)",
         "https://a3s.fi/swift/v1/AUTH_a235c0f452d648828f745589cde1219a/sync/sync_models/24-01-04T16-39-21/"
         "24-01-04T16-39-21.pt",
@@ -205,23 +205,24 @@ JUDGES = {
 
 
 def place(name: str) -> Path:
-    """Where a judge is kept when it is fetched."""
-    return cache_folder() / "judges" / name
+    """The folder of a fetched reference model; one that an older version has fetched stays where it is."""
+    older = cache_folder() / "judges" / name
+    return older if older.exists() else cache_folder() / "scorers" / name
 
 
 def is_fetched(name: str) -> bool:
-    """Whether a judge is in the cache."""
+    """Whether a reference model is in the cache."""
     return (place(name) / "config.json").exists()
 
 
 def convert(name: str, path: Path, out: Path, *, say: Say = lambda line: None) -> Path:
-    """Writes a published judge as a folder with `config.json` and `model.safetensors`.
+    """Writes a published reference model as a folder with `config.json` and `model.safetensors`.
 
     Args:
-        name: a key of JUDGES.
+        name: a key of REFERENCE_MODELS.
         path: the published checkpoint; nothing in it is run.
         out: the new folder; it appears when it is whole.
-        say: hears what is written and what is left out.
+        say: called with lines: what is written and what is left out.
 
     Raises:
         WeightsError: if `out` exists, or the file is not what it should be.
@@ -231,15 +232,15 @@ def convert(name: str, path: Path, out: Path, *, say: Say = lambda line: None) -
         raise WeightsError(f"{out}: exists already; choose another folder, or remove it")
     if name == "alignment" and GUIDE in path.name:
         raise WeightsError(
-            f"{path}: this classifier steers the sampling of noisy latents, and its verdicts on clean ones mean "
-            f"nothing; take {JUDGES[name].file}"
+            f"{path}: this classifier steers the sampling of noisy latents, and its answers on clean ones mean "
+            f"nothing; take {REFERENCE_MODELS[name].file}"
         )
-    judge, made = JUDGES[name], out.with_name(f"{out.name}.{os.getpid()}.part")
+    reference, made = REFERENCE_MODELS[name], out.with_name(f"{out.name}.{os.getpid()}.part")
     try:
-        with about(path):
-            state = read_checkpoint(path)
-            config = judge.config(state)
-            network = fill(name, judge.network, config, state, say, judge.table(config))
+        state = read_checkpoint(path)
+        with naming(path):
+            config = reference.config(state)
+            network = fill(name, reference.network, config, state, say, reference.table(config))
         save_part(made, network, config)
         write_json(made / "source.json", {name: provenance(path)})
         os.replace(made, out)
@@ -252,31 +253,31 @@ def convert(name: str, path: Path, out: Path, *, say: Say = lambda line: None) -
 
 
 def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = lambda file, done, total: None) -> Path:
-    """The folder of a published judge, from the cache if it is there; otherwise downloaded and converted.
+    """The folder of a published reference model, from the cache if it is there; otherwise downloaded and converted.
 
     Args:
-        name: a key of JUDGES.
-        say: hears how much will be downloaded, before it is, and what the conversion does.
+        name: a key of REFERENCE_MODELS.
+        say: called with lines: how much will be downloaded, before it is, and what the conversion does.
 
     Raises:
         FetchError: if a server cannot be reached or refuses, or the file is not what it should be.
     """
     if is_fetched(name):
         return place(name)
-    judge = JUDGES[name]
-    target = cache_folder() / "downloads" / judge.file
+    reference = REFERENCE_MODELS[name]
+    target = cache_folder() / "downloads" / reference.file
     try:
         if not target.exists():
-            size = remote_size(judge.url)
+            size = remote_size(reference.url)
             amount = "a file of unknown size" if size is None else f"{size / 1e9:.2f} GB"
             say(f"{name}: downloading {amount} into {target}")
             target.parent.mkdir(parents=True, exist_ok=True)
-            download(judge.url, target, on_progress=partial(on_progress, target.name))
+            download(reference.url, target, on_progress=partial(on_progress, target.name))
         place(name).parent.mkdir(parents=True, exist_ok=True)
         convert(name, target, place(name), say=say)
     except (WeightsError, OutputError, OSError) as error:
-        if str(error).startswith(str(target)):  # not what it should be: the next time it is downloaded again
-            target.unlink(missing_ok=True)
+        if isinstance(error, DamagedFileError):  # the next time it is downloaded again
+            error.path.unlink(missing_ok=True)
         raise FetchError(f"{name}: {error}\n{by_hand(name)}") from error
     target.unlink()
     return place(name)
@@ -284,8 +285,8 @@ def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = la
 
 def by_hand(name: str) -> str:
     """What to download where, and the command that puts it in its place."""
-    judge = JUDGES[name]
+    reference = REFERENCE_MODELS[name]
     return (
-        f"Download by hand\n  {judge.url}\nand convert it:\n"
-        f"  frieren weights convert --{name} {judge.file} {shlex.quote(str(place(name)))}"
+        f"Download by hand\n  {reference.url}\nand convert it:\n"
+        f"  frieren weights convert --{name} {reference.file} {shlex.quote(str(place(name)))}"
     )

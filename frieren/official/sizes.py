@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from frieren.errors import WeightsError
+from frieren.errors import DamagedFileError, WeightsError
 from frieren.nets.autoencoder import AutoencoderConfig
 from frieren.nets.bigvgan import BigVGANConfig
 from frieren.nets.cavp import CAVPConfig
@@ -86,7 +86,7 @@ def init_config(state: Mapping[str, Tensor], *, heads: int = 8, fps: float = 4.0
     return _denoiser_config(Shapes(state, "the Make-An-Audio 2 checkpoint"), heads, repeat=columns_per_feature(fps))
 
 
-def _denoiser_config(shapes: Shapes, heads: int, **known: int) -> FieldConfig:
+def _denoiser_config(shapes: Shapes, heads: int, **known: Any) -> FieldConfig:
     """What text-to-audio denoiser and vector field have in common."""
     width, latent, input_kernel = shapes(f"{DENOISER}proj_in.weight", 3)
     _, hidden, kernel = shapes(f"{DENOISER}blocks.0.transformer_blocks.0.ff.net.2.weight", 3)
@@ -153,14 +153,14 @@ def encoder_config(state: Mapping[str, Tensor]) -> CAVPConfig:
         WeightsError: if it is another checkpoint.
     """
     shapes = Shapes(state, "Diff-Foley's CAVP checkpoint", "module.")
-    width, _, *stem_kernel = shapes("video_encoder.conv1.conv.weight", 5)
+    width, _, *(time, height, across) = shapes("video_encoder.conv1.conv.weight", 5)
     stages = range(1, 1 + len({key.split(".")[1] for key in shapes.shapes if key.startswith("video_encoder.layer")}))
     planes = shapes("video_encoder.layer1.0.conv2.conv.weight", 5)[0]
     return CAVPConfig(
         width=width,
         blocks=tuple(shapes.count(f"video_encoder.layer{stage}.#") for stage in stages),
         expansion=shapes("video_encoder.layer1.0.conv3.conv.weight", 5)[0] // planes,
-        stem_kernel=tuple(stem_kernel),
+        stem_kernel=(time, height, across),
         temporal_kernels=tuple(shapes(f"video_encoder.layer{x}.0.conv1.conv.weight", 5)[2] for x in stages),
         embed=shapes("video_project_head.weight", 2)[0],
     )
@@ -170,14 +170,17 @@ def vocoder_config(path: Path) -> BigVGANConfig:
     """Sizes of a BigVGAN from the `args.yml` beside it, since rates and dilations are in no shape.
 
     Raises:
-        WeightsError: if the file cannot be read, lacks a size, or describes another kind of BigVGAN.
+        DamagedFileError: if the file is no table in YAML.
+        WeightsError: if it cannot be read, lacks a size, or describes another kind of BigVGAN.
     """
     try:
         table = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WeightsError(f"{path}: cannot be read as YAML ({error}); it comes with best_netG.pt") from error
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error}); it comes with best_netG.pt") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DamagedFileError(path, f"cannot be read as YAML ({error}); it comes with best_netG.pt") from error
     if not isinstance(table, dict):
-        raise WeightsError(f"{path}: expected settings of a BigVGAN, got {type(table).__name__}")
+        raise DamagedFileError(path, f"expected settings of a BigVGAN, got {type(table).__name__}")
     for key, only in (("resblock", "1"), ("activation", "snakebeta"), ("snake_logscale", True)):
         if key in table and str(table[key]) != str(only):
             raise WeightsError(f"{path}: {key} is {table[key]!r}; only {only!r} is known here")

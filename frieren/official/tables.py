@@ -7,7 +7,7 @@ those of the official modules (paper section 13).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -247,7 +247,8 @@ def _cavp(config: CAVPPairConfig) -> Table:
     return Table({"": ""} | modules, prefixes=("module.",))
 
 
-TABLES = {  # what a checkpoint is read as -> the table for a network of some size, and the published size
+# What a checkpoint is read as -> the table for a network of some size, and the published size.
+TABLES: dict[str, tuple[Callable[[Any], Table], Callable[[], Any]]] = {
     "field": (_field, FieldConfig),
     "init": (_denoiser, FieldConfig),
     "autoencoder": (_autoencoder, AutoencoderConfig),

@@ -192,9 +192,9 @@ def opened(name: str, kind: type[nn.Module], folder: Path | None) -> tuple[nn.Mo
     Raises:
         WeightsError: if it is not there, saying where it comes from; or if another network is.
     """
-    folder = folder or (judges.place(name) if name in judges.JUDGES else SHIPPED / "judges" / "tagger")
+    folder = folder or (judges.place(name) if name in judges.REFERENCE_MODELS else SHIPPED / "judges" / "tagger")
     if not (folder / "config.json").exists():
-        if name in judges.JUDGES:
+        if name in judges.REFERENCE_MODELS:
             remedy = f"fetch them with: frieren weights fetch {name}"
         else:
             remedy = "install the package again, or train them with: frieren train recipes/mini/tagger.toml"
