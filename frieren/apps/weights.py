@@ -44,7 +44,9 @@ def fetch(
     if name not in RELEASES and name not in REFERENCE_MODELS:
         raise typer.BadParameter(f"{name}: not published; choose one of {', '.join([*RELEASES, *REFERENCE_MODELS])}")
     folder = fetched(name)
-    use = "frieren evaluate finds it" if name in REFERENCE_MODELS else f"use it with: frieren generate VIDEO --model {name}"
+    use = "frieren evaluate finds it"
+    if name in RELEASES:
+        use = f"use it with: frieren generate VIDEO --model {name}"
     typer.echo(f"{folder}  {use}")
 
 
