@@ -20,9 +20,9 @@ from frieren.version import __version__ as __version__
 if TYPE_CHECKING:
     from frieren.catalogue import load, models
     from frieren.pipeline import Model
-    from frieren.remux import write as write_video
+    from frieren.remux import write_video
     from frieren.soundtrack import Sound
-    from frieren.video import read as read_frames
+    from frieren.video import read_frames
 
 __all__ = [
     "ArrayError",
@@ -46,8 +46,8 @@ _LAZY = {
     "Sound": ("frieren.soundtrack", "Sound"),
     "load": ("frieren.catalogue", "load"),
     "models": ("frieren.catalogue", "models"),
-    "read_frames": ("frieren.video", "read"),
-    "write_video": ("frieren.remux", "write"),
+    "read_frames": ("frieren.video", "read_frames"),
+    "write_video": ("frieren.remux", "write_video"),
 }
 
 

@@ -1,6 +1,6 @@
-"""Which files are videos, sounds and arrays, by their suffixes; and the name of the record beside an output.
+"""Suffixes of videos, sounds, arrays and outputs; and the record beside an output.
 
-The one table that `generate`, `evaluate`, `prepare` and `train` go by. Every suffix is in lower case.
+The one table that `generate`, `evaluate`, `prepare` and `train` use. Every suffix is in lower case.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ OUTPUTS = (*CONTAINERS, *SOUND_FILES)
 
 
 def has_suffix(path: Path, suffixes: Collection[str]) -> bool:
-    """Whether a file's name ends in one of `suffixes`, in upper or lower case."""
+    """Return whether a file's name ends in one of `suffixes`, in upper or lower case."""
     return path.suffix.lower() in suffixes
 
 
 def is_visible(path: Path, suffixes: Collection[str]) -> bool:
-    """Whether a file has one of `suffixes` and is not hidden, as the "._" files that macOS leaves beside others are."""
+    """Return whether a file has one of `suffixes` and is not hidden, as the "._" files of macOS are."""
     return has_suffix(path, suffixes) and not path.name.startswith(".")
 
 
 def is_source(path: Path, suffixes: Collection[str] = VIDEOS) -> bool:
-    """Whether a file is an input: it has one of `suffixes` and is not an output of ours, which has a record."""
+    """Return whether a file is an input: it has one of `suffixes` and is not an output of ours, which has a record."""
     return has_suffix(path, suffixes) and path.is_file() and not os.path.exists(record_path(path))
 
 

@@ -1,4 +1,4 @@
-"""How loud a wave is, and the one gain that brings it to the wanted loudness.
+"""Loudness of a wave, and the gain that brings it to a target.
 
 Loudness after ITU-R BS.1770-4 by FFmpeg's `ebur128`, true peak after annex 2 of the same by fourfold oversampling.
 """
@@ -21,7 +21,7 @@ Wave = TypeVar("Wave", np.ndarray, "Tensor")
 
 BLOCK = 0.4  # seconds, the gating block of BS.1770
 PIECE = 10  # seconds that are measured at a time
-RATE = 48_000  # the rate for which BS.1770 gives its filters; at others they are bent near the Nyquist frequency
+RATE = 48_000  # the rate for which BS.1770 gives its filters; at others they are warped near the Nyquist frequency
 GATE = -70.0  # LUFS, the absolute gate of BS.1770
 
 
@@ -44,7 +44,7 @@ def integrated(wave: np.ndarray | Tensor, sample_rate: int) -> float:
 
 
 def _resampled(waves: Iterable[np.ndarray], rate: int, target: int) -> Iterator[np.ndarray]:
-    """float32 waves [S], one after another -> the same at `target` samples per second, in pieces of some seconds.
+    """float32 waves [S], one after another -> the same at `target` samples per second, in pieces of a few seconds.
 
     An hour of sound is never in memory a second time, let alone four times oversampled.
     """
@@ -96,14 +96,14 @@ def _ebur128(pieces: Iterable[np.ndarray]) -> float:
 
 
 def true_peak(wave: np.ndarray | Tensor, sample_rate: int) -> float:
-    """Highest level between the samples too, in dBTP (0 is full scale); -inf for silence.
+    """Maximum level, between the samples too, in dBTP (0 is full scale); -inf for silence.
 
     Args:
         wave: [S] numpy or torch.
         sample_rate: samples per second.
     """
     samples = mono(wave)
-    edge = np.zeros(sample_rate // 100, np.float32)  # the wave starts and ends at silence, and rings a little there
+    edge = np.zeros(sample_rate // 100, np.float32)  # the resampler rings where the wave starts and ends
     finer = _resampled([edge, samples, edge], sample_rate, 4 * sample_rate)
     peak = max(float(np.abs(piece).max(initial=0.0)) for piece in chain([samples], finer))
     return 20 * math.log10(peak) if peak > 0 else -math.inf
@@ -124,9 +124,9 @@ def normalise(
         wave: [S] numpy or torch; the result is of the same kind.
         sample_rate: samples per second.
         target: integrated loudness in LUFS.
-        max_gain: highest gain in dB.
-        ceiling: highest true peak in dBTP; the gain is lowered until it holds.
-        floor: a wave quieter than this, in LUFS, stays as it is (it is meant to be silence).
+        max_gain: maximum gain in dB.
+        ceiling: maximum true peak in dBTP; limits the gain.
+        floor: a wave quieter than this, in LUFS, stays as it is (it is meant as silence).
 
     Returns:
         The wave and the gain in dB.

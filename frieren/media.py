@@ -75,7 +75,7 @@ def as_os_errors() -> Iterator[None]:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    """Why a file could not be opened, and the remedy."""
+    """Explain why a file could not be opened, with the remedy."""
     try:
         with path.open("rb") as file:
             head = file.read(12)

@@ -1,7 +1,7 @@
-"""One decoded video frame -> an upright, square RGB image in standard dynamic range.
+"""A decoded video frame -> an upright, square RGB image in standard dynamic range.
 
-What a player does between the decoder and the screen: the file's rotation, its colour matrix, and a tone curve for high
-dynamic range.
+Does what a player does between the decoder and the screen: the file's rotation, its colour matrix, and a tone curve for
+high dynamic range.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def display_matrix(frame: VideoFrame) -> NDArray[np.float64]:
 
 
 def is_transposed(matrix: NDArray[np.float64]) -> bool:
-    """Whether a display matrix exchanges width and height."""
+    """Return whether a display matrix exchanges width and height."""
     return bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
 
 
@@ -45,7 +45,7 @@ def upright(pixels: Image, matrix: NDArray[np.float64]) -> Image:
 
 
 def reformatter() -> VideoReformatter:
-    """This thread's converter of frames: one per frame, as `frame.reformat` has, sets up its filters each time."""
+    """This thread's converter of frames; `frame.reformat` would set up its filters anew for each frame."""
     from av.video.reformatter import VideoReformatter
 
     converter: VideoReformatter | None = getattr(THREAD, "reformatter", None)

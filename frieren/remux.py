@@ -33,7 +33,7 @@ UNDER = 10 ** (-6 / 20)  # gain of the new sound where the video's own is kept
 CHUNK = 1024  # samples that are encoded at a time
 
 
-def write(
+def write_video(
     source: str | os.PathLike[str],
     wave: NDArray[np.floating] | Tensor,
     target: str | os.PathLike[str],

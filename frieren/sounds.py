@@ -1,4 +1,7 @@
-"""Sound files and the sound of videos: `read` takes any of them, `write` makes .wav and .flac."""
+"""Sound files and the sound of videos: `read` takes any of them, `write` makes .wav and .flac.
+
+`decode` keeps channels, rate and start time; `media.open_media` opens whatever is not a plain sound file.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,7 @@ def _audio_frames(container: InputContainer, stream: AudioStream) -> Iterator[Au
 
 
 def read(path: str | os.PathLike[str], sample_rate: int) -> Samples:
-    """A sound file, or the sound of a video, as one channel.
+    """A sound file, or the sound of a video, mixed down to one channel.
 
     Returns:
         float32 [S] at `sample_rate`; several channels are averaged.

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from frieren import loudness as level
 from frieren import remux, sounds
 from frieren.errors import OutputError
 from frieren.formats import SOUND_FILES, has_suffix
+from frieren.loudness import normalise
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Sound:
         wave: [S] float32 on the CPU, -1..1, as the vocoder made it (before loudness).
         sample_rate: samples per second.
         source: the video it belongs to, or None.
-        record: what made it: model, hash, options, input, versions, seconds per stage. JSON types only.
+        record: model, hash, options, input, versions and seconds per stage. JSON types only.
     """
 
     wave: Tensor
@@ -36,7 +36,7 @@ class Sound:
         return len(self.wave) / self.sample_rate
 
     def save(self, target: str | Path, *, loudness: float | None = -20.0, keep_original: bool = False) -> Path:
-        """Writes a sound file (.wav, .flac), or the video with this sound (.mp4, .mov, .mkv, ...).
+        """Write a sound file (.wav, .flac), or the video with this sound (.mp4, .mov, .mkv, ...).
 
         Args:
             loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP; sounds
@@ -50,9 +50,9 @@ class Sound:
             OutputError: if the file cannot be written, or a video is asked for and there is no source.
         """
         target = Path(target)
-        made = self.wave if loudness is None else level.normalise(self.wave, self.sample_rate, loudness)[0]
+        wave = self.wave if loudness is None else normalise(self.wave, self.sample_rate, loudness)[0]
         if has_suffix(target, SOUND_FILES):
-            return sounds.write(target, made, self.sample_rate)
+            return sounds.write(target, wave, self.sample_rate)
         if self.source is None:
             raise OutputError(f"{target}: this sound has no video; save it as .wav or .flac")
-        return remux.write(self.source, made, target, self.sample_rate, keep_original=keep_original)
+        return remux.write_video(self.source, wave, target, self.sample_rate, keep_original=keep_original)

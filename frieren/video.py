@@ -84,7 +84,7 @@ def stream_frames(
     return _blocks(images, total, info.seconds, fps, block)
 
 
-def read(path: str | os.PathLike[str], clock: Clock, size: int = 224) -> Frames:
+def read_frames(path: str | os.PathLike[str], clock: Clock, size: int = 224) -> Frames:
     """The whole video at the clock's frame rate: images [F, 3, size, size]. See `stream_frames`.
 
     224 pixels is the published size. `Model.encode` makes any size fit; `Model.image_size` gives what `generate` sees.

@@ -22,8 +22,8 @@ def grey(index: int) -> int:
     return STEP * (index % LEVELS)
 
 
-def who(images) -> list[int]:
-    """Which frame each of the images [F, 3, H, W] in 0..1 shows, modulo LEVELS."""
+def indices(images) -> list[int]:
+    """Index, modulo LEVELS, of the frame that each of the images [F, 3, H, W] in 0..1 shows."""
     return [round(float(level) * 255 / STEP) for level in images.mean(dim=(1, 2, 3))]
 
 
@@ -61,8 +61,8 @@ def video(
     rate = 25 if len(times) < 2 else max(1, round((len(times) - 1) / (times[-1] - times[0])))
     with av.open(path, "w", options=options or {}) as out:
         out.metadata.update(metadata or {})
-        pictures = [out.add_stream(codec, rate=rate) for _ in range(streams)]
-        for stream in pictures:
+        outputs = [out.add_stream(codec, rate=rate) for _ in range(streams)]
+        for stream in outputs:
             stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
             stream.codec_context.time_base = stream.time_base = (
                 base if codec not in ("mpeg4", "mpeg2video") else Fraction(1, rate)
@@ -74,10 +74,10 @@ def video(
                 stream.set_display_rotation(rotation)
             if transfer is not None:
                 stream.codec_context.color_trc = transfer
-        voices = [
+        audio_streams = [
             out.add_stream("flac" if path.suffix == ".mkv" else "aac", rate=r, layout="mono") for _, r, _ in sounds
         ]
-        for number, stream in enumerate(pictures):
+        for number, stream in enumerate(outputs):
             for index, time in enumerate(times):
                 level = grey(index + 7 * number)
                 image = np.full((size[1], size[0], 3), level, np.uint8) if images is None else images[index]
@@ -87,7 +87,7 @@ def video(
                     frame.color_trc = transfer
                 out.mux(stream.encode(frame))
             out.mux(stream.encode(None))
-        for stream, (wave, rate, start) in zip(voices, sounds, strict=True):
+        for stream, (wave, rate, start) in zip(audio_streams, sounds, strict=True):
             for begin in range(0, len(wave), 1024):
                 data = np.ascontiguousarray(wave[None, begin : begin + 1024], np.float32)
                 form = "fltp"
@@ -126,19 +126,17 @@ def cut_together(path: Path, jump: float) -> Path:
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
-    """One file for each fault, by a word that the message must hold."""
+    """A file for each fault, by a word that the message must hold."""
     good = video(folder / "good.mp4", EVEN, sounds=[(noise(1, 16_000), 16_000, 0.0)])
-    made = {
-        name: folder / f"{name}.mp4" for name in ("empty", "not a video", "truncated", "no video stream", "decoded")
-    }
-    made["empty"].touch()
-    made["not a video"].write_text("#!/bin/sh\necho hello\n" * 100)
-    made["truncated"].write_bytes(good.read_bytes()[: good.stat().st_size // 2])
-    soundfile.write(made["no video stream"], noise(1, 16_000), 16_000, format="WAV")
+    bad = {name: folder / f"{name}.mp4" for name in ("empty", "not a video", "truncated", "no video stream", "decoded")}
+    bad["empty"].touch()
+    bad["not a video"].write_text("#!/bin/sh\necho hello\n" * 100)
+    bad["truncated"].write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    soundfile.write(bad["no video stream"], noise(1, 16_000), 16_000, format="WAV")
     whole = bytearray(good.read_bytes())
     begin = whole.index(b"mdat") + 4
     whole[begin : whole.index(b"moov") - 4] = bytes(whole.index(b"moov") - 4 - begin)
-    made["decoded"].write_bytes(whole)
+    bad["decoded"].write_bytes(whole)
     key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "01" * 16, "encryption_kid": "02" * 16}
-    made["encrypted"] = video(folder / "encrypted.mp4", EVEN, options=key)
-    return made | {"no such file": folder / "nothing.mp4", "not a file": folder}
+    bad["encrypted"] = video(folder / "encrypted.mp4", EVEN, options=key)
+    return bad | {"no such file": folder / "nothing.mp4", "not a file": folder}

@@ -94,8 +94,8 @@ def test_world_render_writes_the_clip_that_the_api_gives(tmp_path: Path) -> None
     assert min(height, width) == 64 and width / height == pytest.approx(script["film"]["aspect"], rel=0.03)
     assert (info.width, info.height, info.codec, info.has_audio) == (width, height, "h264", True)
     assert info.seconds == pytest.approx(world.SECONDS, abs=1e-3)
-    heard = sounds.read(tmp_path / "0004.mp4", clip.sample_rate)[: len(clip.wave)]
-    error = heard - clip.wave[: len(heard)]
+    found = sounds.read(tmp_path / "0004.mp4", clip.sample_rate)[: len(clip.wave)]
+    error = found - clip.wave[: len(found)]
     assert np.mean(error**2) < 0.1 * np.mean(clip.wave**2) + 1e-7
 
 

@@ -65,7 +65,7 @@ def test_names_of_sources(tmp_path: Path) -> None:
 
 
 def test_what_generate_reads_prepare_and_evaluate_see_as_well(tmp_path: Path) -> None:
-    from frieren.apps.generate.jobs import find_sources
+    from frieren.apps.generate.plan import find_sources
     from frieren.dataset.sources import read_source
     from frieren.evaluation.listening.page import shelf
     from frieren.evaluation.protocol import media_files

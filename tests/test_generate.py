@@ -29,7 +29,7 @@ from command import RATE, make_video, names, run
 import frieren
 from frieren import formats, remux, sounds, video
 from frieren.apps import checks
-from frieren.apps.generate import jobs, record
+from frieren.apps.generate import plan, record
 from frieren.apps.generate.command import generate, kind_of
 from frieren.apps.generate.options import Kind, Options, Precision, Refinement, Solver, Vocoder, parse_loudness
 from frieren.errors import OutputError, SamplingError, VideoError
@@ -599,24 +599,24 @@ def test_the_choices_are_those_of_the_package() -> None:
     assert get_args(Precision) == pipeline.PRECISIONS
     assert get_args(Vocoder) == catalogue.VOCODERS
     assert get_args(Refinement) == catalogue.REFINEMENTS
-    assert get_args(Kind) == tuple(pipeline.NEEDED) == tuple(jobs.SUFFIXES)
-    assert {f".{form}" for form in get_args(jobs.Format)} <= set(formats.OUTPUTS)
+    assert get_args(Kind) == tuple(pipeline.NEEDED) == tuple(plan.SUFFIXES)
+    assert {f".{form}" for form in get_args(plan.Format)} <= set(formats.OUTPUTS)
 
 
 def test_folders_and_files_are_told_apart(tmp_path: Path) -> None:
     dotted = tmp_path / "takes.v1"
-    assert not jobs.is_folder(str(dotted))
-    assert jobs.is_folder(f"{dotted}/")
-    assert jobs.is_folder(str(tmp_path / "plain"))
+    assert not plan.is_folder(str(dotted))
+    assert plan.is_folder(f"{dotted}/")
+    assert plan.is_folder(str(tmp_path / "plain"))
     dotted.mkdir()
-    assert jobs.is_folder(str(dotted))
+    assert plan.is_folder(str(dotted))
 
 
 def test_a_pattern_is_taken_literally_if_such_a_file_exists(tmp_path: Path) -> None:
     odd = tmp_path / "clip[1].mp4"
     odd.write_bytes(b"x")
-    assert jobs.find_sources([str(odd)]) == ([odd], [])
-    assert isinstance(jobs.find_sources([f"{tmp_path}/*.avi"])[1][0], VideoError)
+    assert plan.find_sources([str(odd)]) == ([odd], [])
+    assert isinstance(plan.find_sources([f"{tmp_path}/*.avi"])[1][0], VideoError)
 
 
 # -- the real pipeline --
@@ -664,8 +664,8 @@ def test_the_sound_of_the_mp4_is_that_of_the_wav(tmp_path: Path, fps: int) -> No
         assert run("generate", clip, *options, "-o", tmp_path / name) == 0
     wave = sounds.read(tmp_path / "a.wav", RATE)
     assert abs(len(wave) - RATE) <= 16 and np.abs(wave).max() > 0.001
-    heard, rate, start = sounds.decode(tmp_path / "a.mp4")
-    late = clips.lag(heard[0], wave) / RATE + start - video.probe(tmp_path / "a.mp4").start
+    found, rate, start = sounds.decode(tmp_path / "a.mp4")
+    late = clips.lag(found[0], wave) / RATE + start - video.probe(tmp_path / "a.mp4").start
     assert rate == RATE and abs(late) < 0.005
 
 
@@ -698,8 +698,8 @@ def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, co
     )
     arguments = ["generate", str(clip), "--model", "tiny", "--steps", "1"]
     command = [sys.executable, "-c", code, *arguments]
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs do not hear Ctrl-C
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heard) as process:
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=listen) as process:
         assert process.stdout.readline() == "writing\n"
         process.send_signal(sent)
         assert process.wait(30) == code_wanted

@@ -15,13 +15,13 @@ from frieren.openvideo import OpenVideo, open_video
 
 def test_one_frame_two_streams_and_what_probe_says(tmp_path):
     single = clips.video(tmp_path / "one.mp4", [0])
-    assert len(video.read(single, Clock(fps=4.0), 16)) == 1
+    assert len(video.read_frames(single, Clock(fps=4.0), 16)) == 1
     sound = (clips.noise(3, 16_000), 16_000, 0.0)
     path = clips.video(tmp_path / "a.mkv", clips.EVEN, streams=2, sounds=[sound, sound])
     info = video.probe(path)
     assert (info.width, info.height, info.codec, info.has_audio) == (64, 48, "h264", True)
     assert info.seconds == pytest.approx(1.2, abs=0.01) and info.fps == pytest.approx(10, abs=0.1)
-    assert clips.who(video.read(path, Clock(fps=10.0), 16).images) == list(range(12))
+    assert clips.indices(video.read_frames(path, Clock(fps=10.0), 16).images) == list(range(12))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

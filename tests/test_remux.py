@@ -17,7 +17,7 @@ from frieren.errors import OutputError, VideoError
 def test_packets_are_copied_and_the_sound_starts_with_the_first_frame(tmp_path, target, times):
     source = clips.video(tmp_path / "a.mp4", times, sounds=[(clips.noise(3, 44_100, 1), 44_100, 0.0)])
     wave = clips.noise(video.probe(source).seconds, 16_000)
-    written = remux.write(source, wave, tmp_path / target, 16_000)
+    written = remux.write_video(source, wave, tmp_path / target, 16_000)
     before, after = clips.packets(source), clips.packets(written)
     assert written.name == target and [data for data, _ in before] == [data for data, _ in after]
     shift = after[0][1] - before[0][1]
@@ -49,7 +49,7 @@ def test_packets_are_copied_and_the_sound_starts_with_the_first_frame(tmp_path, 
 def test_a_codec_that_mp4_cannot_hold_goes_to_mkv(tmp_path, name, codec, pix_fmt, suffix):
     source = clips.video(tmp_path / name, clips.EVEN, codec=codec, pix_fmt=pix_fmt)
     wave = clips.noise(1.2, 16_000)
-    written = remux.write(source, wave, tmp_path / "b.mp4", 16_000)
+    written = remux.write_video(source, wave, tmp_path / "b.mp4", 16_000)
     assert written == tmp_path / f"b{suffix}"
     with av.open(source) as file:
         before = [bytes(packet) for packet in file.demux(video=0) if packet.size]
@@ -65,7 +65,7 @@ def test_keep_original_mixes_at_both_times(tmp_path, offset, seconds):
     source = clips.video(tmp_path / "a.mkv", [0.2 + t for t in clips.EVEN], sounds=[(old, 48_000, offset)])
     first_frame = video.probe(source).start
     _, _, old_start = sounds.decode(source)
-    written = remux.write(source, new, tmp_path / "b.mkv", 16_000, keep_original=True)
+    written = remux.write_video(source, new, tmp_path / "b.mkv", 16_000, keep_original=True)
     mix, rate, start = sounds.decode(written)
     shift = video.probe(written).start - first_frame
     fine = sounds.resample(new, 16_000, 48_000)
@@ -80,7 +80,7 @@ def test_keep_original_mixes_at_both_times(tmp_path, offset, seconds):
 def test_keep_original_where_there_is_none_and_own_comment_stays(tmp_path):
     source = clips.video(tmp_path / "a.mp4", clips.EVEN, metadata={"title": "Rain", "comment": "mine"})
     wave = clips.noise(1.2, 16_000)
-    written = remux.write(source, wave, tmp_path / "b.mp4", 16_000, keep_original=True)
+    written = remux.write_video(source, wave, tmp_path / "b.mp4", 16_000, keep_original=True)
     found = sounds.decode(written)[0][0][: len(wave)]
     assert np.dot(found, wave) / np.dot(wave, wave) == pytest.approx(1, abs=0.05)
     with av.open(written) as file:
@@ -92,9 +92,9 @@ def test_a_trimmed_video_stays_trimmed(tmp_path):
     source = clips.video(tmp_path / "a.mp4", [i / 10 - 0.4 for i in range(15)])
     info, wave = video.probe(source), clips.noise(1.1, 16_000)
     assert info.start == pytest.approx(0, abs=1e-3) and info.seconds == pytest.approx(1.1, abs=0.06)
-    written = remux.write(source, wave, tmp_path / "b.mp4", 16_000)
+    written = remux.write_video(source, wave, tmp_path / "b.mp4", 16_000)
     assert [data for data, _ in clips.packets(source)] == [data for data, _ in clips.packets(written)]
-    assert clips.who(video.read(written, Clock(fps=10.0), 16).images) == list(range(4, 15))
+    assert clips.indices(video.read_frames(written, Clock(fps=10.0), 16).images) == list(range(4, 15))
     found, rate, start = sounds.decode(written)
     assert abs(clips.lag(found[0], wave) / rate + start - video.probe(written).start) < 0.005
 
@@ -102,20 +102,20 @@ def test_a_trimmed_video_stays_trimmed(tmp_path):
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_the_rotation_stays(tmp_path, rotation):
     source = clips.video(tmp_path / "a.mp4", [0, 0.5], rotation=rotation)
-    written = remux.write(source, np.zeros(8000), tmp_path / "b.mp4", 16_000)
+    written = remux.write_video(source, np.zeros(8000), tmp_path / "b.mp4", 16_000)
     assert video.probe(written).rotation == video.probe(source).rotation == rotation % 360
 
 
 def test_odd_sample_rates_and_names(tmp_path):
     source = clips.video(tmp_path / "http:%03d a.mp4", clips.EVEN)
-    written = remux.write(source, clips.noise(1.2, 17_000), tmp_path / "pipe:1 ü.mp4", 17_000)
+    written = remux.write_video(source, clips.noise(1.2, 17_000), tmp_path / "pipe:1 ü.mp4", 17_000)
     assert sounds.decode(written)[1] == 48_000 and clips.packets(written) == clips.packets(source)
 
 
 @pytest.mark.parametrize("jump", [20.0, 50_000.0])
 def test_a_jump_of_the_timestamps_is_not_copied(tmp_path, jump):
     source = clips.cut_together(tmp_path / "a.ts", jump)
-    written = remux.write(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
+    written = remux.write_video(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
     assert video.probe(written).seconds == pytest.approx(1.2, abs=0.15) and video.probe(written).jumps == 0
     assert len(clips.packets(written)) == len(clips.packets(source)) == 12
 
@@ -125,7 +125,7 @@ def test_a_truncated_source_gives_what_it_has(tmp_path):
     source = clips.video(tmp_path / "a.mkv", [i / 10 for i in range(20)], images=images)
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
     seconds = video.probe(source).seconds
-    written = remux.write(source, clips.noise(seconds, 16_000), tmp_path / "b.mkv", 16_000)
+    written = remux.write_video(source, clips.noise(seconds, 16_000), tmp_path / "b.mkv", 16_000)
     assert 0.5 < seconds < 1.5 and video.probe(written).seconds == pytest.approx(seconds, abs=0.2)
 
 
@@ -141,7 +141,7 @@ def test_packets_that_the_container_refuses_are_the_sources_fault(tmp_path, monk
     demux_of = openvideo.demux
     monkeypatch.setattr(openvideo, "demux", backwards)
     with pytest.raises(VideoError, match=r"a\.mp4: .* refuses its packets .*; write an \.mkv"):
-        remux.write(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
+        remux.write_video(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
@@ -150,7 +150,7 @@ def test_a_source_that_cannot_be_read_is_one_line_and_leaves_nothing(tmp_path):
     (tmp_path / "out").mkdir()
     for word, path in clips.bad_files(tmp_path / "in").items():
         with pytest.raises(VideoError) as caught:
-            remux.write(path, np.zeros(100), tmp_path / "out" / "b.mp4", 16_000)
+            remux.write_video(path, np.zeros(100), tmp_path / "out" / "b.mp4", 16_000)
         assert str(caught.value).startswith(f"{path}: ") and word in str(caught.value).replace(str(tmp_path), "")
     assert os.listdir(tmp_path / "out") == []
 
@@ -162,9 +162,9 @@ def test_output_that_cannot_be(tmp_path):
     (tmp_path / "folder.mp4").mkdir()
     for name in ("a.mp4", "link.mp4", "folder.mp4", "none/b.mp4", "b.avi", "b"):
         with pytest.raises(OutputError, match=name):
-            remux.write(source, wave, tmp_path / name, 16_000)
+            remux.write_video(source, wave, tmp_path / name, 16_000)
     with pytest.raises(OutputError, match="choose a place"):
-        remux.write(source, wave, "/proc/b.mp4", 16_000)
+        remux.write_video(source, wave, "/proc/b.mp4", 16_000)
     assert sorted(os.listdir(tmp_path)) == ["a.mp4", "folder.mp4", "link.mp4"] and source.read_bytes() == data
 
 
@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, suffix):
     source, target = clips.video(tmp_path / "a.mp4", clips.EVEN), tmp_path / f"b{suffix}"
     target.write_bytes(b"old")
     with clips.full_disk(8_000), pytest.raises(OutputError, match="make room"):
-        remux.write(source, clips.noise(10, 16_000), target, 16_000)
+        remux.write_video(source, clips.noise(10, 16_000), target, 16_000)
     assert sorted(os.listdir(tmp_path)) == ["a.mp4", target.name] and target.read_bytes() == b"old"
 
 
@@ -185,7 +185,7 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(remux, "mux", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        remux.write(source, clips.noise(1, 16_000), tmp_path / "b.mp4", 16_000)
+        remux.write_video(source, clips.noise(1, 16_000), tmp_path / "b.mp4", 16_000)
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
@@ -204,7 +204,7 @@ def test_the_two_sounds_are_mixed_at_their_own_times():
 @pytest.mark.parametrize("seconds", [0.3, 3.0])
 def test_a_sound_of_another_length_than_the_video_is_kept_whole(tmp_path, seconds):
     source, wave = clips.video(tmp_path / "a.mp4", clips.EVEN), clips.noise(seconds, 16_000)
-    written = remux.write(source, wave, tmp_path / "b.mkv", 16_000)
+    written = remux.write_video(source, wave, tmp_path / "b.mkv", 16_000)
     found, rate, start = sounds.decode(written)
     assert rate == 16_000 and np.abs(found[0][: len(wave)] - wave).max() <= 0.5 / 32768 + 1e-7  # FLAC of 16 bits
     assert found.shape[1] == len(wave) and start == pytest.approx(video.probe(written).start, abs=1e-3)

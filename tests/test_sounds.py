@@ -135,9 +135,9 @@ def test_a_wild_timestamp_does_not_become_hours_of_silence(tmp_path):
 def test_a_change_of_layout_and_rate_in_the_middle():
     def frame(channels, rate):
         data = np.full((channels, 1000), 0.25, np.float32)
-        made = av.AudioFrame.from_ndarray(data, format="fltp", layout=("mono", "stereo")[channels - 1])
-        made.sample_rate = rate
-        return made
+        frame = av.AudioFrame.from_ndarray(data, format="fltp", layout=("mono", "stereo")[channels - 1])
+        frame.sample_rate = rate
+        return frame
 
     frames = iter([frame(1, 16_000), frame(2, 16_000), frame(2, 32_000)])
     wave = np.concatenate([piece for piece, _ in sounds._resampled(frames, 16_000, 1)], axis=1)

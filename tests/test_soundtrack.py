@@ -64,7 +64,7 @@ def test_the_original_sound_is_kept_on_request(tmp_path, sound):
 
 
 def correlation(found: np.ndarray, wave: np.ndarray) -> float:
-    """Of a wave with the best-matching part of a sound, -1..1."""
+    """Correlation of a wave with the best-matching part of a sound, -1..1."""
     late = max(0, clips.lag(found, wave))
     length = min(len(wave), len(found) - late)
     return float(np.corrcoef(found[late : late + length], wave[:length])[0, 1])

@@ -63,7 +63,7 @@ def test_a_segment_is_16_frames_and_the_next_begins_8_later(judge: Synchrony, tm
     kept = judge.see(path, 8.0)["seen"]
     assert kept.shape == (24, 8, 8) and all(images.shape == (1, 16, 3, 32, 32) for images in seen)
     assert min(x.min().item() for x in seen) >= -1 and max(x.max().item() for x in seen) <= 1
-    shown = [clips.who((images[0] + 1) / 2) for images in seen]
+    shown = [clips.indices((images[0] + 1) / 2) for images in seen]
     # Of the 200 frames of 8 s the file has 150; the last one stays.
     frames = [min(index, 149) % clips.LEVELS for index in range(200)]
     assert shown == [frames[start : start + 16] for start in range(0, 185, 8)]

@@ -21,7 +21,7 @@ def nearest(times, count, fps):
 
 
 def frames_of(path, fps=4.0, size=16):
-    return video.read(path, Clock(fps=fps), size)
+    return video.read_frames(path, Clock(fps=fps), size)
 
 
 TIMES = [clips.EVEN, clips.VFR, [0.5 + t for t in clips.VFR], [i / 120 for i in range(60)], [0, 0.2, 0.4, 0.6]]
@@ -36,7 +36,7 @@ def test_each_time_of_the_grid_gets_the_nearest_frame(tmp_path, times, suffix):
             warnings.simplefilter("error")
             frames = frames_of(path, fps)
         shown = [t % clips.LEVELS for t in nearest(times, len(frames), fps)]
-        assert clips.who(frames.images) == shown
+        assert clips.indices(frames.images) == shown
         assert len(frames) == Clock(fps=fps).frames(frames.seconds)
         assert np.allclose(frames.times, np.arange(len(frames)) / fps)
     assert frames.seconds == pytest.approx(2 * times[-1] - times[-2] - times[0], abs=0.06)
@@ -64,7 +64,7 @@ def test_codecs_and_containers(tmp_path, name, codec, pix_fmt):
         warnings.simplefilter("error")
         frames = frames_of(path, 5.0)
     assert frames.seconds == pytest.approx(1.2, abs=0.01)
-    assert clips.who(frames.images) == [0, 2, 4, 6, 8, 10]
+    assert clips.indices(frames.images) == [0, 2, 4, 6, 8, 10]
 
 
 @pytest.mark.parametrize("size", [(64, 48), (48, 64)])
@@ -126,9 +126,9 @@ def test_published_frames_are_those_of_the_fps_filter(tmp_path, rate, fps):
             pull()
         graph.push(None)
         pull()
-    frames = video.read(path, Clock(fps=fps, published_frames=True), 16)
+    frames = video.read_frames(path, Clock(fps=fps, published_frames=True), 16)
     count = min(len(wanted), len(frames.images))  # at the very end the filter rounds, and we cover the rest
-    assert clips.who(frames.images)[:count] == wanted[:count] and abs(len(wanted) - len(frames.images)) <= 1
+    assert clips.indices(frames.images)[:count] == wanted[:count] and abs(len(wanted) - len(frames.images)) <= 1
     assert frames.times.tolist() == [index / fps for index in range(len(frames.images))]
 
 
@@ -137,7 +137,7 @@ def test_a_trimmed_video_begins_where_it_is_displayed(tmp_path):
     path = clips.video(tmp_path / "a.mp4", [i / 10 - 0.4 for i in range(15)])
     info = video.probe(path)
     assert info.start == pytest.approx(0, abs=1e-3) and info.seconds == pytest.approx(1.1, abs=0.06)
-    assert clips.who(frames_of(path, 10.0).images) == list(range(4, 15))
+    assert clips.indices(frames_of(path, 10.0).images) == list(range(4, 15))
 
 
 @pytest.mark.parametrize("jump", [20.0, 50_000.0])
@@ -145,7 +145,7 @@ def test_a_jump_of_the_timestamps_does_not_decide_the_length(tmp_path, jump):
     path = clips.cut_together(tmp_path / "a.ts", jump)
     with pytest.warns(UserWarning, match=r"a\.ts: its timestamps jump"):
         frames = frames_of(path, 10.0)
-    assert frames.seconds == pytest.approx(1.2, abs=0.15) and max(clips.who(frames.images)[6:]) == 5
+    assert frames.seconds == pytest.approx(1.2, abs=0.15) and max(clips.indices(frames.images)[6:]) == 5
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

@@ -1,4 +1,4 @@
-"""What a command checks before the work: its extra is installed, its device is here, its folder can be written."""
+"""Checks before the work: the extra is installed, the device is here, the folder can be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as one line: what a user can repair, and what is a fault of frieren; with --debug the traceback as well."""
+"""Errors as one line, by their type: a fault of frieren is named as one; --debug adds the traceback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from frieren.errors import FrierenError, reason
 
 
 class Tracebacks:
-    """Whether errors are shown with their tracebacks; the command line sets it once per run."""
+    """State of --debug: errors are shown with their tracebacks."""
 
     shown = False
 

@@ -119,7 +119,9 @@ def write_clip(clip: Clip, target: Path, fps: float) -> None:
         with tempfile.TemporaryDirectory() as folder:
             silent = Path(folder) / target.name
             write_picture(clip.images, silent, fps)
-            remux.write(silent, clip.wave, target, clip.sample_rate, comment=f"FoleyWorld {clip.split} {clip.index}")
+            remux.write_video(
+                silent, clip.wave, target, clip.sample_rate, comment=f"FoleyWorld {clip.split} {clip.index}"
+            )
     with replacing(target.with_suffix(".json")) as part:
         part.write_text(json.dumps(script(clip, fps), indent=1) + "\n", encoding="utf-8")
 

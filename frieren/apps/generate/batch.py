@@ -14,8 +14,8 @@ import typer
 from frieren.apps.checks import prepare_folder
 from frieren.apps.faults import complain, explained
 from frieren.apps.generate import record
-from frieren.apps.generate.jobs import Job
 from frieren.apps.generate.options import Options
+from frieren.apps.generate.plan import BatchItem
 from frieren.apps.progress import Bars
 from frieren.errors import FrierenError, OutputError, reason
 from frieren.formats import record_path
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from frieren import Model, Sound
 
 
-def run(jobs: Sequence[Job], missing: Sequence[FrierenError], options: Options) -> None:
-    """Work through the jobs; one that fails does not stop the others.
+def run(items: Sequence[BatchItem], missing: Sequence[FrierenError], options: Options) -> None:
+    """Work through the items; one that fails does not stop the others.
 
     Args:
-        jobs: the inputs and their outputs.
+        items: the inputs and their outputs.
         missing: inputs that were not found, which have been reported; they count as failures.
         options: those of every take, except the seed.
 
     Raises:
         typer.Exit: with code 1 if anything failed.
     """
-    total, failures = len(jobs) + len(missing), list(missing)
-    if jobs:
+    total, failures = len(items) + len(missing), list(missing)
+    if items:
         model = options.load()
-        for job in jobs:
+        for item in items:
             try:
-                with explained(job.source):
-                    make(model, job, options)
+                with explained(item.source):
+                    make(model, item, options)
             except FrierenError as error:
                 complain(error)
                 failures.append(error)
@@ -53,17 +53,17 @@ def run(jobs: Sequence[Job], missing: Sequence[FrierenError], options: Options) 
         raise typer.Exit(1)
 
 
-def make(model: Model, job: Job, options: Options) -> list[tuple[Path, Sound]]:
+def make(model: Model, item: BatchItem, options: Options) -> list[tuple[Path, Sound]]:
     """Generate, save and report every take of one input."""
     written = []
-    for target in job.targets.values():
+    for target in item.targets.values():
         prepare_folder(target.parent)
         check_name(target)
     start = time.perf_counter()
-    with Bars(job.source.name) as bars:
-        takes = options.takes(model, job.source, list(job.targets), bars)
-        for (seed, target), sound in zip(job.targets.items(), takes, strict=True):
-            output = save(sound, target, job.source, options, seed)
+    with Bars(item.source.name) as bars:
+        takes = options.takes(model, item.source, list(item.targets), bars)
+        for (seed, target), sound in zip(item.targets.items(), takes, strict=True):
+            output = save(sound, target, item.source, options, seed)
             taken, start = time.perf_counter() - start, time.perf_counter()
             bars.progress.stop()
             report(target, output, sound, taken)

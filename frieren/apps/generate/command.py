@@ -15,7 +15,6 @@ import typer
 
 from frieren.apps.faults import Debug, complain
 from frieren.apps.generate.batch import run
-from frieren.apps.generate.jobs import Format, NamingError, find_sources, plan, wrong_option
 from frieren.apps.generate.options import (
     Kind,
     Options,
@@ -26,6 +25,7 @@ from frieren.apps.generate.options import (
     parse_loudness,
     parse_refinements,
 )
+from frieren.apps.generate.plan import Format, NamingError, find_sources, plan_outputs, wrong_option
 from frieren.apps.generate.replay import replay as replay_record
 
 SAMPLING = {"steps", "guidance", "solver", "refine"}  # options that a mel has no use for
@@ -83,7 +83,7 @@ def generate(
 
 
 def is_given(context: typer.Context, name: str) -> bool:
-    """Whether a parameter stands on the command line, rather than being left to its default."""
+    """Return whether a parameter stands on the command line, rather than being left to its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -115,7 +115,7 @@ def generate_all(patterns: list[str], out: str | None, form: Format | None, opti
     seeds = list(range(options.seed, options.seed + samples))
     found, failures = find_sources(patterns, options.kind)
     with wrong_option(NamingError):
-        jobs = plan(found, out, form, seeds, kind=options.kind, keep_original=options.keep_original)
+        items = plan_outputs(found, out, form, seeds, kind=options.kind, keep_original=options.keep_original)
     for failure in failures:
         complain(failure)
-    run(jobs, failures, options)
+    run(items, failures, options)

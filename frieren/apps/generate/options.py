@@ -1,4 +1,4 @@
-"""Options of `generate`: everything that decides how one take sounds and is written, and the model they ask for."""
+"""Options of `generate`: everything that decides how a take sounds and is written, and the model."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Options:
             raise ValueError(f"loudness must lie in -70..0 LUFS or be off, got {self.loudness}")
 
     def is_half_on_cpu(self) -> bool:
-        """Whether float16 would have to run on a CPU, which has no arithmetic for it."""
+        """Return whether float16 would have to run on a CPU, which has no arithmetic for it."""
         if self.precision != "float16":
             return False
         from frieren.catalogue import choose_device
@@ -87,7 +87,7 @@ class Options:
         )
 
     def takes(self, model: Model, source: Path, seeds: list[int], on_progress: Bars) -> Iterator[Sound]:
-        """One sound per seed."""
+        """The sounds of a source, one per seed."""
         return model.takes(
             source,
             seeds,

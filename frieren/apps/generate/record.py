@@ -69,14 +69,14 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(video, str) or not isinstance(output, str) or Path(output).suffix.lower() not in OUTPUTS:
         raise RecordError(f"{path}: video or output in it is not a name; give a record as it was written")
     command["video"] = str(path.parent / video)
-    sampling = record.get("options", {}).get("sampling", {})
-    if "spread" in sampling:  # its name in older records
+    sampling = record.get("options", {}).get("sampling")
+    if isinstance(sampling, dict) and "spread" in sampling:  # its name in older records
         sampling["guidance_rescale"] = sampling.pop("spread")
     return record
 
 
 def is_record(table: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether a JSON value has what a replay needs."""
+    """Return whether a JSON value has what a replay needs."""
     if not isinstance(table, dict) or "wave_sha256" not in table or not isinstance(table.get("options", {}), dict):
         return False
     command = table.get("command")
@@ -84,7 +84,7 @@ def is_record(table: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    """One line for everything that may make a replay sound different: versions, threads, machine, model, input."""
+    """Lines that name everything that may make a replay sound different: versions, threads, machine, model, input."""
     before, after = dict(flat(old)), dict(flat(new))
     for name in sorted(before.keys() | after.keys()):
         if any(name == skip or name.startswith(f"{skip}.") for skip in EXPECTED):

@@ -1,4 +1,4 @@
-"""The sound of a record made again, and whether it is the same one."""
+"""Replay of a record: the sound is made again and compared with the recorded one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 from frieren.apps.faults import explained
 from frieren.apps.generate import record
 from frieren.apps.generate.batch import make
-from frieren.apps.generate.jobs import NamingError, is_folder, plan, wrong_option
 from frieren.apps.generate.options import Options
+from frieren.apps.generate.plan import NamingError, is_folder, plan_outputs, wrong_option
 from frieren.configs import from_table
 from frieren.errors import ConfigError
 
@@ -31,10 +31,12 @@ def replay(path: Path, out: str | None) -> None:
     with wrong_option(NamingError):
         if is_folder(target):
             target = str(Path(target) / recorded.name)
-        (job,) = plan([source], target, None, [options.seed], kind=options.kind, keep_original=options.keep_original)
+        (item,) = plan_outputs(
+            [source], target, None, [options.seed], kind=options.kind, keep_original=options.keep_original
+        )
     model = options.load()
     with explained(source):
-        ((_, sound),) = make(model, job, options)
+        ((_, sound),) = make(model, item, options)
     changes = list(record.differences(old, sound.record))
     for change in changes:
         typer.echo(f"frieren: warning: {change}", err=True)

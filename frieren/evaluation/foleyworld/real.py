@@ -94,7 +94,7 @@ def one_clip(path: Path, name: str, model: Model, picture: Path) -> RealClip:
     waves = {what: wave[:length] for what, wave in waves.items()}
     true, made = (listen(wave, rate, detector, Envelope()) for wave in waves.values())
     onsets = {"true": true.onsets.times, "generated": made.onsets.times}
-    frames = video.read(path, model.clock, model.image_size)
+    frames = video.read_frames(path, model.clock, model.image_size)
     looks = {"times": frames.times.tolist(), "onsets": onsets, "title": f"{path.stem}, {name}"}
     plot_clip(picture, frames.images.numpy(), waves, rate, (), **looks)
     scores = timing_of(made, true, detector).summary()

@@ -316,7 +316,7 @@ def write_trials(
                 raise ListeningError(
                     f"{picture}: browsers do not show {codec}; convert it first (ffmpeg -i … -c:v libx264 …)"
                 )
-            path = remux.write(picture, waves[system], stem.with_suffix(".mp4"), RATE, comment=None)
+            path = remux.write_video(picture, waves[system], stem.with_suffix(".mp4"), RATE, comment=None)
         made[path.name] = {"system": str(system), "lufs": round(level, 2)}
     return made
 

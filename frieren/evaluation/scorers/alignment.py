@@ -131,7 +131,7 @@ class DiffFoleyAlignment:
         if has_suffix(path, ARRAYS):
             features = read_features(path, self.config.features)
         else:
-            features = self.model.encode(video.read(path, self.model.clock, self.model.image_size))
+            features = self.model.encode(video.read_frames(path, self.model.clock, self.model.image_size))
         return {"seen": features[: self.config.frames]}
 
     def __call__(self, wave: Tensor) -> dict[str, Tensor]:

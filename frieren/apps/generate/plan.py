@@ -26,8 +26,8 @@ class NamingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Job:
-    """One input and the file that each of its takes goes to, by seed."""
+class BatchItem:
+    """An input, and the output of each of its takes by seed."""
 
     source: Path
     targets: Mapping[int, Path]
@@ -64,7 +64,7 @@ def find_sources(patterns: Sequence[str], kind: Kind = "video") -> tuple[list[Pa
 
 
 def found_by(pattern: str, kind: Kind) -> list[Path]:
-    """The files that one argument means; at least one.
+    """The files that an argument means; at least one.
 
     Raises:
         VideoError: there is none.
@@ -86,7 +86,7 @@ def found_by(pattern: str, kind: Kind) -> list[Path]:
     return found
 
 
-def plan(
+def plan_outputs(
     sources: Sequence[Path],
     out: str | None,
     form: Format | None,
@@ -94,7 +94,7 @@ def plan(
     *,
     kind: Kind = "video",
     keep_original: bool = False,
-) -> list[Job]:
+) -> list[BatchItem]:
     """Names for every take of every input.
 
     Args:
@@ -117,11 +117,11 @@ def plan(
             return []
         target = named(Path(out), sources, form, seeds)
         check_suffix(target.suffix.lower(), kind, keep_original)
-        return [Job(sources[0], {seeds[0]: target})]
+        return [BatchItem(sources[0], {seeds[0]: target})]
     suffix = f".{form or ('mp4' if kind == 'video' else 'wav')}"
     check_suffix(suffix, kind, keep_original)
     taken = {key(source) for source in sources}
-    jobs = []
+    items = []
     for source in sources:
         place = source.parent if folder is None else folder
         targets = {}
@@ -129,17 +129,17 @@ def plan(
             stem = f"{short(source.stem)}_frieren" + (f"_seed{seed}" if len(seeds) > 1 else "")
             targets[seed] = free(place, stem, suffix, taken)
             taken.add(key(targets[seed]))
-        jobs.append(Job(source, targets))
-    return jobs
+        items.append(BatchItem(source, targets))
+    return items
 
 
 def is_folder(out: str) -> bool:
-    """Whether OUT means a folder: it is one, ends with a slash, or has no suffix."""
+    """Return whether OUT means a folder: it is one, ends with a slash, or has no suffix."""
     return Path(out).is_dir() or out.endswith(("/", os.sep)) or not Path(out).suffix
 
 
 def named(target: Path, sources: Sequence[Path], form: Format | None, seeds: Sequence[int]) -> Path:
-    """The one file that was named, if it can be the output; see `plan` for what is raised."""
+    """The one file that was named, if it can be the output; see `plan_outputs` for what is raised."""
     suffix = target.suffix.lower()
     if suffix not in OUTPUTS:
         raise NamingError(
@@ -178,7 +178,7 @@ def free(folder: Path, stem: str, suffix: str, taken: set[str]) -> Path:
 
 
 def short(stem: str) -> str:
-    """As much of a name as leaves room for what is put behind it: a name has at most 255 bytes."""
+    """Shorten a name so that there is room for what is put behind it: a name has at most 255 bytes."""
     encoded = os.fsencode(stem)
     return stem if len(encoded) <= STEM else encoded[:STEM].decode(errors="ignore")
 
