@@ -1,14 +1,22 @@
-"""Run the command line in this process, and make short videos for it."""
+"""Run the command line in this process, on short videos and a fake model that is exact and free."""
 
 from __future__ import annotations
 
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+import torch
 
+import frieren
+from frieren import video
 from frieren.apps.cli import main
 
 RATE = 16_000
@@ -44,3 +52,53 @@ def run(*arguments: object) -> int:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@dataclass
+class FakeModel:
+    """Noise of the video's length that depends on the seed and the steps, as real sounds with a real record's keys."""
+
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    loads: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    threads: int = 2
+
+    def takes(
+        self,
+        source: Path,
+        seeds: list[int],
+        *,
+        kind: str = "video",
+        steps: int | None = None,
+        guidance: float | None = None,
+        solver: str | None = None,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> Iterator[frieren.Sound]:
+        chosen = {"steps": steps, "guidance": guidance, "solver": solver}
+        self.calls.append({"video": source, "seeds": list(seeds), "kind": kind, **chosen})
+        seconds = video.probe(source).seconds
+        on_progress("encode", 1, 1)
+        used = {"steps": steps or 25, "guidance": guidance or 4.5, "solver": solver or "euler"}
+        for seed in seeds:
+            for stage in ("sample", "decode", "vocode"):
+                on_progress(stage, 1, 1)
+            generator = torch.Generator().manual_seed(seed * 1000 + used["steps"])
+            wave = 0.1 * torch.randn(round(seconds * RATE), generator=generator)
+            yield frieren.Sound(wave, RATE, source, self.record(source, kind, {"seed": seed, **used}, wave))
+
+    def record(self, source: Path, kind: str, used: dict[str, Any], wave: torch.Tensor) -> dict[str, Any]:
+        sampling = {"windows": "seamless", "regulator": "time", "time": "continuous"}
+        return {
+            "model": "mini",
+            "model_sha256": "abc",
+            "input": {"name": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "kind": kind},
+            "options": {**used, "sampling": sampling, "vocoder": "model", "device": "cpu", "precision": "float32"},
+            "wave_sha256": hashlib.sha256(wave.numpy().tobytes()).hexdigest(),
+            "versions": {"frieren": "1", "torch": "2", "python": "3", "machine": "x", "threads": self.threads},
+            "seconds": {
+                "sound": len(wave) / RATE,
+                "encode": time.perf_counter(),
+                "sample": 0,
+                "decode": 0,
+                "vocode": 0,
+            },
+        }

@@ -50,9 +50,7 @@ def test_a_system_error_outside_of_a_batch_is_one_line(
 
     monkeypatch.setattr(frieren.apps.doctor, "versions", full)
     assert run("doctor") == 1
-    assert capsys.readouterr().err == (
-        "frieren: [Errno 28] No space left on device: 'scores.md'; see `frieren doctor`\n"
-    )
+    assert capsys.readouterr().err == ("frieren: scores.md: No space left on device; see `frieren doctor`\n")
 
 
 def test_the_splits_are_those_of_foleyworld() -> None:

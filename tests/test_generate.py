@@ -6,95 +6,30 @@ real pipeline with `tiny`.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import av
 import clips
 import numpy as np
 import pytest
 import torch
-from command import RATE, make_video, names, run
+from command import RATE, FakeModel, make_video, names, run
 
 import frieren
-from frieren import formats, remux, sounds, video
+from frieren import remux, sounds, video
 from frieren.apps import checks
-from frieren.apps.generate import plan, record
+from frieren.apps.generate import record
 from frieren.apps.generate.command import generate, kind_of
-from frieren.apps.generate.options import Kind, Options, Precision, Refinement, Solver, Vocoder, parse_loudness
-from frieren.errors import OutputError, SamplingError, VideoError
-
-
-@dataclass
-class FakeModel:
-    """Noise of the video's length that depends on the seed and the steps, as real sounds with a real record's keys."""
-
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    loads: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    threads: int = 2
-
-    def takes(
-        self,
-        source: Path,
-        seeds: list[int],
-        *,
-        kind: str = "video",
-        steps: int | None = None,
-        guidance: float | None = None,
-        solver: str | None = None,
-        on_progress: Callable[[str, int, int], None] | None = None,
-    ) -> Iterator[frieren.Sound]:
-        chosen = {"steps": steps, "guidance": guidance, "solver": solver}
-        self.calls.append({"video": source, "seeds": list(seeds), "kind": kind, **chosen})
-        seconds = video.probe(source).seconds
-        on_progress("encode", 1, 1)
-        used = {"steps": steps or 25, "guidance": guidance or 4.5, "solver": solver or "euler"}
-        for seed in seeds:
-            for stage in ("sample", "decode", "vocode"):
-                on_progress(stage, 1, 1)
-            generator = torch.Generator().manual_seed(seed * 1000 + used["steps"])
-            wave = 0.1 * torch.randn(round(seconds * RATE), generator=generator)
-            yield frieren.Sound(wave, RATE, source, self.record(source, kind, {"seed": seed, **used}, wave))
-
-    def record(self, source: Path, kind: str, used: dict[str, Any], wave: torch.Tensor) -> dict[str, Any]:
-        sampling = {"windows": "seamless", "regulator": "time", "time": "continuous"}
-        return {
-            "model": "mini",
-            "model_sha256": "abc",
-            "input": {"name": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "kind": kind},
-            "options": {**used, "sampling": sampling, "vocoder": "model", "device": "cpu", "precision": "float32"},
-            "wave_sha256": hashlib.sha256(wave.numpy().tobytes()).hexdigest(),
-            "versions": {"frieren": "1", "torch": "2", "python": "3", "machine": "x", "threads": self.threads},
-            "seconds": {
-                "sound": len(wave) / RATE,
-                "encode": time.perf_counter(),
-                "sample": 0,
-                "decode": 0,
-                "vocode": 0,
-            },
-        }
-
-
-@pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
-    fake = FakeModel()
-
-    def load(name: str, **options: Any) -> FakeModel:
-        fake.loads.append((name, options))
-        return fake
-
-    monkeypatch.setattr(frieren, "load", load, raising=False)
-    return fake
+from frieren.apps.generate.options import Options, parse_loudness
+from frieren.errors import OutputError, SamplingError
 
 
 def test_the_fake_model_is_like_a_real_one(tmp_path: Path) -> None:
@@ -120,7 +55,7 @@ def test_the_fake_model_is_like_a_real_one(tmp_path: Path) -> None:
 
 
 def test_default_output_stands_beside_the_input(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     clip = make_video(tmp_path / "clip.mp4")
     before = clip.read_bytes()
@@ -133,14 +68,14 @@ def test_default_output_stands_beside_the_input(
 
 
 def test_silent_on_stderr_when_it_is_not_a_terminal(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert run("generate", make_video(tmp_path / "clip.mp4")) == 0
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".mov", ".mkv", ".mp4"])
-def test_the_suffix_chooses_the_kind_of_output(model: FakeModel, tmp_path: Path, suffix: str) -> None:
+def test_the_suffix_chooses_the_kind_of_output(fake_model: FakeModel, tmp_path: Path, suffix: str) -> None:
     target = tmp_path / "new" / f"x{suffix}"
     assert run("generate", make_video(tmp_path / "clip.mp4"), "-o", target) == 0
     assert names(target.parent) == [f"x{suffix}", f"x{suffix}.json"]
@@ -148,7 +83,7 @@ def test_the_suffix_chooses_the_kind_of_output(model: FakeModel, tmp_path: Path,
 
 
 def test_a_codec_that_mp4_cannot_hold_goes_to_mkv_and_it_says_so(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     clip = make_video(tmp_path / "clip.mov", codec="prores_ks")
     assert run("generate", clip, "-o", tmp_path / "out.mp4") == 0
@@ -158,13 +93,13 @@ def test_a_codec_that_mp4_cannot_hold_goes_to_mkv_and_it_says_so(
     assert json.loads((tmp_path / "out.mkv.json").read_text())["command"]["output"] == "out.mkv"
 
 
-def test_options_reach_the_model(model: FakeModel, tmp_path: Path) -> None:
+def test_options_reach_the_model(fake_model: FakeModel, tmp_path: Path) -> None:
     clip = make_video(tmp_path / "clip.mp4")
     options = "--model m --steps 3 --guidance 2 --solver heun --seed 7 --device cpu --precision bfloat16"
     assert run("generate", clip, *options.split(), "--vocoder", "griffin-lim", "--refine", "time") == 0
     wanted = {"device": "cpu", "precision": "bfloat16", "vocoder": "griffin-lim", "refine": ("time",)}
-    assert model.loads == [("m", wanted)]
-    assert model.calls == [
+    assert fake_model.loads == [("m", wanted)]
+    assert fake_model.calls == [
         {"video": clip, "kind": "video", "seeds": [7], "steps": 3, "guidance": 2.0, "solver": "heun"}
     ]
 
@@ -172,42 +107,42 @@ def test_options_reach_the_model(model: FakeModel, tmp_path: Path) -> None:
 # -- many videos, many takes --
 
 
-def test_takes_have_a_seed_each_and_share_one_encoding(model: FakeModel, tmp_path: Path) -> None:
+def test_takes_have_a_seed_each_and_share_one_encoding(fake_model: FakeModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run("generate", make_video(tmp_path / "clip.mp4"), "--samples", 3, "--seed", 4, "-o", out) == 0
-    assert [call["seeds"] for call in model.calls] == [[4, 5, 6]]
+    assert [call["seeds"] for call in fake_model.calls] == [[4, 5, 6]]
     takes = [f"clip_frieren_seed{seed}.mp4" for seed in (4, 5, 6)]
     assert names(out) == sorted(takes + [f"{take}.json" for take in takes])
     seeds = [json.loads((out / f"{take}.json").read_text())["command"]["seed"] for take in takes]
     assert seeds == [4, 5, 6]
 
 
-def test_a_folder_a_glob_and_a_file_make_a_batch(model: FakeModel, tmp_path: Path) -> None:
+def test_a_folder_a_glob_and_a_file_make_a_batch(fake_model: FakeModel, tmp_path: Path) -> None:
     for name in ("a/one.mp4", "a/two.MOV", "b/three.mkv", "four.mp4"):
         make_video(tmp_path / name)
     (tmp_path / "a" / "notes.txt").write_text("no video")
     arguments = [tmp_path / "a", f"{tmp_path}/b/*.mkv", tmp_path / "four.mp4", tmp_path / "a" / "one.mp4"]
     assert run("generate", *arguments, "-o", tmp_path / "out", "--format", "wav") == 0
-    assert [call["video"].name for call in model.calls] == ["one.mp4", "two.MOV", "three.mkv", "four.mp4"]
+    assert [call["video"].name for call in fake_model.calls] == ["one.mp4", "two.MOV", "three.mkv", "four.mp4"]
     wanted = {f"{stem}_frieren.wav" for stem in ("one", "two", "three", "four")}
     assert {name for name in names(tmp_path / "out") if name.endswith(".wav")} == wanted
 
 
-def test_a_second_run_over_a_folder_leaves_our_own_outputs_out(model: FakeModel, tmp_path: Path) -> None:
+def test_a_second_run_over_a_folder_leaves_our_own_outputs_out(fake_model: FakeModel, tmp_path: Path) -> None:
     make_video(tmp_path / "clip.mp4")
     for _ in range(2):
         assert run("generate", tmp_path) == 0
     assert names(tmp_path) == ["clip.mp4", "clip_frieren.mp4", "clip_frieren.mp4.json"]
 
 
-def test_inputs_of_the_same_stem_do_not_overwrite_one_another(model: FakeModel, tmp_path: Path) -> None:
+def test_inputs_of_the_same_stem_do_not_overwrite_one_another(fake_model: FakeModel, tmp_path: Path) -> None:
     clips = [make_video(tmp_path / name) for name in ("clip.mp4", "clip.mov", "b/clip.mp4")]
     assert run("generate", *clips, "-o", tmp_path / "out") == 0
     videos = [name for name in names(tmp_path / "out") if name.endswith(".mp4")]
     assert videos == ["clip_frieren.mp4", "clip_frieren_2.mp4", "clip_frieren_3.mp4"]
 
 
-def test_an_input_named_like_an_output_survives(model: FakeModel, tmp_path: Path) -> None:
+def test_an_input_named_like_an_output_survives(fake_model: FakeModel, tmp_path: Path) -> None:
     clips = [make_video(tmp_path / name) for name in ("clip.mp4", "clip_frieren.mp4", "clip_frieren_2.mkv")]
     before = [clip.read_bytes() for clip in clips]
     assert run("generate", *clips) == 0
@@ -216,7 +151,7 @@ def test_an_input_named_like_an_output_survives(model: FakeModel, tmp_path: Path
 
 
 def test_in_a_batch_the_others_go_on_and_the_end_lists_what_failed(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"not a video at all")
     (tmp_path / "empty.mp4").write_bytes(b"")
@@ -235,16 +170,16 @@ def test_in_a_batch_the_others_go_on_and_the_end_lists_what_failed(
         assert any(line.startswith(f"  {tmp_path / name}: ") for line in end)
 
 
-def test_one_bad_file_is_one_line(model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_one_bad_file_is_one_line(fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("generate", tmp_path / "missing.mp4") == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert error.startswith(f"frieren: {tmp_path / 'missing.mp4'}: no such file")
-    assert not model.loads  # nothing to do: the model is not even loaded
+    assert not fake_model.loads  # nothing to do: the model is not even loaded
 
 
 def test_a_failure_leaves_the_old_output_and_nothing_half_written(
-    model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake_model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip, target = make_video(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
     target.write_bytes(b"old")
@@ -258,23 +193,25 @@ def test_a_failure_leaves_the_old_output_and_nothing_half_written(
     assert names(tmp_path) == ["clip.mp4", "out.mp4"]
 
 
-def test_output_folder_that_cannot_be_made(model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_output_folder_that_cannot_be_made(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     clip = make_video(tmp_path / "clip.mp4")
     (tmp_path / "file").write_text("in the way")
     assert run("generate", clip, "-o", tmp_path / "file" / "out.mp4") == 1
     assert "choose another" in capsys.readouterr().err
 
 
-def fail_on(bad: str, error: Exception, model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def fail_on(bad: str, error: Exception, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the model raise `error` for the video of this name."""
-    takes = model.takes
+    takes = fake_model.takes
 
     def sometimes(source: Path, *arguments: Any, **options: Any) -> Iterator[frieren.Sound]:
         if source.stem == bad:
             raise error
         return takes(source, *arguments, **options)
 
-    monkeypatch.setattr(model, "takes", sometimes)
+    monkeypatch.setattr(fake_model, "takes", sometimes)
 
 
 OURS = "this is a fault in frieren, please report it; --debug shows the traceback"
@@ -299,7 +236,7 @@ OURS = "this is a fault in frieren, please report it; --debug shows the tracebac
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
 def test_an_error_in_one_video_is_told_by_its_type_and_the_others_go_on(
-    model: FakeModel,
+    fake_model: FakeModel,
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -307,7 +244,7 @@ def test_an_error_in_one_video_is_told_by_its_type_and_the_others_go_on(
     said: str,
 ) -> None:
     bad, good = (make_video(tmp_path / f"{name}.mp4") for name in ("bad", "good"))
-    fail_on("bad", error, model, monkeypatch)
+    fail_on("bad", error, fake_model, monkeypatch)
     assert run("generate", bad, good, "-o", tmp_path / "out") == 1
     assert names(tmp_path / "out") == ["good_frieren.mp4", "good_frieren.mp4.json"]
     lines = capsys.readouterr().err.splitlines()
@@ -315,19 +252,19 @@ def test_an_error_in_one_video_is_told_by_its_type_and_the_others_go_on(
 
 
 def test_an_error_that_has_a_name_is_said_as_it_is(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_on("bad", SamplingError("not finite; try float32"), model, monkeypatch)
+    fail_on("bad", SamplingError("not finite; try float32"), fake_model, monkeypatch)
     assert run("generate", make_video(tmp_path / "bad.mp4")) == 1
     assert capsys.readouterr().err == "frieren: not finite; try float32\n"
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_debug_shows_the_traceback_and_the_others_go_on(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, place: str
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     bad, good = (make_video(tmp_path / f"{name}.mp4") for name in ("bad", "good"))
-    fail_on("bad", ValueError("odd value"), model, monkeypatch)
+    fail_on("bad", ValueError("odd value"), fake_model, monkeypatch)
     arguments = ["--debug", "generate", bad, good] if place == "before" else ["generate", bad, good, "--debug"]
     assert run(*arguments) == 1
     error = capsys.readouterr().err
@@ -341,7 +278,7 @@ def test_debug_shows_the_traceback_and_the_others_go_on(
 
 @pytest.mark.parametrize("name", ["a" * 300 + ".mp4", "a" * 300, "a" * 300 + "*.mp4"])
 def test_names_that_the_system_does_not_take_are_one_line(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
 ) -> None:
     clip = make_video(tmp_path / "clip.mp4")
     assert run("generate", name, clip, "-o", tmp_path / "out") == 1
@@ -351,11 +288,11 @@ def test_names_that_the_system_does_not_take_are_one_line(
         assert run("generate", clip, "-o", tmp_path / name) == 1
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and "-o" in error
-    assert not [call for call in model.calls[1:]]
+    assert not [call for call in fake_model.calls[1:]]
 
 
 def test_a_folder_that_one_may_not_enter_is_one_line(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
@@ -365,21 +302,21 @@ def test_a_folder_that_one_may_not_enter_is_one_line(
     assert capsys.readouterr().err.startswith(f"frieren: {tmp_path}: Permission denied; ")
 
 
-def test_long_names_leave_room_for_what_is_put_behind_them(model: FakeModel, tmp_path: Path) -> None:
+def test_long_names_leave_room_for_what_is_put_behind_them(fake_model: FakeModel, tmp_path: Path) -> None:
     clip = make_video(tmp_path / ("音" * 83 + ".mp4"))
     assert run("generate", tmp_path, "--samples", 2, "--seed", 2**50) == 0
     assert len(names(tmp_path)) == 5 and clip.exists()
 
 
-def test_hidden_files_of_a_folder_are_left_out(model: FakeModel, tmp_path: Path) -> None:
+def test_hidden_files_of_a_folder_are_left_out(fake_model: FakeModel, tmp_path: Path) -> None:
     make_video(tmp_path / "clip.mp4")
     (tmp_path / "._clip.mp4").write_bytes(b"a shadow that another system left")
     assert run("generate", tmp_path, "-o", tmp_path / "out") == 0
-    assert [call["video"].name for call in model.calls] == ["clip.mp4"]
+    assert [call["video"].name for call in fake_model.calls] == ["clip.mp4"]
 
 
 def test_a_place_where_nothing_can_be_written_is_found_before_the_work(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -387,12 +324,12 @@ def test_a_place_where_nothing_can_be_written_is_found_before_the_work(
     monkeypatch.setattr(checks.tempfile, "TemporaryFile", refused)
     assert run("generate", make_video(tmp_path / "clip.mp4")) == 1
     assert "cannot write in this folder (Permission denied); choose another with -o" in capsys.readouterr().err
-    assert not model.calls
+    assert not fake_model.calls
 
 
 @pytest.mark.parametrize("existed", [False, True])
 def test_without_its_record_an_output_does_not_stay(
-    model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existed: bool
+    fake_model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existed: bool
 ) -> None:
     clip, target = make_video(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
     if existed:
@@ -439,14 +376,14 @@ def test_without_its_record_an_output_does_not_stay(
     ],
 )
 def test_wrong_options_exit_with_2_and_write_nothing(
-    model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str
+    fake_model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_video(tmp_path / "clip.mp4")
     make_video(tmp_path / "other.mp4")
     assert run("generate", *options.split()) == 2
     assert names(tmp_path) == ["clip.mp4", "other.mp4"]
-    assert not model.calls
+    assert not fake_model.calls
 
 
 def test_loudness_values() -> None:
@@ -479,144 +416,6 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
     assert flags["kind"] == inspect.signature(frieren.Model.takes).parameters["kind"].default
     options = {item.name: item.default for item in Options.__dataclass_fields__.values()}
     assert options == {name: flags[name] for name in options}
-
-
-# -- records --
-
-
-def test_replay_makes_the_identical_sound(model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    out = tmp_path / "out"
-    clip = make_video(tmp_path / "clip.mp4")
-    options = ["--steps", 5, "--seed", 3, "--samples", 2, "--loudness", "off", "--format", "wav"]
-    assert run("generate", clip, "-o", out, *options) == 0
-    path = out / "clip_frieren_seed4.wav.json"
-    assert run("generate", "--replay", path) == 0
-    assert (out / "clip_frieren_seed4_replay.wav").read_bytes() == (out / "clip_frieren_seed4.wav").read_bytes()
-    captured = capsys.readouterr()
-    assert "identical" in captured.out
-    assert captured.err == ""
-    used = {"kind": "video", "seeds": [4], "steps": 5, "guidance": 4.5, "solver": "euler"}
-    assert model.calls[-1] == used | {"video": model.calls[-1]["video"]}
-
-
-def test_a_replay_takes_every_option_from_the_record(model: FakeModel, tmp_path: Path) -> None:
-    options = "--model m --guidance 2 --solver heun --seed 7 --device cpu --precision bfloat16 --vocoder griffin-lim"
-    more = "--refine time --refine windows --loudness -30 --keep-original"
-    clip = make_video(tmp_path / "clip.mp4", sound=True)
-    assert run("generate", clip, *options.split(), *more.split()) == 0
-    assert run("generate", "--replay", tmp_path / "clip_frieren.mp4.json") == 0
-    assert model.loads[0] == model.loads[1] and model.loads[0][1]["refine"] == ("time", "windows")
-    assert model.calls[1] == model.calls[0] | {"steps": 25, "video": model.calls[1]["video"]}  # steps: as were used
-    commands = [json.loads((tmp_path / f"{name}.mp4.json").read_text())["command"] for name in REPLAYED]
-    assert commands[1] == commands[0] | {"output": "clip_frieren_replay.mp4", "steps": 25}
-
-
-REPLAYED = ("clip_frieren", "clip_frieren_replay")
-
-
-def test_replay_works_after_the_folder_has_moved(model: FakeModel, tmp_path: Path) -> None:
-    make_video(tmp_path / "a" / "clip.mp4")
-    assert run("generate", tmp_path / "a" / "clip.mp4") == 0
-    (tmp_path / "a").rename(tmp_path / "b")
-    assert run("generate", "--replay", tmp_path / "b" / "clip_frieren.mp4.json", "-o", tmp_path / "again.wav") == 0
-    assert (tmp_path / "again.wav").exists()
-
-
-def test_replay_warns_of_everything_that_differs(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    clip = make_video(tmp_path / "clip.mp4")
-    assert run("generate", clip, "-o", tmp_path / "x.wav") == 0
-    model.threads = 8
-    make_video(clip, seconds=0.8)
-    assert run("generate", "--replay", tmp_path / "x.wav.json") == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("frieren: warning: input.sha256 was ")
-    assert lines[1] == "frieren: warning: versions.threads was 2, is 8"
-    assert "not identical" in lines[2]
-    assert len(lines) == 3
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"command": {"video": "x"}}', "\x00"])
-def test_a_file_that_is_no_record_is_one_line(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, text: str
-) -> None:
-    path = tmp_path / "r.json"
-    path.write_text(text)
-    assert run("generate", "--replay", path) == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "not a record" in error
-    assert run("generate", "--replay", tmp_path / "missing.json") == 1
-
-
-def test_replay_into_a_new_folder_keeps_the_kind_of_file(model: FakeModel, tmp_path: Path) -> None:
-    assert run("generate", make_video(tmp_path / "clip.mp4"), "-o", tmp_path / "x.wav") == 0
-    assert run("generate", "--replay", tmp_path / "x.wav.json", "-o", tmp_path / "new") == 0
-    assert names(tmp_path / "new") == ["x.wav", "x.wav.json"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("model", 3),
-        ("steps", 0),
-        ("steps", 2.5),
-        ("guidance", float("nan")),
-        ("solver", "magic"),
-        ("seed", -1),
-        ("seed", True),
-        ("vocoder", []),
-        ("device", "toaster"),
-        ("precision", None),
-        ("loudness", 5),
-        ("keep_original", "yes"),
-        ("video", 1),
-        ("output", "x.exe"),
-    ],
-)
-def test_a_record_with_an_impossible_value_is_one_line(
-    model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, name: str, value: Any
-) -> None:
-    assert run("generate", make_video(tmp_path / "clip.mp4"), "-o", tmp_path / "x.wav") == 0
-    path = tmp_path / "x.wav.json"
-    record = json.loads(path.read_text())
-    record["command"][name] = value
-    record["options"].pop(name, None)
-    path.write_text(json.dumps(record))
-    assert run("generate", "--replay", path) == 1
-    error = capsys.readouterr().err
-    assert error.startswith(f"frieren: {path}: ") and error.count("\n") == 1 and name in error
-
-
-# -- names --
-
-
-def test_the_choices_are_those_of_the_package() -> None:
-    from frieren import catalogue, pipeline, solver
-
-    assert set(get_args(Solver)) == set(solver.SOLVERS)
-    assert get_args(Precision) == pipeline.PRECISIONS
-    assert get_args(Vocoder) == catalogue.VOCODERS
-    assert get_args(Refinement) == catalogue.REFINEMENTS
-    assert get_args(Kind) == tuple(pipeline.NEEDED) == tuple(plan.SUFFIXES)
-    assert {f".{form}" for form in get_args(plan.Format)} <= set(formats.OUTPUTS)
-
-
-def test_folders_and_files_are_told_apart(tmp_path: Path) -> None:
-    dotted = tmp_path / "takes.v1"
-    assert not plan.is_folder(str(dotted))
-    assert plan.is_folder(f"{dotted}/")
-    assert plan.is_folder(str(tmp_path / "plain"))
-    dotted.mkdir()
-    assert plan.is_folder(str(dotted))
-
-
-def test_a_pattern_is_taken_literally_if_such_a_file_exists(tmp_path: Path) -> None:
-    odd = tmp_path / "clip[1].mp4"
-    odd.write_bytes(b"x")
-    assert plan.find_sources([str(odd)]) == ([odd], [])
-    assert isinstance(plan.find_sources([f"{tmp_path}/*.avi"])[1][0], VideoError)
 
 
 # -- the real pipeline --

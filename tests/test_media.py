@@ -39,8 +39,10 @@ def test_a_playlist_cannot_reach_the_network_or_other_files(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["http:%03d a.mp4", "pipe:1.mp4", "a:b ü.mp4"])
-def test_a_name_is_never_taken_for_a_protocol(tmp_path, name):
-    with media.open_media(clips.video(tmp_path / name, clips.EVEN)) as container:
+def test_a_name_is_never_taken_for_a_protocol(tmp_path, monkeypatch, name):
+    clips.video(tmp_path / name, clips.EVEN)
+    monkeypatch.chdir(tmp_path)
+    with media.open_media(name) as container:
         assert len(container.streams.video) == 1
 
 
@@ -85,8 +87,14 @@ def axis(duration: float | None, step: float = 0.1) -> TimeAxis:
 
 def test_a_jump_is_taken_out_and_what_follows_goes_on():
     placed = axis(None)
-    found = [placed.place(time) for time in (0.0, 0.1, 500.0, 500.1, 0.4)]
-    assert found == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4]) and placed.jumps == 2
+    found = [placed.place(time) for time in (0.0, 0.1, 500.0, 500.1, 0.7)]
+    assert found == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.7]) and placed.jumps == 2
+
+
+def test_timestamps_that_begin_again_go_on():
+    placed = axis(None)
+    found = [placed.place(time) for time in (0.0, 9.0, 18.0, 0.5, 0.6)]
+    assert found == pytest.approx([0.0, 9.0, 18.0, 18.1, 18.2]) and placed.jumps == 1
 
 
 def test_a_pause_of_less_than_the_limit_is_no_jump():

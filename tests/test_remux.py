@@ -106,9 +106,11 @@ def test_the_rotation_stays(tmp_path, rotation):
     assert video.probe(written).rotation == video.probe(source).rotation == rotation % 360
 
 
-def test_odd_sample_rates_and_names(tmp_path):
+def test_odd_sample_rates_and_names(tmp_path, monkeypatch):
     source = clips.video(tmp_path / "http:%03d a.mp4", clips.EVEN)
-    written = remux.write_video(source, clips.noise(1.2, 17_000), tmp_path / "pipe:1 ü.mp4", 17_000)
+    monkeypatch.chdir(tmp_path)
+    written = remux.write_video(source.name, clips.noise(1.2, 17_000), "pipe:1 ü.mp4", 17_000)
+    assert sorted(os.listdir(tmp_path)) == [source.name, "pipe:1 ü.mp4"]
     assert sounds.decode(written)[1] == 48_000 and clips.packets(written) == clips.packets(source)
 
 

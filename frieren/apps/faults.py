@@ -63,14 +63,19 @@ def explain(error: Exception, video: Path | None) -> FrierenError:
     import av
     import torch
 
-    where = "" if video is None else f"{video}: "
+    subject, text = video, reason(error)
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        kind: type[FrierenError] = MachineError
         remedy = "ask for less at a time" if video is None else "try --device cpu, or a shorter video"
-        return MachineError(f"{where}out of memory ({reason(error)}); {remedy}")
-    if isinstance(error, (OSError, av.error.FFmpegError)):
+        text = f"out of memory ({text})"
+    elif isinstance(error, (OSError, av.error.FFmpegError)):
+        kind = MachineError
         remedy = "see `frieren doctor`" if video is None else "convert it to .mp4, or see `frieren doctor`"
-        return MachineError(f"{where}{str(error).splitlines()[0] if video is None else reason(error)}; {remedy}")
-    name = type(error).__name__
-    text = reason(error) if reason(error) == name else f"{name}: {reason(error)}"
-    hint = "" if Tracebacks.shown else "; --debug shows the traceback"
-    return FaultError(f"{where}{text}; this is a fault in frieren, please report it{hint}")
+        subject = video or getattr(error, "filename", None)
+    else:
+        kind = FaultError
+        name = type(error).__name__
+        text = text if text == name else f"{name}: {text}"
+        remedy = "this is a fault in frieren, please report it"
+        remedy += "" if Tracebacks.shown else "; --debug shows the traceback"
+    return kind(f"{subject}: {text}; {remedy}" if subject else f"{text}; {remedy}")
