@@ -109,7 +109,7 @@ def test_the_rotation_stays(tmp_path, rotation):
 def test_odd_sample_rates_and_names(tmp_path, monkeypatch):
     source = clips.video(tmp_path / "http:%03d a.mp4", clips.EVEN)
     monkeypatch.chdir(tmp_path)
-    written = remux.write_video(source.name, clips.noise(1.2, 17_000), "pipe:1 ü.mp4", 17_000)
+    written = tmp_path / remux.write_video(source.name, clips.noise(1.2, 17_000), "pipe:1 ü.mp4", 17_000)
     assert sorted(os.listdir(tmp_path)) == [source.name, "pipe:1 ü.mp4"]
     assert sounds.decode(written)[1] == 48_000 and clips.packets(written) == clips.packets(source)
 
