@@ -102,9 +102,13 @@ def mux(video: OpenVideo, output: OutputContainer, sound: Audio) -> None:
     """Copy the video stream and encode the sound, in step, so that neither waits in memory for the other.
 
     Raises:
-        VideoError: a packet of the video has no timestamps, or the container refuses it.
+        VideoError: the codec cannot be copied, a packet of the video has no timestamps, or the container refuses it.
     """
-    copy = output.add_stream_from_template(video.stream)
+    try:
+        copy = output.add_stream_from_template(video.stream)
+    except ValueError as error:  # PyAV knows no encoder of this name, or the container does not take the codec
+        codec = video.stream.codec_context.name
+        raise VideoError(f"{video.path}: its codec ({codec}) cannot be copied; convert it to .mp4 (H.264)") from error
     copy.time_base = video.stream.time_base
     audio = _encode(sound, _add_audio(output, sound))
     encoded = next(audio, None)

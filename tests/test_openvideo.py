@@ -7,7 +7,7 @@ import clips
 import numpy as np
 import pytest
 
-from frieren import video
+from frieren import media, openvideo, video
 from frieren.clock import Clock
 from frieren.errors import VideoError
 from frieren.openvideo import OpenVideo, open_video
@@ -76,3 +76,29 @@ def test_a_file_of_sound_has_no_video_stream(tmp_path):
     path = clips.bad_files(tmp_path)["no video stream"]
     with pytest.raises(VideoError, match="no video stream"), open_video(path):
         pass
+
+
+def test_packets_that_an_edit_list_hides_do_not_count(tmp_path):
+    path = clips.video(tmp_path / "a.mp4", [i / 10 - 0.4 for i in range(15)])
+    with open_video(path) as opened:
+        assert opened.measure().fps == pytest.approx(10, abs=0.6)  # 11 of 15 frames in 1.1 s
+
+
+def test_a_damaged_length_does_not_decide(tmp_path, monkeypatch):
+    def damaged(container, stream=None):
+        for packet in demux(container, stream):
+            packet.duration = 10**12
+            yield packet
+
+    demux = openvideo.demux
+    path = clips.video(tmp_path / "a.mp4", clips.EVEN)
+    monkeypatch.setattr(openvideo, "demux", damaged)
+    with open_video(path) as opened:
+        assert opened.measure().seconds < 1.2 + media.JUMP
+
+
+def test_times_never_go_back(tmp_path, monkeypatch):
+    path, wrong = clips.video(tmp_path / "a.mp4", clips.EVEN[:5]), iter([0.0, 0.2, 0.1, None, 0.4])
+    monkeypatch.setattr(openvideo, "_time", lambda frame: next(wrong))
+    with open_video(path) as opened:
+        assert [time for _, time in opened.frames()] == pytest.approx([0.0, 0.2, 0.2, 0.3, 0.4])

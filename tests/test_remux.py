@@ -131,6 +131,13 @@ def test_a_truncated_source_gives_what_it_has(tmp_path):
     assert 0.5 < seconds < 1.5 and video.probe(written).seconds == pytest.approx(seconds, abs=0.2)
 
 
+def test_a_codec_that_no_container_takes_is_the_sources_fault(tmp_path):
+    source = clips.video(tmp_path / "a.gif", clips.EVEN, codec="gif", pix_fmt="rgb8")
+    with pytest.raises(VideoError, match=r"a\.gif: its codec \(gif\) cannot be copied; convert it to \.mp4"):
+        remux.write_video(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000)
+    assert os.listdir(tmp_path) == ["a.gif"]
+
+
 def test_packets_that_the_container_refuses_are_the_sources_fault(tmp_path, monkeypatch):
     source = clips.video(tmp_path / "a.mp4", clips.EVEN)
 
@@ -153,7 +160,7 @@ def test_a_source_that_cannot_be_read_is_one_line_and_leaves_nothing(tmp_path):
     for word, path in clips.bad_files(tmp_path / "in").items():
         with pytest.raises(VideoError) as caught:
             remux.write_video(path, np.zeros(100), tmp_path / "out" / "b.mp4", 16_000)
-        assert str(caught.value).startswith(f"{path}: ") and word in str(caught.value).replace(str(tmp_path), "")
+        assert str(caught.value).startswith(f"{path}: ") and word in str(caught.value).replace(str(path), "")
     assert os.listdir(tmp_path / "out") == []
 
 
