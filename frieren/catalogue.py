@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
 
 from frieren.errors import WeightsError
+from frieren.nets.field import VectorField
 from frieren.official.releases import RELEASES
 from frieren.pipeline import Model
 from frieren.tiny import tiny_model
-from frieren.wave import GriffinLim, GriffinLimRefinement
+from frieren.wave import GriffinLim, GriffinLimRefinement, Vocoder
 from frieren.weights import PARTS, ModelConfig, fingerprint, load_part, part_folders, read_model_config
 
 SHIPPED = Path(__file__).parent / "models"
@@ -84,7 +87,7 @@ def choose_device(name: str) -> str:
 def refined(
     config: ModelConfig, parts: dict[str, nn.Module], refine: Collection[str]
 ) -> tuple[ModelConfig, dict[str, nn.Module]]:
-    """A model sampled otherwise than its authors did.
+    """Copies of a config and of parts, for a model that is sampled otherwise than its authors did.
 
     "windows": windows overlap and are solved together; "regulator": features are laid out by time stamps, not by
     count; "time": t is not rounded down to whole thousandths.
@@ -92,11 +95,12 @@ def refined(
     if "windows" in refine:
         config = dataclasses.replace(config, windows="seamless")
     if "field" in parts:
-        field = parts["field"]
+        field = copy.copy(cast(VectorField, parts["field"]))  # the same parameters under another config
         if "regulator" in refine:
             field.config = dataclasses.replace(field.config, regulator="time")
         if "time" in refine:
             field.config = dataclasses.replace(field.config, time_steps=None)
+        parts = {**parts, "field": field}
     return config, parts
 
 
@@ -138,5 +142,7 @@ def load(
     if vocoder == "griffin-lim":
         parts["vocoder"] = GriffinLim(config.mel)
     elif config.griffin_lim_iterations and "vocoder" in parts:
-        parts["vocoder"] = GriffinLimRefinement(parts["vocoder"], config.mel, config.griffin_lim_iterations)
+        parts["vocoder"] = GriffinLimRefinement(
+            cast(Vocoder, parts["vocoder"]), config.mel, config.griffin_lim_iterations
+        )
     return Model(config, parts, device=choose_device(device), precision=precision, digest=digest)

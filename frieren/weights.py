@@ -52,7 +52,9 @@ NETWORKS = {
 # Keys of configurations in folders that older versions wrote -> what they are called now.
 RENAMED: dict[str, dict[str, str]] = {
     "ModelConfig": {"spread": "guidance_rescale", "polish": "griffin_lim_iterations"},
+    "AlignmentConfig": {"stretch": "segment"},
 }
+RENAMED_MODULES = {"past": "skip", "judge": "convolve"}  # in names of parameters, likewise
 Windows = Literal["seamless", "published"]
 T = TypeVar("T")
 
@@ -154,17 +156,31 @@ def load_part(folder: Path) -> nn.Module:
     with torch.device("meta"):
         part: nn.Module = network(config)
     path = folder / "model.safetensors"
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path}: cannot be read as safetensors ({error}); install or copy the model again"
-        ) from error
+    state = read_parameters(path)
     check(path, part.state_dict(), state)
     part = part.to_empty(device="cpu")
     restore_constants(part)
     part.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
     return part.eval().requires_grad_(False)
+
+
+def read_parameters(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in a safetensors file, under the names of today.
+
+    Raises:
+        WeightsError: if the file cannot be read.
+    """
+    try:
+        return {current_name(key): value for key, value in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path}: cannot be read as safetensors ({error}); install or copy the model again"
+        ) from error
+
+
+def current_name(parameter: str) -> str:
+    """The name of a parameter, which an older version may have saved under another one."""
+    return ".".join(RENAMED_MODULES.get(module, module) for module in parameter.split("."))
 
 
 def restore_constants(part: nn.Module) -> None:

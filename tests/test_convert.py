@@ -48,10 +48,10 @@ ARGS = {
 }
 
 
-def foreign(part: str, network: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor]:
+def published_state(part: str, network: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor]:
     """A network's parameters under their published names."""
     table = tables.table(part, network.config)
-    return {prefix + table.foreign(key): value.clone() for key, value in network.state_dict().items()}
+    return {prefix + table.published_name(key): value.clone() for key, value in network.state_dict().items()}
 
 
 def weight_normed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -108,12 +108,12 @@ def save(table: dict[str, object], path: Path) -> Path:
 @pytest.fixture(scope="module")
 def states(networks) -> dict[str, dict[str, torch.Tensor]]:
     """State dicts in the released layout."""
-    flow = foreign("field", networks["field"]) | {"betas": torch.zeros(1000), "logvar": torch.zeros(1000)}
-    flow |= foreign("autoencoder", networks["autoencoder"], "first_stage_model.")
-    cavp = foreign("encoder", networks["encoder"], "module.")
+    flow = published_state("field", networks["field"]) | {"betas": torch.zeros(1000), "logvar": torch.zeros(1000)}
+    flow |= published_state("autoencoder", networks["autoencoder"], "first_stage_model.")
+    cavp = published_state("encoder", networks["encoder"], "module.")
     cavp |= {"module.logit_scale": torch.tensor(1.0), "module.spec_encoder.bn.weight": torch.ones(128)}
-    vocoder = weight_normed(foreign("vocoder", networks["vocoder"]))
-    vae = foreign("autoencoder", networks["autoencoder"]) | {"loss.discriminator.main.0.weight": torch.zeros(4)}
+    vocoder = weight_normed(published_state("vocoder", networks["vocoder"]))
+    vae = published_state("autoencoder", networks["autoencoder"]) | {"loss.discriminator.main.0.weight": torch.zeros(4)}
     return {"flow": flow, "cavp": cavp, "vocoder": vocoder, "vae": vae}
 
 
@@ -181,13 +181,13 @@ def test_the_command_says_what_it_leaves_out(files, tmp_path):
     [(FIELD, "field"), (FieldConfig(width=32, depth=3, heads=8, positions=300), "field")],
 )
 def test_sizes_come_from_the_shapes(config, part, tmp_path):
-    path = save({"state_dict": foreign(part, VectorField(config))}, tmp_path / "flow.ckpt")
+    path = save({"state_dict": published_state(part, VectorField(config))}, tmp_path / "flow.ckpt")
     assert load_part(convert(Files(flow=path), tmp_path / "out", heads=config.heads) / "field").config == config
 
 
 def test_mavil_is_another_rate_and_width(tmp_path):
     network = VectorField(FieldConfig(features=768, context=24, width=32, depth=1))
-    path = save({"state_dict": foreign("field", network)}, tmp_path / "flow.ckpt")
+    path = save({"state_dict": published_state("field", network)}, tmp_path / "flow.ckpt")
     out = convert(Files(flow=path), tmp_path / "out", fps=2.0)
     model = frieren.load(out)
     assert (model.clock.fps, model.field.config.repeat, model.field.config.features) == (2.0, 16, 768)
@@ -199,7 +199,7 @@ def test_mavil_is_another_rate_and_width(tmp_path):
 def test_make_an_audio_2_is_a_start(networks, tmp_path):
     shared = {
         key: value
-        for key, value in foreign("field", networks["field"]).items()
+        for key, value in published_state("field", networks["field"]).items()
         if not any(new in key for new in ("c_embedder", "c_proj", "x_proj", "cond_stage_model"))
     }
     text = {"model.diffusion_model.c1_embedder.mlp.0.weight": torch.zeros(4), "cond_stage_model.x": torch.zeros(1)}
@@ -242,11 +242,13 @@ def test_what_is_wrong_is_named_as_in_the_file(states, tmp_path, changes, messag
 
 
 def test_files_that_do_not_belong_together(files, states, tmp_path):
-    other = foreign("autoencoder", MelAutoencoder(AutoencoderConfig(width=32, multipliers=(1, 2), blocks=1, latent=8)))
+    other = published_state(
+        "autoencoder", MelAutoencoder(AutoencoderConfig(width=32, multipliers=(1, 2), blocks=1, latent=8))
+    )
     path = save({"state_dict": other}, tmp_path / "vae.ckpt")
     with pytest.raises(WeightsError, match="20 channels in the field, 8 in the autoencoder"):
         convert(Files(files.flow, path), tmp_path / "out", heads=4)
-    wide = foreign("field", VectorField(FieldConfig(features=768, width=32, depth=1)))
+    wide = published_state("field", VectorField(FieldConfig(features=768, width=32, depth=1)))
     path = save({"state_dict": wide}, tmp_path / "mavil.ckpt")
     with pytest.raises(WeightsError, match="768 wide for the field, 16 from the encoder"):
         convert(Files(flow=path, cavp=files.cavp), tmp_path / "out")

@@ -222,7 +222,7 @@ def test_synchformer(depth: str, config: SynchformerConfig) -> None:
     table, shapes = REFERENCE_MODELS["synchformer"].table(config), published("synchformer")
     with torch.device("meta"):
         names = Synchformer(config).state_dict()
-    state = {key: draw(key, shapes[key]) for key in map(table.foreign, names)}
+    state = {key: draw(key, shapes[key]) for key in map(table.published_name, names)}
     network = fill("synchformer", Synchformer, config, state, lambda line: None, table)
     rng = np.random.RandomState(7)
     images = torch.from_numpy(rng.uniform(-1, 1, (1, 16, 3, 224, 224))).float()
@@ -297,10 +297,10 @@ def little(name: str) -> nn.Module:
     return network
 
 
-def foreign(name: str) -> dict[str, Tensor]:
+def published_state(name: str) -> dict[str, Tensor]:
     """The parameters of a little judge under their published names."""
     table = REFERENCE_MODELS[name].table(SMALL[name])
-    return {table.foreign(key): value.detach().clone() for key, value in little(name).state_dict().items()}
+    return {table.published_name(key): value.detach().clone() for key, value in little(name).state_dict().items()}
 
 
 def write(name: str, folder: Path, state: dict[str, Tensor]) -> Path:
@@ -322,7 +322,7 @@ def write(name: str, folder: Path, state: dict[str, Tensor]) -> Path:
 @pytest.mark.parametrize("name", SMALL)
 def test_a_file_becomes_a_folder_with_the_same_network(name: str, small: None, tmp_path: Path) -> None:
     said: list[str] = []
-    path = write(name, tmp_path, foreign(name))
+    path = write(name, tmp_path, published_state(name))
     out = judges.convert(name, path, tmp_path / "out", say=said.append)
     made = load_part(out)
     assert type(made) is REFERENCE_MODELS[name].network and made.config == SMALL[name]
@@ -336,7 +336,7 @@ def test_a_file_becomes_a_folder_with_the_same_network(name: str, small: None, t
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_file_that_is_not_the_published_one_is_refused(name: str, small: None, tmp_path: Path) -> None:
-    state = foreign(name)
+    state = published_state(name)
     key = [key for key in state if key.endswith("weight")][-1]
 
     def refused(changed: dict[str, Tensor], message: str) -> None:
@@ -393,7 +393,7 @@ def server(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in SMALL:
-        write(name, folder, foreign(name))
+        write(name, folder, published_state(name))
         url = f"http://127.0.0.1:{server.server_port}/{REFERENCE_MODELS[name].url.rpartition('/')[2]}"
         monkeypatch.setitem(REFERENCE_MODELS, name, dataclasses.replace(REFERENCE_MODELS[name], url=url))
     yield folder
@@ -450,7 +450,7 @@ def test_a_judge_is_converted_alone(tmp_path: Path) -> None:
 
 
 def test_vggish_gives_a_row_per_patch(small: None, tmp_path: Path) -> None:
-    folder = judges.convert("vggish", write("vggish", tmp_path, foreign("vggish")), tmp_path / "out")
+    folder = judges.convert("vggish", write("vggish", tmp_path, published_state("vggish")), tmp_path / "out")
     extractor = extractors.load("vggish", folder)
     wave = golden()["wave16k"]
     near(extractor(wave)["embedding"], little("vggish")(golden()["vggish.examples"]))
@@ -478,7 +478,7 @@ def test_the_tagger_that_ships(tmp_path: Path) -> None:
 
 
 def test_the_alignment_judge_walks_the_whole_way(small: None, tmp_path: Path) -> None:
-    folder = judges.convert("alignment", write("alignment", tmp_path, foreign("alignment")), tmp_path / "out")
+    folder = judges.convert("alignment", write("alignment", tmp_path, published_state("alignment")), tmp_path / "out")
     wave, features = golden()["wave16k"], torch.nn.functional.normalize(torch.randn(40, 8), dim=-1)
     network = little("alignment")
     mean, logvar = network.encode(golden()["wav2mel.mel128"][None, :, :512])

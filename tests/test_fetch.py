@@ -14,7 +14,7 @@ import pytest
 import requests
 import torch
 import yaml
-from test_convert import ARGS, AUTOENCODER, ENCODER, VOCODER, foreign, lightning, save, weight_normed
+from test_convert import ARGS, AUTOENCODER, ENCODER, VOCODER, lightning, published_state, save, weight_normed
 from typer.testing import CliRunner
 
 import frieren
@@ -34,11 +34,13 @@ def published(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("servers")
     field = VectorField(FieldConfig(features=16, context=16, width=32, depth=1, ffn_mult=2, ffn_kernel=3))
-    state = foreign("field", field) | foreign("autoencoder", MelAutoencoder(AUTOENCODER), "first_stage_model.")
+    state = published_state("field", field) | published_state(
+        "autoencoder", MelAutoencoder(AUTOENCODER), "first_stage_model."
+    )
     save(lightning(state), root / "epoch=99.ckpt")
-    save({"generator": weight_normed(foreign("vocoder", BigVGAN(VOCODER)))}, root / "best_netG.pt")
+    save({"generator": weight_normed(published_state("vocoder", BigVGAN(VOCODER)))}, root / "best_netG.pt")
     (root / "args.yml").write_text(yaml.safe_dump(ARGS))
-    save({"state_dict": foreign("encoder", VideoTower(ENCODER))}, root / "cavp.ckpt")
+    save({"state_dict": published_state("encoder", VideoTower(ENCODER))}, root / "cavp.ckpt")
     return root
 
 

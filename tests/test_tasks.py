@@ -15,7 +15,7 @@ from torch import nn
 
 from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig, at_frames
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
-from frieren.nets.discriminators import PatchConfig, PatchJudge
+from frieren.nets.discriminators import PatchConfig, PatchDiscriminator
 from frieren.nets.field import FieldConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.spectrogram import MelConfig, log_mel
@@ -160,7 +160,7 @@ def test_adaptive_weight_is_the_ratio_of_gradient_norms():
 
 
 def test_patch_judge_is_the_published_one():
-    judge = PatchJudge(PatchConfig())
+    judge = PatchDiscriminator(PatchConfig())
     convolutions = [16 * a * b for a, b in ((1, 64), (64, 128), (128, 256), (256, 512), (512, 1))]
     assert sum(p.numel() for p in judge.parameters()) == sum(convolutions) + 64 + 1 + 2 * (128 + 256 + 512)
     assert judge(torch.randn(2, 80, 624)).shape == (2, 1, 8, 76)  # three halvings, then two kernels of 4 with 1 padded
@@ -519,8 +519,8 @@ def test_shifts_are_long_enough():
 
 
 def test_windows_show_and_sound_the_same_seconds(noise):
-    task = task_of("alignment", noise, ["network.stretch=148"])
-    labels, (first, second) = noise.train.labels(), (task.stretch, task.recipe.network.frames)
+    task = task_of("alignment", noise, ["network.segment=148"])
+    labels, (first, second) = noise.train.labels(), (task.segment, task.recipe.network.frames)
     assert (first, second) == (148, 48)
     batch = task.windows(noise.train, labels, [3, 4])
     places = (noise.train.picture(3, start, first) for start in range(noise.train.frames[3] - first + 1))
@@ -530,8 +530,8 @@ def test_windows_show_and_sound_the_same_seconds(noise):
     assert batch["moved"].max() <= first - second >= batch["elsewhere"].max()
     with pytest.raises(TooShortError, match="no clip has 206 frames, the longest has 200; lower network.frames"):
         task_of("alignment", noise, ["network.frames=180"])
-    with pytest.raises(RecipeError, match="network.stretch is 70, a window and a shift either way take 74"):
-        task_of("alignment", noise, ["network.stretch=70"])
+    with pytest.raises(RecipeError, match="network.segment is 70, a window and a shift either way take 74"):
+        task_of("alignment", noise, ["network.segment=70"])
     with pytest.raises(RecipeError, match="network.fps is 4"):
         task_of("alignment", noise, ["network.fps=4.0"])
 

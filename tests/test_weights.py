@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import frieren
-from frieren.catalogue import find
+from frieren.catalogue import find, refined
 from frieren.files import write_json
 from frieren.tiny import tiny_model
 from frieren.weights import (
@@ -160,3 +160,23 @@ def test_every_network_is_saved_and_loaded_under_its_name(name, tmp_path):
     write_json(tmp_path / "config.json", {"network": name, **dataclasses.asdict(config())})
     with pytest.raises(frieren.WeightsError, match=r"model.safetensors: cannot be read"):  # after the config was
         load_part(tmp_path)
+
+
+def test_names_of_older_parameters_are_known(folder):
+    path = folder / "autoencoder" / "model.safetensors"
+    state, before = load_file(path), load_part(folder / "autoencoder").state_dict()
+    older = {key.replace(".skip.", ".past."): value for key, value in state.items()}
+    assert older.keys() != state.keys()
+    save_file(older, path)
+    after = load_part(folder / "autoencoder").state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_refinements_leave_the_model_alone_that_they_start_from():
+    config, parts = tiny_model()
+    config, before = dataclasses.replace(config, windows="published"), dict(parts)
+    changed, others = refined(config, parts, ("windows", "time", "regulator"))
+    assert (config.windows, changed.windows) == ("published", "seamless")
+    assert parts == before and parts["field"].config.time_steps == 1000
+    assert others["field"].config.time_steps is None and others["field"].config.regulator == "time"
+    assert others["field"].output.weight is parts["field"].output.weight, "the same parameters"

@@ -1,8 +1,8 @@
-"""The alignment classifier: how probable it is that a picture and a sound belong together, in kind and in time.
+"""The alignment classifier: how probable it is that a video and a sound belong together, in kind and in time.
 
-It has its own eyes: an evaluation that looked through the encoder that a generator is conditioned on would flatter it.
-Frames and spectrogram become vectors at the same instants; each frame's vector is compared with the sound's of the
-instants around it, part by part. A true pair agrees best where the lag is zero.
+It has its own visual encoder: with the one that a generator is conditioned on, an evaluation would flatter it. Frames
+and spectrogram become vectors at the same time steps; each frame's vector is compared with the sound's around it, head
+by head. A matched pair agrees best where the lag is zero.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class AlignmentConfig:
     bins: int = 80  # mel bins
     mel_rate: float = 62.5  # mel columns per second
     frames: int = 128  # frames in a window as in training; its threshold does not fit much longer or shorter ones
-    stretch: int = 200  # frames seen and heard at once, from which windows are cut: normalisation is over all of them
+    segment: int = 200  # frames encoded at once, from which windows are cut: normalisation is over all of them
     widths: tuple[int, ...] = (24, 48, 96, 160)  # channels of each level, of both front ends
-    embed: int = 128  # length of an instant's vector
+    embed: int = 128  # length of a vector
     heads: int = 4  # parts of a vector that are compared apart
     lags: int = 15  # frames by which the sound may be early or late in the comparison
-    hidden: int = 96  # width of the judgement
+    hidden: int = 96  # width of the layers that decide
 
     def __post_init__(self) -> None:
         for width in self.widths:
@@ -70,8 +70,8 @@ class Timbre(nn.Sequential):
         super().__init__(nn.Conv2d(inputs, outputs, 3, (2, 1), 1), nn.GroupNorm(outputs // GROUP, outputs), nn.ReLU())
 
 
-class Instants(nn.Module):
-    """One vector per instant, from the mean and the maximum over the places, and from the instants around it."""
+class TimeSteps(nn.Module):
+    """One vector per time step, from the mean and the maximum over space, and from the time steps around it."""
 
     def __init__(self, inputs: int, embed: int) -> None:
         super().__init__()
@@ -92,9 +92,9 @@ class AlignmentClassifier(nn.Module):
         self.config = config
         self.look = nn.Sequential(*map(Motion, (9, *config.widths), config.widths))
         self.listen = nn.Sequential(*map(Timbre, (2, *config.widths), config.widths))
-        self.seen = Instants(config.widths[-1], config.embed)
-        self.heard = Instants(config.widths[-1], config.embed)
-        self.judge = nn.Sequential(
+        self.seen = TimeSteps(config.widths[-1], config.embed)
+        self.heard = TimeSteps(config.widths[-1], config.embed)
+        self.convolve = nn.Sequential(
             nn.Conv1d(config.parts, config.hidden, 1),
             nn.GELU(),
             nn.Conv1d(config.hidden, config.hidden, 5, padding=2),
@@ -127,7 +127,7 @@ class AlignmentClassifier(nn.Module):
         """Products of each frame with the sound `lag` frames later: both [B, F, embed] -> [B, F, heads, lags].
 
         The lags are -config.lags ... config.lags; sound beyond the ends counts as nothing. Vectors keep their lengths,
-        so that instants in which nothing happens need not count.
+        so that times at which nothing happens need not count.
         """
         lags, heads = self.config.lags, self.config.heads
         seen, heard = (x.unflatten(-1, (heads, -1)) for x in (seen, heard))
@@ -135,7 +135,7 @@ class AlignmentClassifier(nn.Module):
         return torch.einsum("bfhd,bfhdl->bfhl", seen, around) / seen.shape[-1] ** 0.5
 
     def simultaneity(self, similar: Tensor) -> Tensor:
-        """Logarithm [B] of the probability that of all lags it is none at which picture and sound agree."""
+        """Logarithm [B] of the probability that video and sound agree at lag 0, of all lags."""
         return similar.mean(dim=(1, 2)).log_softmax(-1)[:, self.config.lags]
 
     def cut(self, x: Tensor, starts: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ class AlignmentClassifier(nn.Module):
     def compare(self, similar: Tensor) -> Tensor:
         """Logits [B] from similarities [B, F, heads, lags]."""
         x = similar.flatten(2).mT
-        y = self.judge(x)
+        y = self.convolve(x)
         evidence = [self.simultaneity(similar)[:, None], x.mean(dim=-1), y.mean(dim=-1), y.amax(dim=-1)]
         return self.decide(torch.cat(evidence, dim=1)).squeeze(1)
 

@@ -34,7 +34,7 @@ class AutoencoderConfig:
     downsample_levels: tuple[int, ...] = (0,)  # levels of the encoder that end by halving the time axis
     attention: bool = True  # one attention layer in the middle
     groups: int = 32  # of every group normalisation
-    shortcut: bool = False  # a linear way past both networks, which then learn what it lacks; not published
+    shortcut: bool = False  # a linear skip connection around both networks, which then learn the rest; not published
     scale: float = 0.18215  # latent in the vector field = scale * latent here
 
     def __post_init__(self) -> None:
@@ -59,7 +59,7 @@ def same_conv(inputs: int, outputs: int, kernel: int) -> nn.Conv1d:
 
 
 class ResidualBlock(nn.Module):
-    """Twice (normalise, swish, convolve), plus the way past."""
+    """Twice (normalise, swish, convolve), plus the skip connection."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, groups: int) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ class ResidualBlock(nn.Module):
         self.conv1 = same_conv(inputs, outputs, kernel)
         self.norm2 = nn.GroupNorm(groups, outputs, eps=1e-6)
         self.conv2 = same_conv(outputs, outputs, kernel)
-        self.past = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.skip = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, T] -> [B, C', T]."""
         y = self.conv1(F.silu(self.norm1(x)))
         y = self.conv2(F.silu(self.norm2(y)))
-        return self.past(x) + y
+        return self.skip(x) + y
 
 
 class AttentionBlock(nn.Module):
@@ -215,7 +215,7 @@ class MelAutoencoder(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, mels: Tensor) -> None:
-        """Principal components of mels [N, M, T] into the shortcut, and nothing yet from the networks beside it.
+        """Put the principal components of mels [N, M, T] into the shortcut; the networks add nothing yet.
 
         A component of standard deviation s gets the standard deviation sqrt(s) in the latent, times what makes their
         mean variance 1: large ones stay ahead, and small ones are not lost in the noise of a flow.
@@ -225,16 +225,18 @@ class MelAutoencoder(nn.Module):
         rows = rows.transpose(1, 2).flatten(2).flatten(0, 1).double()  # [N L, M stride]
         mean = rows.mean(0)
         variances, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
-        spread, vectors = variances[-latent:].flip(0).clamp(min=1e-8).sqrt(), vectors[:, -latent:].flip(1).T
-        size = (spread * spread.mean()).rsqrt()[:, None]
+        deviations, vectors = variances[-latent:].flip(0).clamp(min=1e-8).sqrt(), vectors[:, -latent:].flip(1).T
+        size = (deviations * deviations.mean()).rsqrt()[:, None]
+        biases = self.analysis.bias, self.synthesis.bias, self.to_posterior.bias
+        analysis, synthesis, posterior = (bias for bias in biases if bias is not None)
         self.analysis.weight.copy_((size * vectors).unflatten(1, (-1, stride)))
-        self.analysis.bias.copy_(-(size * vectors) @ mean)
+        analysis.copy_(-(size * vectors) @ mean)
         self.synthesis.weight.copy_((vectors / size).unflatten(1, (-1, stride)))
-        self.synthesis.bias.copy_(mean.unflatten(0, (-1, stride)).mean(1))
+        synthesis.copy_(mean.unflatten(0, (-1, stride)).mean(1))
         for layer in (self.to_posterior, self.decoder.conv_out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        self.to_posterior.bias[latent:] = START_LOG_VARIANCE
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+        posterior[latent:] = START_LOG_VARIANCE
 
     def encode(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior of a mel spectrogram.

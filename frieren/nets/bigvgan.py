@@ -105,7 +105,7 @@ class Activation(nn.Module):
 
 
 class Unit(nn.Module):
-    """Activation, dilated convolution, activation, convolution, plus the way past."""
+    """Activation, dilated convolution, activation, convolution, plus the skip connection."""
 
     def __init__(self, width: int, kernel: int, dilation: int) -> None:
         super().__init__()

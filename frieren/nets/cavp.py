@@ -1,4 +1,4 @@
-"""CAVP: what is seen and what is heard, as vectors in one space (paper section 4.1).
+"""CAVP: video frames and sound as vectors in one space (paper section 4.1).
 
 The video tower turns every frame into one vector and is all that generation needs. The audio tower and the logit
 scale belong to contrastive training; they are here so that the published checkpoint has a place for every number.
@@ -26,7 +26,7 @@ class CAVPConfig:
     blocks: tuple[int, ...] = (3, 4, 6, 3)  # bottlenecks per stage
     expansion: int = 4  # output channels of a bottleneck, in planes
     stem_kernel: tuple[int, int, int] = (1, 7, 7)  # time, height, width
-    stem_pool: bool = True  # halve the picture once more after the stem
+    stem_pool: bool = True  # halve height and width once more after the stem
     temporal_kernels: tuple[int, ...] = (1, 1, 3, 3)  # of each bottleneck's first convolution, per stage
     embed: int = 512  # length of a feature vector
     image_size: int = 224  # height and width in pixels that the tower was trained on
@@ -59,26 +59,26 @@ class ConvNorm(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int, int], stride: int = 1) -> None:
         super().__init__()
-        padding = tuple(size // 2 for size in kernel)
-        self.conv = nn.Conv3d(inputs, outputs, kernel, (1, stride, stride), padding, bias=False)
+        time, height, width = (size // 2 for size in kernel)
+        self.conv = nn.Conv3d(inputs, outputs, kernel, (1, stride, stride), (time, height, width), bias=False)
         self.norm = nn.BatchNorm3d(outputs)
 
 
 class Bottleneck(nn.Module):
-    """Narrow in time, look around in space, widen; plus the way past."""
+    """Narrow in time, look around in space, widen; plus the skip connection."""
 
-    def __init__(self, inputs: int, planes: int, outputs: int, temporal_kernel: int, stride: int, past: bool) -> None:
+    def __init__(self, inputs: int, planes: int, outputs: int, temporal_kernel: int, stride: int, skip: bool) -> None:
         super().__init__()
         self.narrow = ConvNorm(inputs, planes, (temporal_kernel, 1, 1))
         self.look = ConvNorm(planes, planes, (1, 3, 3), stride)
         self.widen = ConvNorm(planes, outputs, (1, 1, 1))
-        self.past = ConvNorm(inputs, outputs, (1, 1, 1), stride) if past else nn.Identity()
+        self.skip = ConvNorm(inputs, outputs, (1, 1, 1), stride) if skip else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, F, H, W] -> [B, C', F, H', W']."""
         y = F.relu(self.narrow(x))
         y = F.relu(self.look(y))
-        return F.relu(self.widen(y) + self.past(x))
+        return F.relu(self.widen(y) + self.skip(x))
 
 
 class VideoTower(nn.Module):
@@ -99,7 +99,7 @@ class VideoTower(nn.Module):
             for index in range(count):
                 stride = 2 if level > 0 and index == 0 else 1
                 outputs = planes * config.expansion
-                stage.append(Bottleneck(inputs, planes, outputs, kernel, stride, past=index == 0))
+                stage.append(Bottleneck(inputs, planes, outputs, kernel, stride, skip=index == 0))
                 inputs = outputs
             self.stages.append(stage)
         self.project = nn.Linear(config.channels, config.embed)
@@ -222,7 +222,7 @@ class CAVP(nn.Module):
         return self.video(images), self.audio(mel)
 
     def pooled(self, images: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """One vector of length 1 per clip, both [B, embed]: the largest of all instants, element by element.
+        """One vector of length 1 per clip, both [B, embed]: the maximum over time, element by element.
 
         What the contrastive training compares (paper section 4.1): pooled first, normalised afterwards.
         """

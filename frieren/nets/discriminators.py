@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Sizes of both families of wave judges; `width` 1.0 is BigVGAN's.
+    """Sizes of both families of wave discriminators; `width` 1.0 is BigVGAN's.
 
     Raises:
         ValueError: if a resolution is neither (n_fft, hop) nor (n_fft, hop, window).
@@ -36,17 +36,18 @@ class DiscriminatorConfig:
 
 @dataclass(frozen=True)
 class PatchConfig:
-    """Sizes of the patch judge. The defaults are Make-An-Audio 2's."""
+    """Sizes of the patch discriminator. The defaults are Make-An-Audio 2's."""
 
     width: int = 64  # channels of the first layer; doubled by every further one, up to eight times
     layers: int = 3  # layers that halve the resolution
 
 
 def conv2d(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Module:
+    """A weight-normalised convolution that keeps the size but for its stride."""
     return weight_norm(nn.Conv2d(inputs, outputs, kernel, stride, (kernel[0] // 2, kernel[1] // 2)))
 
 
-class Judge(nn.Module):
+class Discriminator(nn.Module):
     """A stack of convolutions that returns the features of every layer; the last one is the score map."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
@@ -61,7 +62,7 @@ class Judge(nn.Module):
         return [*features, self.layers[-1](x)]
 
 
-class PeriodJudge(Judge):
+class PeriodDiscriminator(Discriminator):
     """Looks at every `period`-th sample together."""
 
     def __init__(self, period: int, width: float) -> None:
@@ -76,7 +77,7 @@ class PeriodJudge(Judge):
         return super().forward(wave.unflatten(-1, (-1, self.period)).unsqueeze(1))
 
 
-class SpectrumJudge(Judge):
+class SpectrumDiscriminator(Discriminator):
     """Looks at the magnitude spectrogram at one resolution."""
 
     def __init__(self, width: float, n_fft: int, hop: int, window: int | None = None) -> None:
@@ -85,6 +86,7 @@ class SpectrumJudge(Judge):
         convs += [conv2d(size, size, (3, 9), (1, 2)) for _ in range(3)]
         super().__init__([*convs, conv2d(size, size, (3, 3)), conv2d(size, 1, (3, 3))])
         self.n_fft, self.hop = n_fft, hop
+        self.window: Tensor
         self.register_buffer("window", torch.hann_window(window or n_fft), persistent=False)
 
     def forward(self, wave: Tensor) -> list[Tensor]:  # [B, S]
@@ -93,21 +95,21 @@ class SpectrumJudge(Judge):
         return super().forward(spectrum.transpose(1, 2).unsqueeze(1))
 
 
-class WaveJudges(nn.Module):
-    """All period and spectrum judges; each returns its layers' features, the last entry its score map."""
+class WaveDiscriminators(nn.Module):
+    """All period and spectrum discriminators; each returns its layers' features, the last entry its score map."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
-        judges = [PeriodJudge(period, config.width) for period in config.periods]
-        judges += [SpectrumJudge(config.width, *resolution) for resolution in config.resolutions]
-        self.judges = nn.ModuleList(judges)
+        parts: list[Discriminator] = [PeriodDiscriminator(period, config.width) for period in config.periods]
+        parts += [SpectrumDiscriminator(config.width, *resolution) for resolution in config.resolutions]
+        self.discriminators = nn.ModuleList(parts)
 
     def forward(self, wave: Tensor) -> list[list[Tensor]]:
-        """wave [B, S] -> per judge a list of feature maps."""
-        return [judge(wave) for judge in self.judges]
+        """wave [B, S] -> per discriminator a list of feature maps."""
+        return [part(wave) for part in self.discriminators]
 
 
-class PatchJudge(nn.Sequential):
+class PatchDiscriminator(nn.Sequential):
     """Says of every patch of a spectrogram, as an image of one channel, how real it looks (1) or not (0)."""
 
     def __init__(self, config: PatchConfig) -> None:
@@ -132,7 +134,8 @@ class PatchJudge(nn.Sequential):
         """
         if min(mel.shape[1:]) < self.shortest:
             raise ValueError(
-                f"the judge needs at least {self.shortest} mel bins and columns, got {tuple(mel.shape[1:])}; raise "
-                "loss.columns, or lower loss.judge.layers"
+                f"the discriminator needs at least {self.shortest} mel bins and columns, got {tuple(mel.shape[1:])}; "
+                "raise loss.columns, or lower loss.discriminator.layers"
             )
-        return super().forward(mel.unsqueeze(1))
+        patches: Tensor = super().forward(mel.unsqueeze(1))  # type: ignore[no-untyped-call]
+        return patches

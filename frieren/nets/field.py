@@ -1,4 +1,4 @@
-"""The vector field: a transformer that says where a noisy latent should move (paper sections 4.3 and 4.4).
+"""The vector field: a transformer that gives the velocity of a noisy latent (paper sections 4.3 and 4.4).
 
 Work is split by how often it is done: `condition` once per video, `forward` once per solver step.
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 TIME_SCALE = 1000  # the time embedding sees 0..1000 where the solver sees 0..1
-FAINTEST = 1e-6  # share of the features' variance below which a component is not made larger
+MIN_VARIANCE = 1e-6  # of a component, as a share of all variance; less is not whitened up to 1
 LONGEST_PERIOD = 10_000  # of the time embedding's cosines, in units of 2 pi / TIME_SCALE
 
 
@@ -42,7 +42,7 @@ class FieldConfig:
     output_groups: int = 16  # of the last group normalisation
     regulator: Literal["repeat", "time"] = "repeat"  # features to columns: by count (published) or by time stamps
     repeat: int = 8  # latent columns per feature, for "repeat"
-    summary: bool = False  # every feature is told the mean over its window as well; published: it is not
+    summary: bool = False  # every feature is added the mean over its window; published: it is not
     time_steps: int | None = 1000  # t is rounded down to a multiple of 1 / time_steps (published); None: it is not
     gradient_checkpointing: bool = False  # recompute the blocks in the backward pass to save memory
 
@@ -57,7 +57,7 @@ class FieldConfig:
 
 
 def column_frames(frame_times: Tensor, column_times: Tensor) -> Tensor:
-    """The frame that is on screen at the time of each latent column.
+    """The frame that is displayed at the time of each latent column.
 
     Args:
         frame_times: [F] or [B, F], seconds, increasing.
@@ -125,7 +125,7 @@ class FeatureEmbedding(nn.Module):
         mean, rows = features.double().mean(0), min(self.input.weight.shape)
         centred = features.double() - mean
         variances, vectors = torch.linalg.eigh(centred.mT @ centred / len(centred))
-        white = (vectors / variances.clamp(min=FAINTEST * variances.sum()).sqrt()).mT.flip(0)[:rows]
+        white = (vectors / variances.clamp(min=MIN_VARIANCE * variances.sum()).sqrt()).mT.flip(0)[:rows]
         self.input.weight[:rows] = white.to(self.input.weight)
         self.input.bias[:rows] = -(white @ mean).to(self.input.bias)
 
@@ -187,6 +187,8 @@ class Block(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, config.ffn_mult, config.ffn_kernel)
         self.conv_out = nn.Conv1d(width, width, 1)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, h: Tensor) -> Tensor:
         """h [B, W, T] -> [B, W, T]."""
@@ -225,14 +227,11 @@ class VectorField(nn.Module):
         for layer in (self.embed_time.hidden, self.embed_time.out):
             nn.init.normal_(layer.weight, std=0.02)
         nn.init.xavier_normal_(self.positions.weight)
-        for block in self.blocks:
-            nn.init.zeros_(block.conv_out.weight)
-            nn.init.zeros_(block.conv_out.bias)
         if self.embed_features.summary is not None:
             nn.init.zeros_(self.embed_features.summary.weight)
 
     def condition(self, features: Tensor, index: Tensor | None = None) -> Tensor:
-        """What the field needs to know about a video; once per video, or per window if it is told the window's mean.
+        """The condition of the field, from visual features; once per video, or per window with `summary`.
 
         Args:
             features: [B, F, D] visual features.
@@ -292,7 +291,7 @@ class VectorField(nn.Module):
         return self.output(self.norm_out(h[..., 1:]))
 
     def _time(self, t: Tensor) -> Tensor:
-        """What the time embedding sees. The product is rounded down in float32, as published (paper section 7)."""
+        """Input of the time embedding. The product is rounded down in float32, as published (paper section 7)."""
         if self.config.time_steps is None:
             return t.float() * TIME_SCALE
         return torch.floor(t.float() * self.config.time_steps) * (TIME_SCALE / self.config.time_steps)

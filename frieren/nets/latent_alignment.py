@@ -24,7 +24,7 @@ class LatentAlignmentConfig:
         ValueError: if a width cannot be parted into the groups of the normalisations, or into heads.
     """
 
-    width: int = 128  # channels of level 0 of the classifier, and of what it judges by
+    width: int = 128  # channels of level 0 of the classifier, and of what it decides by
     multipliers: tuple[int, ...] = (1, 2, 2)  # channels of each level, in widths; all but the first attend
     heads: int = 8
     features: int = 512  # length of a visual feature
@@ -60,7 +60,7 @@ class LatentAlignmentConfig:
 
 
 class Residual(nn.Module):
-    """Twice (normalise, swish, convolve), an embedded time added in between if there is one, plus the way past."""
+    """Twice (normalise, swish, convolve), with an embedded time in between if there is one, and a skip connection."""
 
     def __init__(self, inputs: int, outputs: int, groups: int, eps: float, time_width: int | None = None) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Residual(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.norm2 = nn.GroupNorm(groups, outputs, eps)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.past = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         if time_width is not None:
             self.project_time = nn.Linear(time_width, outputs)
 
@@ -77,7 +77,7 @@ class Residual(nn.Module):
         y = self.conv1(F.silu(self.norm1(x)))
         if time is not None:
             y = y + self.project_time(F.silu(time))[:, :, None, None]
-        return self.past(x) + self.conv2(F.silu(self.norm2(y)))
+        return self.skip(x) + self.conv2(F.silu(self.norm2(y)))
 
 
 class PictureAttention(nn.Module):
@@ -240,7 +240,7 @@ class LatentAlignment(nn.Module):
         return self.project_features(features) + self.positions.weight[: features.shape[1]]
 
     def pool(self, latent: Tensor, context: Tensor) -> Tensor:
-        """What the verdict is about [B, width]: scaled latent [B, C, H, W] under context [B, F, W], free of noise."""
+        """Pooled representation [B, width]: scaled latent [B, C, H, W] under context [B, F, W], free of noise."""
         time = self.embed_time(torch.zeros(len(latent), device=latent.device))
         x = self.conv_in(latent)
         for level in self.levels:

@@ -101,7 +101,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and two layers, each behind a normalisation and beside the way past."""
+    """Attention and two layers, each behind a normalisation and with a skip connection around it."""
 
     def __init__(self, width: int, heads: int, eps: float) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class DividedAttention(nn.Module):
             return torch.cat([front, grouped], dim=2) if with_first else grouped
 
         query, key, value = groups(query, False), groups(key, True), groups(value, True)
-        rest = attend(*(tokens.flatten(0, 1) for tokens in (query, key, value)), self.heads)
+        rest = attend(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), self.heads)
         rest = rest.unflatten(0, query.shape[:2])
         rest = rest.transpose(1, 2) if over_time else rest
         return self.out(torch.cat([first, rest.flatten(1, 2)], dim=1))
@@ -168,11 +168,12 @@ class Summary(nn.TransformerEncoderLayer):
     """Many tokens as one: a token that is put before them, after a layer of PyTorch's own."""
 
     def __init__(self, width: int, heads: int) -> None:
-        options = {"dropout": 0.0, "activation": nn.GELU(), "layer_norm_eps": 1e-6}
-        super().__init__(width, heads, 4 * width, batch_first=True, norm_first=True, **options)
+        super().__init__(
+            width, heads, 4 * width, 0.0, nn.GELU(), layer_norm_eps=1e-6, batch_first=True, norm_first=True
+        )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))  # parameters keep their published last names
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """x [B, T, N, D] -> [B, T, D]."""
         tokens = x.flatten(0, 1)
         tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
@@ -245,7 +246,7 @@ class OffsetClassifier(nn.Module):
     def __init__(self, config: SynchformerConfig) -> None:
         super().__init__()
         self.norm_seen, self.norm_heard, self.norm_out = (nn.LayerNorm(config.width) for _ in range(3))
-        self.OFF_tok = nn.Parameter(torch.zeros(1, 1, config.width))  # before the video; the verdict is read from it
+        self.OFF_tok = nn.Parameter(torch.zeros(1, 1, config.width))  # before the video; the answer is read from it
         self.MOD_tok = nn.Parameter(torch.zeros(1, 1, config.width))  # between video and sound
         self.places = Places(config.positions, config.width)
         depth, heads = config.comparing_depth, config.comparing_heads

@@ -62,11 +62,13 @@ class Vocos(nn.Module):
         self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.blocks))
         self.norm_out = nn.LayerNorm(config.width, eps=1e-6)
         self.head = nn.Linear(config.width, config.n_fft + 2)
+        self.window: Tensor
         self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         if config.shortcut:
             self.spread = nn.Linear(config.bins, config.n_fft // 2 + 1, bias=False)
 

@@ -175,7 +175,7 @@ def fill(
     report(part, table, state, say)
     for key, value in network.state_dict().items():
         if value.is_floating_point() and not (ours[key].is_floating_point() and torch.isfinite(ours[key]).all()):
-            raise WeightsError(f"{table.foreign(key)!r} holds values that are no finite numbers")
+            raise WeightsError(f"{table.published_name(key)!r} holds values that are no finite numbers")
     plain = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
     network.load_state_dict(plain, assign=True)
     return network.eval().requires_grad_(False)
@@ -230,14 +230,14 @@ def start(config: Any, state: State, say: Say) -> nn.Module:
 
 def compare(table: tables.Table, wanted: State, got: State) -> None:
     """Raises WeightsError, in the words of the file, unless names and shapes agree exactly."""
-    if missing := [table.foreign(key) for key in wanted if key not in got]:
+    if missing := [table.published_name(key) for key in wanted if key not in got]:
         raise WeightsError(f"{len(missing)} parameters missing: {listed(missing)}")
-    if unexpected := [table.foreign(key) for key in got if key not in wanted]:
+    if unexpected := [table.published_name(key) for key in got if key not in wanted]:
         raise WeightsError(f"{len(unexpected)} unexpected parameters: {listed(unexpected)}")
     for key, value in wanted.items():
         if value.shape != got[key].shape:
             raise WeightsError(
-                f"{table.foreign(key)!r} has shape {tuple(got[key].shape)}, expected {tuple(value.shape)}"
+                f"{table.published_name(key)!r} has shape {tuple(got[key].shape)}, expected {tuple(value.shape)}"
             )
 
 

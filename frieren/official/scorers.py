@@ -118,7 +118,7 @@ def alignment_table(config: LatentAlignmentConfig) -> Table:
 
 def picture_modules(config: LatentAlignmentConfig) -> dict[str, str]:
     """The encoder of the spectrogram."""
-    residual = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2", "nin_shortcut": "past"}
+    residual = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2", "nin_shortcut": "skip"}
     attention = {"norm": "norm", "q": "query", "k": "key", "v": "value", "proj_out": "out"}
     modules = {
         "conv_in": "conv_in",
@@ -143,7 +143,7 @@ def classifier_modules(config: LatentAlignmentConfig) -> dict[str, str]:
         "emb_layers.1": "project_time",
         "out_layers.0": "norm2",
         "out_layers.3": "conv2",
-        "skip_connection": "past",
+        "skip_connection": "skip",
     }
     transformer = {
         "norm": "norm",

@@ -69,7 +69,7 @@ class Table:
         """The pattern for which a key is left out on purpose."""
         return next((pattern for pattern in self.ignored if fnmatchcase(self.short(key), pattern)), None)
 
-    def foreign(self, name: str) -> str:
+    def published_name(self, name: str) -> str:
         """Their key for our name: what to look for in the file."""
         module, _, leaf = name.rpartition(".")
         theirs = next(theirs for theirs, ours in self.modules.items() if ours == module)
@@ -175,7 +175,7 @@ def _field(config: FieldConfig) -> Table:
 
 def _autoencoder(config: AutoencoderConfig) -> Table:
     """Mel autoencoder: levels on both sides, with one block a level more in the decoder."""
-    residual = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2", "nin_shortcut": "past"}
+    residual = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2", "nin_shortcut": "skip"}
     attention = {"norm": "norm", "q": "query", "k": "key", "v": "value", "proj_out": "out"}
     side = {
         "conv_in": "conv_in",
@@ -215,7 +215,7 @@ def _vocoder(config: BigVGANConfig) -> Table:
 
 def _video(config: CAVPConfig) -> dict[str, str]:
     """CAVP's video tower: stages of bottlenecks."""
-    parts = {"conv1": "narrow", "conv2": "look", "conv3": "widen", "downsample": "past"}
+    parts = {"conv1": "narrow", "conv2": "look", "conv3": "widen", "downsample": "skip"}
     layers = {"conv1": "stem"}
     for stage, blocks in enumerate(config.blocks):
         for block in range(blocks):

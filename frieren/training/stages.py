@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import nn
 
 from frieren.dataset.shards import INDEX, Shards
@@ -21,7 +20,7 @@ from frieren.training.loop import Report
 from frieren.training.pairs import Pairing, make_pairs
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.field import FieldTask
-from frieren.weights import check, load_part
+from frieren.weights import check, load_part, read_parameters
 
 BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage starts from
 STAGES = ("field", *BEFORE)
@@ -61,7 +60,7 @@ def begin(network: nn.Module, init: str) -> None:
     path = Path(init) / "model.safetensors" if Path(init).is_dir() else Path(init)
     if not path.exists():
         raise RecipeError(f"init: {init} is neither the folder of a part nor a safetensors file")
-    state = load_file(path)
+    state = read_parameters(path)
     check(path, network.state_dict(), state)
     network.load_state_dict(state)
 

@@ -107,7 +107,7 @@ def timing(found: Benchmark) -> str:
     for name, one in found.models.items():
         if (struck := one.struck) is not None:
             every = struck.groups[ALL][ALL]
-            controls = (struck.chance, struck.chance_95, struck.foreign, struck.foreign_chance)
+            controls = (struck.chance, struck.chance_95, struck.published_name, struck.foreign_chance)
             apart = struck.foreign - struck.foreign_chance
             rows.append((name, str(every.clips), *compared(every), *map(number, (*controls, apart))))
     return table((*head, "foreign videos", "their chance", "difference"), rows)

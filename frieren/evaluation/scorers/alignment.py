@@ -58,7 +58,7 @@ class WorldAlignment:
     def stretches(self, seconds: float) -> tuple[list[int], int]:
         """First frames and length of the stretches of a clip of this length that are seen and heard at once."""
         frames = int(seconds * self.network.config.fps + 1e-6)
-        length = min(self.network.config.stretch, frames)
+        length = min(self.network.config.segment, frames)
         return window_starts(frames, length, 0)[0], length
 
     def windows(self, vectors: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ class ImpactReport:
         rows = {
             "true sound (ceiling)": self.ceiling,
             "generated": self.generated,
-            "generated, another clip's events": self.foreign,
+            "generated, another clip's events": self.published_name,
         }
         lines = ["| sound | precision | recall | F1 |", "|---|--:|--:|--:|"]
         lines += [f"| {name} | {one.precision:.3f} | {one.recall:.3f} | {one.f1:.3f} |" for name, one in rows.items()]

@@ -109,10 +109,10 @@ class AlignmentTask:
         # From every start in a clip of this length there is another one at least `shift` away.
         needed = network.frames + 2 * self.shift
         self.data = data.at_least("images", needed, "lower network.frames or loss.shift")
-        if network.stretch < needed:
-            raise RecipeError(f"network.stretch is {network.stretch}, a window and a shift either way take {needed}")
+        if network.segment < needed:
+            raise RecipeError(f"network.segment is {network.segment}, a window and a shift either way take {needed}")
         # Seen and heard once, for all windows in it.
-        self.stretch = min(network.stretch, *self.data.train.frames, *self.data.valid.frames)
+        self.segment = min(network.segment, *self.data.train.frames, *self.data.valid.frames)
         self.labels = {"train": self.data.train.labels(), "valid": self.data.valid.labels()}
         self.shelves = by_kind(self.labels["train"])
         self.network = AlignmentClassifier(network)
@@ -121,12 +121,12 @@ class AlignmentTask:
     def windows(self, clips: Clips, labels: list[Label], chosen: list[int]) -> dict[str, Tensor]:
         """Stretches of the chosen clips, the places of windows in them, and who gets whose sound as a foreign one."""
         network, loss, count = self.recipe.network, self.recipe.loss, len(chosen)
-        last = self.stretch - network.frames
+        last = self.segment - network.frames
         images, mels, starts, moved = [], [], [], []
         for index in chosen:
-            first = int(torch.randint(clips.frames[index] - self.stretch + 1, ()))
-            images.append(clips.picture(index, first, self.stretch))
-            mels.append(clips.mel(index, *clips.under("mel", index, first, self.stretch)))
+            first = int(torch.randint(clips.frames[index] - self.segment + 1, ()))
+            images.append(clips.picture(index, first, self.segment))
+            mels.append(clips.mel(index, *clips.under("mel", index, first, self.segment)))
             starts.append(int(torch.randint(last + 1, ())))
             moved.append([shifted_start(starts[-1], last, self.shift) for _ in range(loss.shifts)])
         theirs = [labels[index] for index in chosen]
@@ -156,7 +156,7 @@ class AlignmentTask:
     def logits(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Logits of the true pairs [B], of the shifted and the foreign ones [B, N], and the true ones' similarities."""
         network = self.network
-        seen, heard = network.see(batch["images"]), network.hear(batch["mel"], self.stretch)
+        seen, heard = network.see(batch["images"]), network.hear(batch["mel"], self.segment)
         seen = network.cut(seen, batch["start"])
         similar = network.similarities(seen, network.cut(heard, batch["start"]))
         logits = {"true": network.compare(similar)}

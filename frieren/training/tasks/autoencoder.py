@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from frieren.nets.autoencoder import MelAutoencoder
-from frieren.nets.discriminators import PatchJudge
+from frieren.nets.discriminators import PatchDiscriminator
 from frieren.spectrogram import log_mel
 from frieren.training.data import Data, WaveCrops, device_of
 from frieren.training.loop import Losses, Player
@@ -55,7 +55,7 @@ class AutoencoderTask:
             self.network.start_linear(log_mel(self.crops.draw(COMPONENTS), recipe.shared.mel))
         self.players = {"autoencoder": Player(self.network, self.losses)}
         if recipe.loss.solo < recipe.optim.steps:
-            self.judge = PatchJudge(recipe.loss.judge)
+            self.judge = PatchDiscriminator(recipe.loss.judge)
             self.players["judge"] = Player(self.judge, self.judge_losses)
 
     def batch(self, step: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
-from frieren.nets.discriminators import WaveJudges
+from frieren.nets.discriminators import WaveDiscriminators
 from frieren.nets.vocos import Vocos, VocosConfig
 from frieren.spectrogram import log_mel, mel_filters, spectral_distance
 from frieren.training.data import Data, WaveCrops, device_of
@@ -35,7 +35,7 @@ class VocoderTask:
         self.network = NETWORKS[type(recipe.network)](recipe.network)
         if isinstance(recipe.network, VocosConfig) and recipe.network.shortcut and not recipe.init:
             self.network.start_linear(mel_filters(recipe.shared.mel))
-        self.judges = WaveJudges(recipe.loss.judges)
+        self.judges = WaveDiscriminators(recipe.loss.judges)
         self.players = {
             "judges": Player(self.judges, self.judge_losses),
             "vocoder": Player(self.network, self.losses),
