@@ -1,5 +1,6 @@
 """frieren.openvideo: what a pass over an open file measures, decodes and demuxes."""
 
+import itertools
 from types import SimpleNamespace
 
 import av
@@ -102,3 +103,17 @@ def test_times_never_go_back(tmp_path, monkeypatch):
     monkeypatch.setattr(openvideo, "_time", lambda frame: next(wrong))
     with open_video(path) as opened:
         assert [time for _, time in opened.frames()] == pytest.approx([0.0, 0.2, 0.2, 0.3, 0.4])
+
+
+def test_frames_that_the_decoder_holds_where_a_file_is_truncated_are_not_lost(tmp_path, monkeypatch):
+    def truncated(container, stream=None):
+        yield from itertools.islice((packet for packet in demux(container, stream) if packet.size), count)
+
+    demux, count = openvideo.demux, 12
+    path = clips.video(tmp_path / "a.mp4", clips.EVEN)
+    monkeypatch.setattr(openvideo, "demux", truncated)
+    with open_video(path) as opened:
+        assert len(list(opened.frames())) == 12
+    count = 1
+    with open_video(path) as opened:
+        assert opened.measure().seconds == pytest.approx(0.1, abs=0.01)
