@@ -117,3 +117,11 @@ def test_frames_that_the_decoder_holds_where_a_file_is_truncated_are_not_lost(tm
     count = 1
     with open_video(path) as opened:
         assert opened.measure().seconds == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3.0])
+def test_a_sound_of_another_length_is_not_taken_for_a_truncated_video(tmp_path, seconds):
+    path = clips.video(tmp_path / "a.mp4", clips.EVEN, sounds=[(clips.noise(seconds, 16_000), 16_000, 0.0)])
+    with open_video(path) as opened:
+        info = opened.measure()
+    assert info.seconds == pytest.approx(1.2, abs=0.01) and info.container_duration == pytest.approx(1.2, abs=0.1)

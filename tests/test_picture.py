@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import av
 import clips
@@ -105,3 +106,9 @@ def test_the_middle_of_an_image():
     pixels = np.arange(5 * 9 * 3, dtype=np.uint8).reshape(5, 9, 3)
     assert (picture.middle(pixels, 5) == pixels[:, 2:7]).all()
     assert (picture.middle(pixels.swapaxes(0, 1), 3) == pixels.swapaxes(0, 1)[3:6, 1:4]).all()
+
+
+@pytest.mark.parametrize("data", [None, bytes(36)])
+def test_without_a_display_matrix_or_with_an_empty_one_nothing_is_turned(data):
+    frame = SimpleNamespace(side_data={} if data is None else {"DISPLAYMATRIX": data})
+    assert (picture.display_matrix(frame) == np.eye(2)).all()

@@ -217,3 +217,45 @@ def test_a_sound_of_another_length_than_the_video_is_kept_whole(tmp_path, second
     found, rate, start = sounds.decode(written)
     assert rate == 16_000 and np.abs(found[0][: len(wave)] - wave).max() <= 0.5 / 32768 + 1e-7  # FLAC of 16 bits
     assert found.shape[1] == len(wave) and start == pytest.approx(video.probe(written).start, abs=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_title_and_the_like_are_kept_but_not_what_describes_the_old_container(tmp_path, suffix):
+    source = clips.video(tmp_path / "a.mp4", clips.EVEN, metadata={"title": "Rain", "artist": "me"})
+    with av.open(source) as file:
+        assert {"major_brand", "encoder", "title", "artist"} <= file.metadata.keys()
+    written = remux.write_video(source, clips.noise(1.2, 16_000), tmp_path / f"b{suffix}", 16_000, comment=None)
+    with av.open(written) as file:
+        tags = {key.lower(): value for key, value in file.metadata.items()}
+    assert (tags["title"], tags["artist"], "comment" in tags) == ("Rain", "me", False)
+    if suffix == ".mkv":
+        assert not {"major_brand", "compatible_brands", "minor_version"} & tags.keys()
+
+
+def test_an_mp4_can_be_played_before_it_has_arrived(tmp_path):
+    source = clips.video(tmp_path / "a.mp4", clips.EVEN)
+    data = remux.write_video(source, clips.noise(1.2, 16_000), tmp_path / "b.mp4", 16_000).read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+def test_video_and_sound_are_muxed_in_step(tmp_path):
+    source, times = clips.video(tmp_path / "a.mp4", [index / 10 for index in range(60)]), {"audio": 0.0, "video": 0.0}
+
+    class Watched:
+        """An output that measures how far one stream is ahead of the other."""
+
+        def __init__(self, output):
+            self.output, self.format, self.ahead = output, output.format, 0.0
+
+        def __getattr__(self, name):
+            return getattr(self.output, name)
+
+        def mux(self, packet):
+            times[packet.stream.type] = float(packet.dts * packet.time_base)
+            self.ahead = max(self.ahead, abs(times["audio"] - times["video"]))
+            self.output.mux(packet)
+
+    with openvideo.open_video(source) as opened, av.open(tmp_path / "b.mkv", "w") as output:
+        watched = Watched(output)
+        remux.mux(opened, watched, sounds.Audio(clips.noise(6, 16_000)[None], 16_000, 0.0))
+    assert times["audio"] > 5 and times["video"] > 5 and watched.ahead < 0.5

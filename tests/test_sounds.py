@@ -142,3 +142,10 @@ def test_a_change_of_layout_and_rate_in_the_middle():
     frames = iter([frame(1, 16_000), frame(2, 16_000), frame(2, 32_000)])
     wave = np.concatenate([piece for piece, _ in sounds._resampled(frames, 16_000, 1)], axis=1)
     assert abs(wave.shape[1] - 2500) < 20 and np.median(np.abs(wave)) > 0.2
+
+
+def test_rounded_timestamps_leave_no_gaps(tmp_path):
+    wave = clips.noise(3.0, 44_100)  # Matroska rounds to milliseconds, which 44.1 kHz does not divide
+    path = clips.video(tmp_path / "a.mkv", [0, 0.5], sounds=[(wave, 44_100, 0.0)])
+    found = sounds.decode(path)
+    assert found.samples.shape == (1, len(wave)) and np.abs(found.samples[0] - wave).max() < 1e-4

@@ -178,3 +178,15 @@ def test_bad_input_is_one_line_with_name_reason_and_remedy(tmp_path):
             message = str(caught.value)
             assert message.startswith(f"{path}: ") and "\n" not in message and ";" in message
             assert word in message.replace(str(path), ""), message
+
+
+def test_a_frame_that_is_repeated_is_converted_once(tmp_path, monkeypatch):
+    image, converted = video.picture.image, []
+
+    def counted(frame, *options):
+        converted.append(frame)
+        return image(frame, *options)
+
+    monkeypatch.setattr(video.picture, "image", counted)
+    frames = frames_of(clips.video(tmp_path / "a.mp4", clips.EVEN), 25.0)
+    assert len(frames) == 30 and len(converted) == 12
