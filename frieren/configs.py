@@ -50,7 +50,8 @@ def from_table(kind: type[T], table: Mapping[str, Any], *, renamed: Mapping[str,
     nothing else is converted: "3" is no number and true no integer. A field whose metadata has a `key` is called so.
 
     Args:
-        kind: a dataclass of int, float, str, bool, Literal, tuples, `X | None`, `Any` (any value) and such dataclasses.
+        kind: a dataclass of int, float, str, bool, Literal, tuples, `X | None`, `Any` (any value) and such
+            dataclasses, also generic ones with their parameters.
         table: its values by key, as `json.loads` or `tomllib.loads` gives them.
         renamed: what keys were called before -> what they are called now, at any depth. An old key is an error that
             names the new one: "unknown key 'fade'; it is called 'lr_gamma' now".
@@ -73,7 +74,7 @@ def _explain(error: BaseException, where: str, renamed: Mapping[str, str]) -> st
         noted, others = error.group_exceptions()
         if noted:
             inner, note = noted[0]
-            key = next(key_of(field) for field in dataclasses.fields(error.cl) if field.name == note.name)
+            key = next(key_of(field) for field in dataclasses.fields(_plain(error.cl)) if field.name == note.name)
             return _explain(inner, f"{where}.{key}" if where else key, renamed)
         return _explain(others[0], where, renamed)
     if isinstance(error, _ItemError) and error.__cause__:
@@ -126,7 +127,7 @@ def _tuple(value: Any, kind: Any) -> tuple[Any, ...]:
 
 def _dataclass(kind: type[T], converter: Converter) -> Any:
     """What builds one dataclass: cattrs' function, after a look at the keys."""
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    fields = dataclasses.fields(_plain(kind))
     names = [key_of(field) for field in fields]
     renames = {field.name: override(rename=key_of(field)) for field in fields if key_of(field) != field.name}
     build = make_dict_structure_fn(kind, converter, **renames)  # type: ignore[arg-type]
@@ -147,6 +148,15 @@ def _dataclass(kind: type[T], converter: Converter) -> Any:
     return structure
 
 
+def _plain(kind: Any) -> Any:
+    """The class itself of a generic dataclass whose parameters are given, such as `Recipe[FieldConfig, FieldLoss]`."""
+    return get_origin(kind) or kind
+
+
+def _is_dataclass(kind: Any) -> bool:
+    return dataclasses.is_dataclass(_plain(kind))
+
+
 def _is(origin: Any) -> Callable[[Any], bool]:
     """Whether a type is a Literal[...], a tuple[...]."""
     return lambda kind: get_origin(kind) is origin
@@ -158,7 +168,7 @@ def _converter() -> Converter:
         converter.register_structure_hook(kind, _scalar)
     converter.register_structure_hook_func(_is(Literal), _literal)
     converter.register_structure_hook_func(_is(tuple), _tuple)
-    converter.register_structure_hook_factory(dataclasses.is_dataclass, _dataclass)
+    converter.register_structure_hook_factory(_is_dataclass, _dataclass)
     return converter
 
 

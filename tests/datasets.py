@@ -15,7 +15,7 @@ from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge
 from frieren.dataset.prepare import script
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.training.data import Clips, open_clips
+from frieren.training.data import ClipDataset, open_clips
 
 CLOCK = Clock(fps=25.0, window=160, overlap=48)
 
@@ -49,7 +49,7 @@ def write(folder: Path, items: Iterable[Item], *, per_shard: int = 8, size: int 
     return folder
 
 
-def noisy_world(folder: Path, train: int, valid: int) -> tuple[Clips, Clips]:
+def noisy_world(folder: Path, train: int, valid: int) -> tuple[ClipDataset, ClipDataset]:
     """Noise with the scripts of FoleyWorld's first clips, to learn from and to be judged on."""
     for split, count in (("train", train), ("valid", valid)):
         clips = (world.clip(split, index, CLOCK, picture=False, sound=False) for index in range(count))

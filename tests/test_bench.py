@@ -71,18 +71,18 @@ def test_the_command_reports_everything(small: None, tmp_path: Path, capsys: pyt
     reports = json.loads((tmp_path / "bench.json").read_text())
     assert [report["precision"] for report in reports] == ["float32", "bfloat16"]
     for report in reports:
-        assert report.keys() == {field.name for field in dataclasses.fields(bench.Report)}
+        assert report.keys() == {field.name for field in dataclasses.fields(bench.TrainingBenchmark)}
         assert len(report["step_seconds"]) == 2 and min(report["step_seconds"]) > 0
         seconds = sum(report["step_seconds"]) / 2  # the median of two
         assert report["samples_per_second"] == pytest.approx(2 / seconds)
         assert report["flops_per_step"] == 3 * bench.forward_flops(TOY, 2, 256, 32)
         assert report["flops_per_second"] == pytest.approx(report["flops_per_step"] / seconds)
-        assert report["share"] == pytest.approx(report["flops_per_second"] / max(report["matmul"].values()))
-        assert 0 < report["share_at_least"] <= report["share"]
+        assert report["mfu"] == pytest.approx(report["flops_per_second"] / max(report["matmul"].values()))
+        assert 0 < report["mfu_at_least"] <= report["mfu"]
         assert report["parameters"] == sum(p.numel() for p in VectorField(TOY).parameters())
         assert report["memory"] > 0 and report["threads"] == torch.get_num_threads()
     shown = capsys.readouterr().out
-    assert all(word in shown for word in ("float32", "bfloat16", "share of it", "clips per second"))
+    assert all(word in shown for word in ("float32", "bfloat16", "MFU", "clips per second"))
 
 
 def test_the_steps_are_those_of_training(small: None, monkeypatch: pytest.MonkeyPatch) -> None:

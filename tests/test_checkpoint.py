@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import warnings
 from pathlib import Path
@@ -20,10 +21,10 @@ def saved(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
 
 
-def test_killed_at_any_moment_of_a_save_it_repeats_the_run_to_the_digit(tmp_path):
+def test_killed_at_any_moment_of_a_save_it_repeats_the_run_bit_exactly(tmp_path):
     """Really killed, in the save of step 8: in the middle of a file, and before every fsync, rename and deletion."""
     plan = {
-        "task": {"noisy": True, "judged": True},
+        "task": {"noisy": True, "adversarial": True},
         "optim": {"steps": 12, "ema": 0.9, "clip": 0.1},
         "save_every": 4,
         "log_every": 3,
@@ -101,3 +102,34 @@ def test_a_torn_log_line_is_dropped(tmp_path):
         file.write('{"step": 9, "valid": {}')
     toys.go(tmp_path)
     assert toys.lines(tmp_path) == whole
+
+
+def test_a_checkpoint_with_former_names_is_resumed(tmp_path):
+    """Discriminators had another name, and so had the modules in them."""
+    plan = {"task": {"adversarial": True}, "optim": {"steps": 6}}
+    toys.go(tmp_path / "whole", **plan)
+    toys.go(tmp_path / "old", **{**plan, "optim": {"steps": 3}})
+    (folder,) = (tmp_path / "old" / "checkpoints").iterdir()
+    state = torch.load(folder / checkpoint.STATE)
+    assert any(name.startswith("discriminator/") for name in state)
+    former = {name.replace("discriminator/", "judge/"): tensor for name, tensor in state.items()}
+    torch.save(former, folder / checkpoint.STATE)
+    manifest = json.loads((folder / checkpoint.MANIFEST).read_text())
+    manifest["files"][checkpoint.STATE] = checkpoint.checksum(folder / checkpoint.STATE)
+    (folder / checkpoint.MANIFEST).write_text(json.dumps(manifest))
+    toys.go(tmp_path / "old", **plan)
+    assert toys.lines(tmp_path / "old")[-1] == toys.lines(tmp_path / "whole")[-1]
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        ("judge/network/0.weight", "discriminator/network/0.weight"),
+        ("judges/network/judges.0.layers.1.bias", "discriminators/network/discriminators.0.layers.1.bias"),
+        ("judges/optimiser/judges.7.bias/exp_avg", "discriminators/optimiser/discriminators.7.bias/exp_avg"),
+        ("autoencoder/average/encoder.past.weight", "autoencoder/average/encoder.skip.weight"),
+        ("vocoder/network/blocks.0.weight", "vocoder/network/blocks.0.weight"),
+    ],
+)
+def test_former_names_of_tensors(former, now):
+    assert checkpoint.current_name(former) == now == checkpoint.current_name(now)

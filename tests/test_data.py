@@ -17,20 +17,20 @@ from clips import noise, video
 from frieren import world
 from frieren.clock import Clock
 from frieren.dataset.packing import shard_path
-from frieren.dataset.prepare import DatasetError, Wanted, prepare, script
+from frieren.dataset.prepare import DatasetError, DatasetSpec, prepare, script
 from frieren.dataset.shards import Shards
 from frieren.dataset.sources import read_source
 from frieren.nets.cavp import VideoTower
 from frieren.training import machines
 from frieren.training.crops import TooShortError
-from frieren.training.data import CLIP_FIELDS, Data, Label, dataset, label_of, open_clips
+from frieren.training.data import CLIP_FIELDS, Label, TrainingData, dataset, label_of, open_clips
 from frieren.training.recipe import read_recipe
-from frieren.training.run import TASKS, make_task
+from frieren.training.stages import TASKS, make_task
 from frieren.weights import save_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SMALL = {"cavp": ["optim.batch=3"], "alignment": ["network.frames=48"], "tagger": ["loss.columns=128"]}
-SMALL["ear"] = SMALL["tagger"]
+SMALL["classifier"] = SMALL["tagger"]
 LEFT_OUT = {  # those of 1.2 and 1.3 s, to learn from and to be judged on
     "cavp": ["1 of 5", "1 of 3"],
     "encoder": ["1 of 5"],
@@ -38,7 +38,7 @@ LEFT_OUT = {  # those of 1.2 and 1.3 s, to learn from and to be judged on
     "vocoder": [],
     "alignment": ["1 of 5", "1 of 3"],
     "tagger": ["1 of 5", "1 of 3"],
-    "ear": ["1 of 5", "1 of 3"],
+    "classifier": ["1 of 5", "1 of 3"],
 }
 
 
@@ -53,7 +53,7 @@ def videos(tmp_path_factory):
         rows.append(f"v{number},{('bell', 'dog')[number % 2]},{'train' if number < 5 else 'test'}")
     (folder / "table.csv").write_text("\n".join(rows) + "\n")
     shared = read_recipe(RECIPES / "tiny" / "encoder.toml").shared
-    wanted = Wanted(CLIP_FIELDS, size=shared.image_size, clock=shared.clock, mel=shared.mel)
+    wanted = DatasetSpec(CLIP_FIELDS, size=shared.image_size, clock=shared.clock, mel=shared.mel)
     source = read_source(str(folder / "table.csv"), videos=folder)
     prepare(source, folder / "data", wanted, workers=0)
     return folder / "data"
@@ -74,14 +74,14 @@ def test_every_network_learns_from_videos(part, videos, tmp_path):
     said = [str(warning.message).partition(": ")[2] for warning in warned]
     counts = [text for text in said if "left out" in text]
     assert [text.partition(" clips")[0] for text in counts] == LEFT_OUT[part]
-    assert all(("mel columns" if part in ("tagger", "ear") else "frames") in text for text in counts)
+    assert all(("mel columns" if part in ("tagger", "classifier") else "frames") in text for text in counts)
     for number in range(3):
         torch.manual_seed(number)
         batch = task.batch(number)
-        for player in task.players.values():
-            losses = player.losses(batch, recipe.optim.steps)
+        for trainable in task.trainables.values():
+            losses = trainable.losses(batch, recipe.optim.steps)
             assert losses is None or torch.isfinite(losses["total"])
-    assert all(map(math.isfinite, task.validate().values()))
+    assert all(map(math.isfinite, task.validate(task.network).values()))
     assert not list(tmp_path.iterdir())
 
 
@@ -120,7 +120,7 @@ def test_a_field_learns_from_fresh_clips(tmp_path):
     save_part(encoder, VideoTower(recipe.network), recipe.network)
 
     def ids(fields, changed=recipe):
-        folder = dataset(changed, tmp_path, fields, silent(""), encoder)
+        folder = dataset(changed, tmp_path, fields, lambda done, total: None)
         return {split: Shards(folder, split).ids for split in ("train", "valid")}
 
     seen, valid = ["train-000000", "train-000001"], ["valid-000000"]
@@ -189,7 +189,7 @@ def test_clips_that_are_too_short_are_left_out_and_counted(tmp_path):
     with pytest.warns(UserWarning, match="1 of 3"):
         assert len(longer.at_least("wave", 36_000, "")) == 2
     with pytest.raises(TooShortError, match="no clip has 500 mel columns, the longest has 187; lower loss.columns"):
-        Data(clips, clips, []).at_least("mel", 500, "lower loss.columns")
+        TrainingData(clips, clips, []).at_least("mel", 500, "lower loss.columns")
 
 
 def test_clips_of_a_broken_shard_are_left_out_with_its_name(tmp_path):
@@ -226,8 +226,8 @@ def test_a_video_is_what_its_label_says():
 
 def test_a_shard_of_pictures_is_no_larger_than_others():
     """64 pixels, 25 frames per second, 8 s: 2.46 MB a clip."""
-    small = Wanted(("images", "mel"), size=64, seconds=8.0, clock=datasets.CLOCK)
+    small = DatasetSpec(("images", "mel"), size=64, seconds=8.0, clock=datasets.CLOCK)
     assert small.per_shard == 200_000_000 // (3 * 64 * 64 * 200) == 81
-    assert Wanted(("images",), size=32, seconds=8.0, clock=Clock()).per_shard == 256
-    assert Wanted(("images",), size=224, seconds=10.0, clock=datasets.CLOCK).per_shard == 5
-    assert Wanted(("wave", "mel")).per_shard == 256
+    assert DatasetSpec(("images",), size=32, seconds=8.0, clock=Clock()).per_shard == 256
+    assert DatasetSpec(("images",), size=224, seconds=10.0, clock=datasets.CLOCK).per_shard == 5
+    assert DatasetSpec(("wave", "mel")).per_shard == 256

@@ -16,8 +16,8 @@ import toys
 
 from frieren.training import randomness
 from frieren.training.board import BoardError, grey, identity
-from frieren.training.learner import outline
-from frieren.training.loop import DivergedError, Player, rate, train
+from frieren.training.learner import DivergedError, Trainable, meta_skeleton, rate
+from frieren.training.loop import train
 from frieren.training.recipe import Optim, RecipeError, read_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -28,7 +28,7 @@ class Mean:
 
     def __init__(self) -> None:
         self.network = torch.nn.Linear(1, 1, bias=False)
-        self.players = {"net": Player(self.network, self.losses)}
+        self.trainables = {"net": Trainable(self.network, self.losses)}
         self.seen, self.validated = [], []
 
     def losses(self, batch, step):
@@ -38,12 +38,12 @@ class Mean:
     def batch(self, step):
         return 3 + torch.randn(64)
 
-    def validate(self):
-        self.validated.append(self.network.weight.item())
+    def validate(self, network):
+        self.validated.append(network.weight.item())
         return {}
 
-    def finish(self, folder):
-        (folder / "weight").write_text(repr(self.network.weight.item()))
+    def finish(self, network, folder):
+        (folder / "weight").write_text(repr(network.weight.item()))
 
 
 def silent(step, steps, losses):
@@ -52,13 +52,13 @@ def silent(step, steps, losses):
 
 def test_loop_minimises(tmp_path):
     task = Mean()
-    plan = toys.recipe({"lr": 0.1, "warmup": 1, "decay": 0.5, "steps": 200, "weight_decay": 0.0})
+    plan = toys.recipe({"lr": 0.1, "warmup": 1, "cooldown": 0.5, "steps": 200, "weight_decay": 0.0})
     train(task, plan, tmp_path, silent)
     assert task.network.weight.item() == pytest.approx(3, abs=0.05)
 
 
 def test_learning_rate_warms_up_stays_and_falls():
-    optim = Optim(lr=1.0, warmup=10, decay=0.5, steps=100)
+    optim = Optim(lr=1.0, warmup=10, cooldown=0.5, steps=100)
     assert [rate(optim, step) for step in (0, 4, 9, 30, 50, 75, 99)] == pytest.approx([0.1, 0.5, 1, 1, 1, 0.5, 0.02])
 
 
@@ -107,7 +107,7 @@ def test_a_run_with_workers_is_told_to_end(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
         return learn(batch, step)
 
-    task.players = {"net": Player(task.network, losses)}
+    task.trainables = {"net": Trainable(task.network, losses)}
     with pytest.raises(SystemExit, match="143"):
         train(task, plan, tmp_path, silent)
     assert [line["step"] for line in toys.lines(tmp_path)][-1] == 4 and not multiprocessing.active_children()
@@ -161,7 +161,9 @@ def test_a_loss_that_is_no_number_stops_and_names_the_batch(tmp_path):
 
 def test_a_gradient_that_is_no_number_stops_as_well(tmp_path):
     task = Mean()
-    task.players = {"net": Player(task.network, lambda batch, step: {"total": (0 * task.network.weight).sqrt().sum()})}
+    task.trainables = {
+        "net": Trainable(task.network, lambda batch, step: {"total": (0 * task.network.weight).sqrt().sum()})
+    }
     with pytest.raises(DivergedError, match="gradient of net has norm nan"):
         train(task, toys.recipe(), tmp_path, silent)
     assert torch.isfinite(task.network.weight).all()
@@ -184,9 +186,9 @@ def test_random_states_go_round(tmp_path):
     assert draw() != first
 
 
-def test_an_outline_has_the_buffers_and_no_parameters():
+def test_a_skeleton_has_the_buffers_and_no_parameters():
     network = toys.Net()
-    copied = outline(network)
+    copied = meta_skeleton(network)
     assert all(parameter.is_meta for parameter in copied.parameters())
     assert copied.scale.item() == 0.5 and copied.scale is not network.scale
 

@@ -51,14 +51,14 @@ def test_move_reaches_every_tensor():
 def test_two_processes_are_one_with_the_joint_batch(tmp_path, parallel, tolerance):
     """Losses, gradient norms, weights and the averaged ones; two micro-batches on each of two processes, clipped.
 
-    With "ddp" two players, of which one skips the first steps.
+    With "ddp" two trainables, of which one skips the first steps.
     """
     plan = {"optim": {"steps": 5, "ema": 0.5, "clip": 1.0}}
-    judged = parallel == "ddp"
+    adversarial = parallel == "ddp"
     split = {"parallel": parallel, "accumulate": 2}
-    codes, errors = toys.launch(2, tmp_path / "two", task={"judged": judged}, machines=split, **plan)
+    codes, errors = toys.launch(2, tmp_path / "two", task={"adversarial": adversarial}, machines=split, **plan)
     assert codes == [0, 0], errors
-    toys.go(tmp_path / "one", {"judged": judged, "joint": 2, "micro": 2}, **plan)
+    toys.go(tmp_path / "one", {"adversarial": adversarial, "joint": 2, "micro": 2}, **plan)
     assert_same(tmp_path / "two", tmp_path / "one", tolerance)
 
 
@@ -87,9 +87,11 @@ def test_a_loss_that_is_no_number_on_one_process_stops_all_and_names_the_batch(t
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000003"]
 
 
-def test_players_that_use_each_other_are_not_sharded(tmp_path):
-    with pytest.raises(MachinesError, match="judge, net use each other's networks, .*; set machines.parallel = 'ddp'"):
-        toys.go(tmp_path, {"judged": True}, machines={"parallel": "shard"})
+def test_trainables_that_use_each_other_are_not_sharded(tmp_path):
+    with pytest.raises(
+        MachinesError, match="discriminator, net use each other's networks, .*; set machines.parallel = 'ddp'"
+    ):
+        toys.go(tmp_path, {"adversarial": True}, machines={"parallel": "shard"})
 
 
 @pytest.mark.slow

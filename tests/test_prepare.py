@@ -19,9 +19,9 @@ from clips import noise, video
 import frieren
 from frieren import sounds, world
 from frieren.clock import Clock
-from frieren.dataset.prepare import FIELDS, DatasetError, Summary, Wanted, prepare
+from frieren.dataset.prepare import FIELDS, DatasetError, DatasetSpec, PreparedSummary, prepare
 from frieren.dataset.shards import Shards
-from frieren.dataset.sources import Source, SourceError, read_source
+from frieren.dataset.sources import ClipSource, SourceError, read_source
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.weights import save_part
 
@@ -29,7 +29,7 @@ CLOCK = Clock(fps=25.0, window=160, overlap=48)
 RATE = 16_000
 
 
-def source(name: object, **options: object) -> Source:
+def source(name: object, **options: object) -> ClipSource:
     return read_source(str(name), **options)
 
 
@@ -48,12 +48,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> Wanted:
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> DatasetSpec:
     """Every field, with the encoder of the model of random parameters."""
     folder = tmp_path_factory.mktemp("tiny")
     encoder = frieren.load("tiny").encoder
     save_part(folder / "encoder", encoder, encoder.config)
-    return Wanted(FIELDS, folder / "encoder", size=24, clock=CLOCK)
+    return DatasetSpec(FIELDS, folder / "encoder", size=24, clock=CLOCK)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -61,9 +61,9 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_the_fields_are_what_the_stages_give(clips: Path, wanted: Wanted, tmp_path: Path) -> None:
+def test_the_fields_are_what_the_stages_give(clips: Path, wanted: DatasetSpec, tmp_path: Path) -> None:
     summary = prepare(source(clips), tmp_path / "data", wanted, workers=0)
-    assert summary == Summary(6, 1, (), {})
+    assert summary == PreparedSummary(6, 1, (), {})
     data, model = Shards(tmp_path / "data"), frieren.load("tiny")
     assert sorted(data.ids) == [path.stem for path in sorted(clips.iterdir())]
     for item, id in enumerate(data.ids):
@@ -82,7 +82,7 @@ def test_the_fields_are_what_the_stages_give(clips: Path, wanted: Wanted, tmp_pa
         assert torch.equal(data.read(item, "images"), (images * 255).round().byte())
 
 
-def test_a_clip_is_cut_to_the_seconds_that_are_wanted(clips: Path, wanted: Wanted, tmp_path: Path) -> None:
+def test_a_clip_is_cut_to_the_seconds_that_are_wanted(clips: Path, wanted: DatasetSpec, tmp_path: Path) -> None:
     short = replace(wanted, fields=("images", "wave", "mel"), seconds=1.1)
     prepare(source(clips), tmp_path, short, workers=0)
     data = Shards(tmp_path)
@@ -90,7 +90,7 @@ def test_a_clip_is_cut_to_the_seconds_that_are_wanted(clips: Path, wanted: Wante
     assert lengths == {"images": {CLOCK.frames(1.1)}, "wave": {17_600}, "mel": {17_600 // 256}}
 
 
-def test_sound_and_picture_begin_together(tmp_path: Path, wanted: Wanted) -> None:
+def test_sound_and_picture_begin_together(tmp_path: Path, wanted: DatasetSpec) -> None:
     """A sound that begins before the picture is cut, one that begins a little after it is preceded by silence."""
     wave, times = noise(2.0, RATE), [index / 10 for index in range(20)]
     video(tmp_path / "early.mkv", [time + 0.5 for time in times], sounds=[(wave, RATE, 0.0)])
@@ -98,14 +98,14 @@ def test_sound_and_picture_begin_together(tmp_path: Path, wanted: Wanted) -> Non
     video(tmp_path / "later.mkv", times, sounds=[(wave, RATE, 0.6)])
     summary = prepare(source(tmp_path), tmp_path / "data", replace(wanted, fields=("wave",)), workers=0)
     ((id, reason),) = summary.rejected
-    assert id == "later" and "its sound begins 0.60 s after the picture" in reason
+    assert id == "later" and "its sound begins 0.60 s after the video" in reason
     data = Shards(tmp_path / "data")
     early, late = (data.read(data.ids.index(name), "wave").numpy() / 32767 for name in ("early", "late"))
     assert np.abs(early - wave[8000 : 8000 + len(early)]).max() < 1e-3 and len(early) == 24_000
     assert np.abs(late[3200:] - wave[: len(late) - 3200]).max() < 1e-3 and not late[:3200].any()
 
 
-def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, wanted: Wanted) -> None:
+def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, wanted: DatasetSpec) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     good = write_clip(folder / "good.mp4")
@@ -129,15 +129,15 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, wanted: Wanted
         prepare(source(folder), tmp_path / "none", wanted, workers=0)
 
 
-def test_a_run_killed_half_way_goes_on_and_workers_make_the_same_bytes(wanted: Wanted, tmp_path: Path) -> None:
+def test_a_run_killed_half_way_goes_on_and_workers_make_the_same_bytes(wanted: DatasetSpec, tmp_path: Path) -> None:
     """Two workers, killed together with their parent; the rest in this process; against all in this process."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     prepare(source("foleyworld:test:8"), whole, wanted, per_shard=1, workers=0)
     (tmp_path / "run.py").write_text(
         "import sys; sys.path.insert(0, 'tests')\n"
-        "from test_prepare import CLOCK, FIELDS, Path, Wanted, prepare, source\n"
+        "from test_prepare import CLOCK, FIELDS, Path, DatasetSpec, prepare, source\n"
         "if __name__ == '__main__':\n"
-        f"    wanted = Wanted(FIELDS, Path({str(wanted.encoder)!r}), size=24, clock=CLOCK)\n"
+        f"    wanted = DatasetSpec(FIELDS, Path({str(wanted.encoder)!r}), size=24, clock=CLOCK)\n"
         f"    prepare(source('foleyworld:test:8'), Path({str(killed)!r}), wanted, per_shard=1, workers=2)\n"
     )
     run = subprocess.Popen([sys.executable, tmp_path / "run.py"], cwd=Path(__file__).parents[1])
@@ -155,7 +155,7 @@ def test_a_run_killed_half_way_goes_on_and_workers_make_the_same_bytes(wanted: W
     assert {name: (killed / name).stat().st_mtime_ns for name in there} == there, "what was done is not done again"
 
 
-def test_a_shard_that_was_lost_is_made_again(clips: Path, wanted: Wanted, tmp_path: Path) -> None:
+def test_a_shard_that_was_lost_is_made_again(clips: Path, wanted: DatasetSpec, tmp_path: Path) -> None:
     wanted = replace(wanted, fields=("mel",))
     prepare(source(clips), tmp_path, wanted, per_shard=2, workers=0)
     before = content(tmp_path)
@@ -165,7 +165,7 @@ def test_a_shard_that_was_lost_is_made_again(clips: Path, wanted: Wanted, tmp_pa
     assert counts == [(2, 3), (3, 3)] and content(tmp_path) == before
 
 
-def test_other_settings_in_the_same_folder_are_refused(clips: Path, wanted: Wanted, tmp_path: Path) -> None:
+def test_other_settings_in_the_same_folder_are_refused(clips: Path, wanted: DatasetSpec, tmp_path: Path) -> None:
     wanted = replace(wanted, fields=("mel",))
     prepare(source(clips), tmp_path, wanted, workers=0)
     said = json.loads((tmp_path / "dataset.json").read_text())
@@ -181,7 +181,7 @@ def test_other_settings_in_the_same_folder_are_refused(clips: Path, wanted: Want
         prepare(source("foleyworld:train:4"), tmp_path, wanted, workers=0)
 
 
-def test_an_encoder_of_other_weights_is_refused(clips: Path, wanted: Wanted, tmp_path: Path) -> None:
+def test_an_encoder_of_other_weights_is_refused(clips: Path, wanted: DatasetSpec, tmp_path: Path) -> None:
     wanted = replace(wanted, fields=("features",))
     prepare(source(clips), tmp_path / "data", wanted, workers=0)
     encoder = frieren.load("tiny").encoder
@@ -202,10 +202,10 @@ def test_an_encoder_of_other_weights_is_refused(clips: Path, wanted: Wanted, tmp
 )
 def test_what_cannot_be_wanted_is_an_error(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Wanted(**options)
+        DatasetSpec(**options)
 
 
-def test_foleyworld_comes_by_the_same_door(wanted: Wanted, tmp_path: Path) -> None:
+def test_foleyworld_comes_by_the_same_door(wanted: DatasetSpec, tmp_path: Path) -> None:
     prepare(source("foleyworld:valid:3"), tmp_path, wanted, per_shard=2, workers=0)
     data = Shards(tmp_path, "valid")
     assert data.ids == [f"valid-{index:06d}" for index in range(3)]
@@ -221,7 +221,7 @@ def test_foleyworld_comes_by_the_same_door(wanted: Wanted, tmp_path: Path) -> No
     torch.testing.assert_close(data.read(2, "features"), frieren.load("tiny").encode(seen), rtol=1e-5, atol=1e-6)
 
 
-def test_vggsound_and_its_lists(clips: Path, wanted: Wanted, tmp_path: Path) -> None:
+def test_vggsound_and_its_lists(clips: Path, wanted: DatasetSpec, tmp_path: Path) -> None:
     """The table without a header, and lists with and without suffixes; what is missing is named."""
     rows = [
         f'clip-_{n},{n},"people, {"marching" if n % 2 else "sitting"}",{"test" if n > 3 else "train"}\n'
@@ -314,7 +314,7 @@ def test_a_source_that_is_none_is_an_error(clips: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_line_says_what_has_become_of_the_clips(
-    clips: Path, wanted: Wanted, tmp_path: Path, capsys
+    clips: Path, wanted: DatasetSpec, tmp_path: Path, capsys
 ) -> None:
     """By the command line and by the function: the same bytes."""
     from frieren.apps.cli import main

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from frieren.dataset.scatter import ClusterError, Job, scatter
+from frieren.dataset.scatter import ClusterError, ShardJob, scatter
 from frieren.errors import FrierenError
 
 
-def write(job: Job) -> None:
+def write(job: ShardJob) -> None:
     """The work of these tests: `what` goes into the target; every attempt leaves a line in the log beside it."""
     with (job.target.parent / "log").open("a") as log:
         log.write(f"{job.target.name} {os.getpid()} {torch.get_num_threads()}\n")
@@ -33,8 +33,8 @@ def write(job: Job) -> None:
     os.replace(part, job.target)
 
 
-def made(folder: Path, *what: object) -> list[Job]:
-    return [Job(folder / f"{number:05d}", each) for number, each in enumerate(what)]
+def made(folder: Path, *what: object) -> list[ShardJob]:
+    return [ShardJob(folder / f"{number:05d}", each) for number, each in enumerate(what)]
 
 
 def attempts(folder: Path) -> list[str]:
@@ -83,7 +83,7 @@ def test_ray_that_is_not_there_is_an_error_that_helps(tmp_path: Path, monkeypatc
         scatter(write, made(tmp_path, "a"), ray="auto")
 
 
-def slowly(folder: Path, job: Job) -> None:
+def slowly(folder: Path, job: ShardJob) -> None:
     """Writes every item of the job's shard after a while; the process of the seventh job is killed half-way, once."""
     time.sleep(0.1)
     if job.what == 6 and not (folder / "killed").exists():
@@ -100,12 +100,12 @@ def test_a_ray_cluster_that_loses_a_worker_makes_every_item_once(tmp_path: Path)
     tests = str(Path(__file__).parent)
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": tests}})
     try:
-        jobs = [Job(tmp_path / f"{number:05d}", number) for number in range(12)]
+        jobs = [ShardJob(tmp_path / f"{number:05d}", number) for number in range(12)]
         assert scatter(partial(slowly, tmp_path), jobs, ray="local") == {}
         assert (tmp_path / "killed").exists()
         items = [int(line) for job in jobs for line in job.target.read_text().splitlines()]
         assert items == list(range(120))
-        failures = scatter(write, [Job(tmp_path / "dies", "die")], ray="local")
+        failures = scatter(write, [ShardJob(tmp_path / "dies", "die")], ray="local")
         assert "gave it up after 3 attempts" in failures[tmp_path / "dies"]
     finally:
         ray.shutdown()

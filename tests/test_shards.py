@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from frieren.dataset.order import Draws, Order
+from frieren.dataset.order import Order, OrderedReader
 from frieren.dataset.packing import ShardWriter, merge, shard_path
 from frieren.dataset.shards import ShardError, Shards
 from frieren.errors import OutputError
@@ -155,7 +155,7 @@ def test_a_broken_shard_is_named_once_and_the_epoch_goes_on(tmp_path: Path, how:
     with pytest.raises(ShardError, match=f"00001.safetensors: .*{message}"):
         data.read(5, "mel")
     assert list(data.broken) == ["00001.safetensors"] and [error.shard for error in data.check()] == list(data.broken)
-    draws = Draws(order)
+    draws = OrderedReader(order)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         seen = [draws(position, lambda item: (item, data.read(item, "mel"))) for position in range(26)]
@@ -164,7 +164,9 @@ def test_a_broken_shard_is_named_once_and_the_epoch_goes_on(tmp_path: Path, how:
     items = [item for item, _ in seen]
     assert set(items) == set(range(26)) - set(range(5, 11)), "all others come"
     assert all(torch.equal(mel, truth[item]["mel"]) for item, mel in seen)
-    assert [Draws(order, lambda error: None)(p, lambda i: (i, data.read(i, "mel"))[0]) for p in range(26)] == items
+    assert [
+        OrderedReader(order, lambda error: None)(p, lambda i: (i, data.read(i, "mel"))[0]) for p in range(26)
+    ] == items
 
 
 def test_a_flipped_byte_of_the_data_is_found_when_asked_to_verify(tmp_path: Path) -> None:
@@ -186,7 +188,7 @@ def test_if_every_shard_is_broken_the_run_ends(tmp_path: Path) -> None:
     data = Shards(tmp_path)
     with pytest.raises(ShardError), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Draws(Order(data.sizes))(0, lambda item: data.read(item, "mel"))
+        OrderedReader(Order(data.sizes))(0, lambda item: data.read(item, "mel"))
 
 
 def test_shards_of_different_fields_are_no_data_set(tmp_path: Path) -> None:

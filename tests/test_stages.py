@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge, shard_path
+from frieren.dataset.pairs import Pairing, make_pairs
 from frieren.dataset.prepare import DatasetError
 from frieren.dataset.shards import Shards
 from frieren.errors import WeightsError
@@ -22,10 +23,9 @@ from frieren.mel import encode_mel
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.solver import solve
-from frieren.training.crops import Piece, TooShortError, Windows
-from frieren.training.pairs import Pairing, make_pairs
+from frieren.training.crops import ClipPart, TooShortError, TrainingWindows
 from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared, read_recipe
-from frieren.training.stages import begin, resolved
+from frieren.training.stages import load_init
 from frieren.training.tasks.field import STEPS, FieldTask, draw_latent, draw_times
 from frieren.weights import save_part
 
@@ -78,12 +78,12 @@ def test_the_loss_of_a_stage_equals_numpy(part, weight, data, tmp_path):
     task = stage(part, data, tmp_path, weight=weight)
     drawn = task.batch(0)
     torch.manual_seed(0)
-    single = task.finished(drawn)
+    single = task.with_ends(drawn)
     torch.manual_seed(0)
-    assert task.losses(drawn, 0)["total"] == task.loss(single, part)
+    assert task.losses(drawn, 0)["total"] == task.loss(task.network, single, part)
     batch = {key: value.double() for key, value in single.items()}
     network = task.network.double()
-    given = task.loss(batch, part).item()
+    given = task.loss(task.network, batch, part).item()
     x0, x1, t = (batch[key].numpy() for key in ("x0", "x1", "t"))
 
     def outputs(x: np.ndarray, times: np.ndarray, features: Tensor) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_latents_stay_in_single_precision(data, tmp_path):
     drawn = task.batch(0)
     torch.manual_seed(0)
     with torch.autocast("cpu", torch.bfloat16):
-        made = task.finished(drawn)["x1"]
+        made = task.with_ends(drawn)["x1"]
     torch.manual_seed(0)
     assert torch.equal(made, draw_latent(*encode_mel(task.autoencoder, drawn["mel"])))
 
@@ -130,10 +130,10 @@ def test_both_halves_of_the_guidance_and_the_input_layer_learn():
 
 def test_laws_of_time():
     torch.manual_seed(0)
-    drawn = {law: draw_times(100_000, law).double() for law in ("uniform", "thousandths", "logit-normal", "early")}
+    drawn = {law: draw_times(100_000, law).double() for law in ("uniform", "discrete", "logit-normal", "early")}
     assert drawn["uniform"].mean().item() == pytest.approx(0.5, abs=0.005)
-    assert torch.equal((drawn["thousandths"] * 1000).round(), (drawn["thousandths"].float() * 1000).double().round())
-    assert drawn["thousandths"].max() < 1 and len(drawn["thousandths"].unique()) == 1000
+    assert torch.equal((drawn["discrete"] * 1000).round(), (drawn["discrete"].float() * 1000).double().round())
+    assert drawn["discrete"].max() < 1 and len(drawn["discrete"].unique()) == 1000
     assert (drawn["early"] < 1 / 8).double().mean().item() == pytest.approx(0.5, abs=0.01) and drawn["early"].max() < 1
     # The law of the weighted loss: E_uniform[w f] = E_logit-normal[f], here for f = t^2.
     weighted = (torch.from_numpy(density(drawn["uniform"].numpy())) * drawn["uniform"].square()).mean()
@@ -224,7 +224,7 @@ def data(tmp_path_factory) -> Path:
 def test_a_window_has_the_features_of_its_time(data):
     by_time = dataclasses.replace(FIELD, regulator="time")
     for config in (FIELD, by_time):
-        windows = Windows(Shards(data, "train"), config, CLOCK, seed=1)
+        windows = TrainingWindows(Shards(data, "train"), config, CLOCK, seed=1)
         torch.manual_seed(0)
         names, batch = windows.batch(0, 10, ("mel",))
         assert sorted(names) == sorted(f"clip{name}" for name in range(10)), "an epoch has every clip once"
@@ -240,7 +240,7 @@ def test_a_window_has_the_features_of_its_time(data):
 
 
 def test_two_clips_are_joined_as_published(data):
-    windows = Windows(Shards(data, "train"), FIELD, dataclasses.replace(CLOCK, window=256), join=1.0)
+    windows = TrainingWindows(Shards(data, "train"), FIELD, dataclasses.replace(CLOCK, window=256), join=1.0)
     torch.manual_seed(0)
     firsts = []
     for index in range(10):
@@ -259,15 +259,15 @@ def test_two_clips_are_joined_as_published(data):
 
 
 def test_a_short_piece_keeps_its_last_feature(data):
-    windows = Windows(Shards(data, "train"), FIELD, CLOCK)
-    features = windows.features([Piece(0, 310 - 128, 128)])
+    windows = TrainingWindows(Shards(data, "train"), FIELD, CLOCK)
+    features = windows.features([ClipPart(0, 310 - 128, 128)])
     assert features[:, 1].max() == 38 and features.shape == (128, 6)
     assert windows.rows(0, torch.tensor([38, 39, 40, 41]))[:, 1].tolist() == [38, 39, 39, 39]
 
 
 def test_clips_shorter_than_a_window_are_an_error(data):
     with pytest.raises(TooShortError, match="400 latent columns"):
-        Windows(Shards(data, "train"), FIELD, dataclasses.replace(CLOCK, window=400))
+        TrainingWindows(Shards(data, "train"), FIELD, dataclasses.replace(CLOCK, window=400))
 
 
 # -- pairs --
@@ -293,7 +293,7 @@ def test_a_pair_is_a_noise_and_where_the_guided_flow_leads(data, parts, tmp_path
     pairs, clips = Shards(tmp_path, "train"), Shards(data, "train")
     assert pairs.ids == clips.ids and len(Shards(tmp_path, "valid")) == 5
     network = VectorField(FIELD)
-    begin(network, str(parts["field"]))
+    load_init(network, str(parts["field"]))
     noise, latent = (pairs.read(3, name).T[None] for name in ("noise", "latent"))
     c = network.condition(clips.read(3, "features", 0, 16)[None])
     x = noise
@@ -387,7 +387,7 @@ def test_pairs_are_learnt_from_as_they_were_made(data, tmp_path, reencode):
     task = stage("reflow", data, tmp_path, reencode=reencode)
     batch = task.batch(0)
     pairs = Shards(tmp_path / "pairs", "train")
-    made = task.finished(batch)
+    made = task.with_ends(batch)
     for name, x0, x1 in zip(batch["ids"], made["x0"], made["x1"], strict=True):
         item = pairs.ids.index(name)
         assert torch.equal(x0, pairs.read(item, "noise").T)
@@ -396,15 +396,15 @@ def test_pairs_are_learnt_from_as_they_were_made(data, tmp_path, reencode):
             assert ((x1 - pairs.read(item, "mean").T) / spread).abs().max() < 6
         else:
             assert torch.equal(x1, pairs.read(item, "latent").T)
-    scores = task.validate()
-    assert scores.keys() == {"loss", "foreign", "one_step"} and all(map(math.isfinite, scores.values()))
+    scores = task.validate(task.network)
+    assert scores.keys() == {"loss", "mismatched", "one_step"} and all(map(math.isfinite, scores.values()))
 
 
 def test_a_preview_repeats_the_pairs_of_the_same_field(data, tmp_path, monkeypatch):
     """With as many steps, the field that made the pairs leads from their noise to their latents again."""
     task = stage("reflow", data, tmp_path)
     monkeypatch.setitem(STEPS, "reflow", 3)
-    shown = task.preview()
+    shown = task.preview(task.network)
     names = Shards(tmp_path / "pairs", "valid").ids[:2]
     assert sorted(shown) == sorted(f"{name}/{what}" for name in names for what in ("true", "generated"))
     for name in names:
@@ -415,7 +415,7 @@ def test_a_preview_repeats_the_pairs_of_the_same_field(data, tmp_path, monkeypat
 
 def test_a_preview_of_the_field_shows_the_clips_own_mel(data, tmp_path):
     task = stage("field", data, tmp_path)
-    shown, clips = task.preview(), Shards(data, "valid")
+    shown, clips = task.preview(task.network), Shards(data, "valid")
     for index, name in enumerate(clips.ids[:2]):
         begin = task.valid.fixed(index).start * CLOCK.stride
         assert torch.equal(shown[f"{name}/true"], clips.read(index, "mel", begin, 256).T)
@@ -439,25 +439,25 @@ def test_a_broken_shard_is_named_and_the_epoch_goes_on(data, tmp_path):
     with pytest.warns(UserWarning, match="00001.safetensors"):
         names = [name for number in range(2) for name in task.batch(number)["ids"]]
     assert len(names) == 10 and set(names) <= {f"clip{name}" for name in range(5)}
-    assert task.train.draws.skipped["00001.safetensors"] >= 5
+    assert task.train.reader.skipped["00001.safetensors"] >= 5
 
 
 def test_later_stages_start_from_the_stage_before(parts, tmp_path):
     recipe = read_recipe(RECIPES / "tiny" / "reflow.toml")
     with pytest.raises(RecipeError, match="field: not trained yet"):
-        resolved(recipe, tmp_path)
+        recipe.resolved(tmp_path)
     shutil.copytree(parts["field"], tmp_path / "field")
-    made = resolved(recipe, tmp_path)
+    made = recipe.resolved(tmp_path)
     assert made.network == FIELD and made.init == str(tmp_path / "field")
-    elsewhere = resolved(dataclasses.replace(recipe, init=str(parts["field"])), tmp_path)
+    elsewhere = dataclasses.replace(recipe, init=str(parts["field"])).resolved(tmp_path)
     assert elsewhere.init == str(parts["field"])
     network = VectorField(FIELD)
-    begin(network, made.init)
-    begin(network, str(tmp_path / "field" / "model.safetensors"))
+    load_init(network, made.init)
+    load_init(network, str(tmp_path / "field" / "model.safetensors"))
     with pytest.raises(RecipeError, match="neither"):
-        begin(network, str(tmp_path / "nothing"))
+        load_init(network, str(tmp_path / "nothing"))
     with pytest.raises(WeightsError, match="missing"):
-        begin(VectorField(dataclasses.replace(FIELD, depth=2)), made.init)
+        load_init(VectorField(dataclasses.replace(FIELD, depth=2)), made.init)
 
 
 def test_recipes_of_the_stages(tmp_path):
@@ -465,7 +465,7 @@ def test_recipes_of_the_stages(tmp_path):
         part: read_recipe(RECIPES / "published" / f"{part}.toml") for part in ("field", "reflow", "distillation")
     }
     assert published["field"].network == FieldConfig()
-    assert published["field"].loss == FieldLoss(drop=0.2, time="thousandths", join=0.5)
+    assert published["field"].loss == FieldLoss(drop=0.2, time="discrete", join=0.5)
     for part in ("reflow", "distillation"):
         loss = published[part].loss
         assert (loss.guidance, loss.steps, loss.drop, loss.reencode) == (4.5, 25, 0.0, True)

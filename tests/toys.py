@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from frieren.training import checkpoint, machines
-from frieren.training.loop import Player, train
+from frieren.training.learner import Trainable
+from frieren.training.loop import train
 from frieren.training.randomness import seed_all
 from frieren.training.recipe import Machines, Optim, Recipe
 
@@ -47,7 +48,7 @@ class ToyTask:
 
     Args:
         recipe: the run.
-        judged: a second player, which skips the first two steps, and whom the first one has to please.
+        adversarial: with a discriminator, which skips the first two steps.
         noisy: draw noise from every generator in the losses.
         joint: processes whose batches are put into one.
         micro: micro-batches that are put into one.
@@ -57,8 +58,8 @@ class ToyTask:
 
     def __init__(
         self,
-        recipe: Recipe,
-        judged: bool = False,
+        recipe: Recipe[None, None],
+        adversarial: bool = False,
         noisy: bool = False,
         joint: int = 1,
         micro: int = 1,
@@ -68,10 +69,13 @@ class ToyTask:
         torch.manual_seed(recipe.seed + machines.rank())  # the loop has to align the processes
         self.recipe, self.noisy, self.joint, self.micro = recipe, noisy, joint, micro
         self.stop, self.broken = stop, broken
-        self.network, self.judge = Net(), nn.Linear(1, 1)
-        self.players = {"net": Player(self.network, self.losses)}
-        if judged:
-            self.players = {"judge": Player(self.judge, self.judge_losses), **self.players}
+        self.network, self.discriminator = Net(), nn.Linear(1, 1)
+        self.trainables = {"net": Trainable(self.network, self.losses)}
+        if adversarial:
+            self.trainables = {
+                "discriminator": Trainable(self.discriminator, self.discriminator_losses),
+                **self.trainables,
+            }
 
     def batch(self, step: int) -> dict[str, Any]:
         if self.stop and (step, machines.rank()) == tuple(self.stop[:2]):
@@ -93,37 +97,39 @@ class ToyTask:
         if self.noisy:
             y = y + 0.1 * torch.randn_like(y) + random.random() + np.random.rand()
         losses = {"total": (y - batch["y"]).square().mean()}
-        if "judge" in self.players and step >= 2:
-            self.judge.requires_grad_(False)
-            losses["judged"] = self.judge(y).square().mean()
-            losses["total"] = losses["total"] + losses["judged"]
+        if "discriminator" in self.trainables and step >= 2:
+            self.discriminator.requires_grad_(False)
+            losses["adversarial"] = self.discriminator(y).square().mean()
+            losses["total"] = losses["total"] + losses["adversarial"]
         return losses
 
-    def judge_losses(self, batch: Any, step: int) -> dict[str, Tensor] | None:
+    def discriminator_losses(self, batch: Any, step: int) -> dict[str, Tensor] | None:
         if step < 2:
             return None
-        self.judge.requires_grad_(True)
+        self.discriminator.requires_grad_(True)
         with torch.no_grad():
             y = self.network(batch["x"])
-        return {"total": (self.judge(y) - 1).square().mean()}
+        return {"total": (self.discriminator(y) - 1).square().mean()}
 
     @torch.inference_mode()
-    def validate(self) -> dict[str, float]:
+    def validate(self, network: Net) -> dict[str, float]:
         x = torch.linspace(-1, 1, 4 * WIDTH).view(4, WIDTH)
-        return {"loss": (self.network(x) - x.sin().sum(1, keepdim=True)).square().mean().item()}
+        return {"loss": (network(x) - x.sin().sum(1, keepdim=True)).square().mean().item()}
 
-    def finish(self, folder: Path) -> None:
-        torch.save(self.network.state_dict(), folder / "weights.pt")
+    def finish(self, network: Net, folder: Path) -> None:
+        torch.save(network.state_dict(), folder / "weights.pt")
 
-    def preview(self) -> dict[str, Tensor]:
+    def preview(self, network: Net) -> dict[str, Tensor]:
         return {"mel": torch.rand(20, 30), "wave": torch.zeros(1600)}
 
 
-def recipe(optim: dict[str, Any] | None = None, machines: dict[str, Any] | None = None, **fields: Any) -> Recipe:
+def recipe(
+    optim: dict[str, Any] | None = None, machines: dict[str, Any] | None = None, **fields: Any
+) -> Recipe[None, None]:
     """A short run that logs every step."""
     optim = {"lr": 0.01, "warmup": 2, "steps": 6, "batch": 4, **(optim or {})}
     fields = {"log_every": 1, "save_every": 3, **fields}
-    return Recipe("field", optim=Optim(**optim), machines=Machines(**machines or {}), **fields)
+    return Recipe("field", None, None, optim=Optim(**optim), machines=Machines(**machines or {}), **fields)
 
 
 def go(folder: Path, task: dict[str, Any] | None = None, **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""How fast this machine learns, against how fast it could, and how fast it makes what it learns from.
+"""Speed of training, in absolute terms and of what this machine could do, and of rendering FoleyWorld.
 
 frieren bench train
 frieren bench world
@@ -21,7 +21,7 @@ from rich.table import Table
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
-    from frieren.training.bench import Report
+    from frieren.training.bench import TrainingBenchmark
 
 Size = Literal["small", "base", "large"]
 Precision = Literal["float32", "bfloat16", "both"]
@@ -39,7 +39,7 @@ def top() -> None:
 def train(
     model_size: Annotated[Size, typer.Option(help="Of the vector field: 71, 159 or 421 M parameters.")] = "base",
     batch: Annotated[int, typer.Option(min=1, help="Clips per step.")] = 8,
-    precision: Annotated[Precision, typer.Option(help="Number format of the products.")] = "both",
+    precision: Annotated[Precision, typer.Option(help="Of the matmuls.")] = "both",
     device: Annotated[Device, typer.Option(help="auto: the GPU if there is one.")] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="With torch.compile.")] = False,
     gradient_checkpointing: Annotated[
@@ -52,7 +52,7 @@ def train(
         Path | None, typer.Option("--json", metavar="FILE", help="Also write everything found to a JSON file.")
     ] = None,
 ) -> None:
-    """Train the vector field on random data, and compare with this machine's fastest matrix product.
+    """Train the vector field on random data, and compare with this machine's fastest matmul.
 
     A published step is 2 TFLOP: 10 to 30 seconds on two CPU cores.
     """
@@ -112,8 +112,8 @@ def world(
     Console().print(table)
 
 
-def show(reports: list[Report]) -> None:
-    """One column per number format."""
+def show(reports: list[TrainingBenchmark]) -> None:
+    """Print a table with one column per dtype."""
     one = reports[0]
     table = Table(title=f"{one.model_size} field, {one.parameters / 1e6:.0f} M parameters, batch {one.batch}")
     table.add_column(one.device)
@@ -128,11 +128,12 @@ def show(reports: list[Report]) -> None:
             "clips per second": f"{report.samples_per_second:.3g}",
             "FLOP per step": f"{report.flops_per_step:.3g}",
             "FLOP/s": f"{report.flops_per_second:.3g}",
-            "matrix product, FLOP/s": f"{report.matmul[best]:.3g}",
+            "matmul, FLOP/s": f"{report.matmul[best]:.3g}",
             "  by": best,
-            "share of it": f"{100 * report.share:.0f} %",
-            "share of the fastest single one": f"{100 * report.share_at_least:.0f} %",
-            "cores busy in both": " and ".join(f"{cores:.1f}" for cores in report.busy) + f" of {report.threads}",
+            "MFU (of this matmul)": f"{100 * report.mfu:.0f} %",
+            "MFU (of the fastest single one)": f"{100 * report.mfu_at_least:.0f} %",
+            "CPU utilisation, both": " and ".join(f"{cores:.1f}" for cores in report.cpu_utilisation)
+            + f" of {report.threads}",
             "memory": f"{report.memory / 2**30:.1f} GiB",
         }.items():
             rows.setdefault(name, []).append(value)
@@ -141,7 +142,7 @@ def show(reports: list[Report]) -> None:
     Console().print(table)
 
 
-def write(reports: list[Report], path: Path) -> None:
+def write(reports: list[TrainingBenchmark], path: Path) -> None:
     from frieren.files import replacing
 
     with replacing(path) as part:

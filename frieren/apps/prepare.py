@@ -15,8 +15,8 @@ import typer
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
-    from frieren.dataset.prepare import Summary, Wanted
-    from frieren.dataset.sources import Source
+    from frieren.dataset.prepare import DatasetSpec, PreparedSummary
+    from frieren.dataset.sources import ClipSource
 
 SHOWN = 5  # rejected clips that are printed
 
@@ -59,14 +59,14 @@ def prepare(
     found = read_source(source, videos=videos, lists=split_list or [])
     report_coverage(found, data)
     try:
-        wanted = wanted_from(model, tuple(fields.split(",")), size, seconds)
+        spec = spec_from(model, tuple(fields.split(",")), size, seconds)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     with Bars(str(data)) as bars:
         summary = preparing.prepare(
             found,
             data,
-            wanted,
+            spec,
             per_shard=per_shard,
             workers=workers,
             ray=ray,
@@ -75,22 +75,22 @@ def prepare(
     report(summary, data)
 
 
-def wanted_from(model: str, fields: tuple[str, ...], size: int | None, seconds: float) -> Wanted:
-    """What is to be kept of every clip, at the rates of a model."""
+def spec_from(model: str, fields: tuple[str, ...], size: int | None, seconds: float) -> DatasetSpec:
+    """The specification of a data set at the rates of a model."""
     from frieren.catalogue import find
-    from frieren.dataset.prepare import Wanted
+    from frieren.dataset.prepare import DatasetSpec
     from frieren.weights import read_json, read_model_config
 
     folder = find(model)
     config, encoder = read_model_config(folder), folder / "encoder"
     if not encoder.is_dir():  # a model that is made of features
-        return Wanted(fields, None, size or Wanted.size, seconds, config.clock, config.mel)
+        return DatasetSpec(fields, None, size or DatasetSpec.size, seconds, config.clock, config.mel)
     size = size or read_json(encoder / "config.json")["image_size"]
-    return Wanted(fields, encoder, size, seconds, config.clock, config.mel)
+    return DatasetSpec(fields, encoder, size, seconds, config.clock, config.mel)
 
 
-def report_coverage(source: Source, data: Path) -> None:
-    """How many clips of each list there are."""
+def report_coverage(source: ClipSource, data: Path) -> None:
+    """Print how many clips of each list were found."""
     for cover in source.coverage:
         share = 100 * cover.found / cover.listed
         line = f"{cover.split or '(no split)'}: {cover.found} of {cover.listed} clips found ({share:.1f} %)"
@@ -99,8 +99,8 @@ def report_coverage(source: Source, data: Path) -> None:
         typer.echo(f"{source.unlisted} clips are in no list and are left out")
 
 
-def report(summary: Summary, data: Path) -> None:
-    """What has been made and what could not be.
+def report(summary: PreparedSummary, data: Path) -> None:
+    """Print what was made and what could not be.
 
     Raises:
         typer.Exit: with code 1 if a shard is missing.

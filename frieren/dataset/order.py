@@ -1,12 +1,12 @@
-"""Which item comes when: the order of a run over a data set, from a seed and a position alone.
+"""Order of a run over a data set: the item at every position, from a seed and the position alone.
 
 Shards are shuffled, and items within a window of a few shards, so that disk and network read mostly in sequence. There
 is no state: a run that goes on from step n asks for the positions of step n.
 
 data = Shards("data/vggsound", "train")
 order = Order(data.sizes, seed=0)
-draws = Draws(order)
-mels = [draws(position, lambda item: data.read(item, "mel", 0, 512)) for position in order.positions(step, 32)]
+read_at = OrderedReader(order)
+mels = [read_at(position, lambda item: data.read(item, "mel", 0, 512)) for position in order.positions(step, 32)]
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Order:
         """The item at `position`, 0, 1, ..."""
         epoch, rest = divmod(position, self.count)
         _, ends = self._epoch(epoch)
-        number = bisect_right(ends, rest)
-        return int(self._items(epoch, number)[rest - (ends[number - 1] if number else 0)])
+        window = bisect_right(ends, rest)
+        return int(self._items(epoch, window)[rest - (ends[window - 1] if window else 0)])
 
     def positions(self, step: int, batch: int, rank: int = 0, ranks: int = 1) -> range:
         """What rank `rank` reads at a step; all ranks together read `batch` positions, whatever their number.
@@ -83,19 +83,19 @@ class Order:
         sums = np.add.reduceat(self.sizes[shards], np.arange(0, len(shards), self.window))
         return shards, list(accumulate(sums.tolist()))
 
-    def _items(self, epoch: int, number: int) -> np.ndarray:
+    def _items(self, epoch: int, window: int) -> np.ndarray:
         """The items of one window in their order."""
-        shards = self._epoch(epoch)[0][number * self.window : (number + 1) * self.window]
+        shards = self._epoch(epoch)[0][window * self.window : (window + 1) * self.window]
         items = np.concatenate([self.starts[shard] + np.arange(self.sizes[shard]) for shard in shards])
-        return np.random.default_rng((self.seed, epoch, 1 + number)).permutation(items)
+        return np.random.default_rng((self.seed, epoch, 1 + window)).permutation(items)
 
 
 def warn(error: ShardError) -> None:
-    """What is said about a broken shard unless somebody else wants to know."""
+    """Warns of a broken shard: the default report of `OrderedReader`."""
     warnings.warn(f"{error}; its items are skipped until then", stacklevel=4)
 
 
-class Draws:
+class OrderedReader:
     """Reads items in an order; for one whose shard is broken another is read, so that the epoch goes on.
 
     Attributes:
@@ -103,12 +103,12 @@ class Draws:
     """
 
     def __init__(self, order: Order, report: Callable[[ShardError], None] = warn) -> None:
-        """`report` hears of each broken shard once, in each process that reads."""
+        """`report` is called once with each broken shard, in each process that reads."""
         self.order, self.report = order, report
         self.skipped: Counter[str] = Counter()
 
     def __call__(self, position: int, read: Callable[[int], Read]) -> Read:
-        """What `read(item)` gives for the item at `position`, or for another one.
+        """Result of `read(item)` for the item at `position`, or for another one.
 
         Raises:
             ShardError: 20 others could not be read either.

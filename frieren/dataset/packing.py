@@ -1,6 +1,6 @@
 """Items -> shards -> index: how a sharded data set is written; `shards` says what is in it and reads it.
 
-writer = ShardWriter(folder, number=0)
+writer = ShardWriter(folder, index=0)
 writer.add("clip 1", {"mel": mel}, label="dog", split="train")
 writer.write()
 merge(folder)
@@ -28,8 +28,8 @@ from frieren.files import replacing
 class ShardWriter:
     """Collects the items of one shard in memory and writes them as one file, whole or not at all."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.path = shard_path(folder, number)
+    def __init__(self, folder: Path, index: int) -> None:
+        self.path = shard_path(folder, index)
         self.ids: list[str] = []
         self.labels: list[str] = []
         self.splits: list[str] = []
@@ -51,7 +51,7 @@ class ShardWriter:
             id: its name, in one line.
             fields: tensors with time as first axis, such as mel [T, M]; the same names, types and further axes for
                 every item of the data set.
-            meta: whatever else is known, as JSON can hold it.
+            meta: further metadata, a JSON object.
 
         Raises:
             ValueError: the fields are not those of the items before; an id of two lines.
@@ -70,7 +70,7 @@ class ShardWriter:
         self.splits.append(split)
 
     def reject(self, id: str, reason: str) -> None:
-        """Notes an item that is left out, and why."""
+        """Records an item that is left out, and why."""
         self.rejected.append((id, reason))
 
     def write(self) -> Path:
@@ -94,18 +94,18 @@ class ShardWriter:
         return self.path
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """Where shard `number` of a data set lies."""
-    return Path(folder) / f"{number:05d}.safetensors"
+def shard_path(folder: Path, index: int) -> Path:
+    """File of shard `index` of a data set."""
+    return Path(folder) / f"{index:05d}.safetensors"
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """All shards that are there, in order."""
+    """Files of all shards that are there, in order."""
     return sorted(Path(folder).glob("[0-9]*.safetensors"), key=lambda path: int(path.stem))
 
 
 def shapes(fields: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Type and shape of one instant of every field."""
+    """Type and shape of one time step of every field."""
     return {name: (str(field.dtype).removeprefix("torch."), tuple(field.shape[1:])) for name, field in fields.items()}
 
 
@@ -144,9 +144,9 @@ def merge(folder: Path) -> list[tuple[str, str]]:
     lengths: dict[str, list[Tensor]] = {}
     for path in shard_paths(folder):
         header = header_of(path)
-        items_here = len(header.said["ids"])
+        items_here = len(header.metadata["ids"])
         shards.append({"name": path.name, "bytes": path.stat().st_size, "sha256": header.sha256, "items": items_here})
-        rejected += [(id, reason) for id, reason in header.said["rejected"]]
+        rejected += [(id, reason) for id, reason in header.metadata["rejected"]]
         if not items_here:
             continue
         tensors = open_tensors(path)
@@ -157,13 +157,13 @@ def merge(folder: Path) -> list[tuple[str, str]]:
         for name in found:
             lengths.setdefault(name, []).append(tensors.get_tensor(name + OFFSETS).diff().int())
         for name, column in items.items():
-            column += header.said[name]
-    said: dict[str, Any] = {"shards": shards, "fields": fields}
+            column += header.metadata[name]
+    metadata: dict[str, Any] = {"shards": shards, "fields": fields}
     tensors = {f"lengths.{name}": torch.cat(column) for name, column in lengths.items()}
     tensors["ids"] = torch.frombuffer(bytearray("\n".join(items["ids"]).encode() or b"\n"), dtype=torch.uint8)
     for name in ("labels", "splits"):
-        said[name] = sorted(set(items[name]))
-        code = {value: number for number, value in enumerate(said[name])}
+        metadata[name] = sorted(set(items[name]))
+        code = {value: number for number, value in enumerate(metadata[name])}
         tensors[name] = torch.tensor([code[value] for value in items[name]], dtype=torch.int32)
-    save_durably(Path(folder) / INDEX, tensors, {"index": json.dumps(said)})
+    save_durably(Path(folder) / INDEX, tensors, {"index": json.dumps(metadata)})
     return rejected

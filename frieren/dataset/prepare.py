@@ -32,8 +32,8 @@ from torch import Tensor
 from frieren import sounds, video, world
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge, shard_path
-from frieren.dataset.scatter import Job, scatter
-from frieren.dataset.sources import Item, Source
+from frieren.dataset.scatter import ShardJob, scatter
+from frieren.dataset.sources import ClipSource, SourceItem
 from frieren.errors import FrierenError, VideoError
 from frieren.features import encode_frames
 from frieren.files import file_hash, replacing
@@ -43,8 +43,8 @@ from frieren.weights import PART_FILES, load_part
 
 FIELDS = ("features", "mel", "wave", "images")
 LARGEST = 200_000_000  # bytes of images in a shard, as it is collected in memory
-SHORTEST = 1.0  # seconds of picture and sound that a clip must have
-LATE = 0.25  # seconds by which a sound may begin after the picture: one frame of the published encoder
+SHORTEST = 1.0  # seconds of video and sound that a clip must have
+LATE = 0.25  # seconds by which a sound may begin after the video: one frame of the published encoder
 
 
 class DatasetError(FrierenError):
@@ -52,8 +52,8 @@ class DatasetError(FrierenError):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is kept of every clip, on a time axis that begins with its first frame.
+class DatasetSpec:
+    """Fields of a data set and their sizes, on a time axis that begins with a clip's first frame.
 
     Raises:
         ValueError: a field that is not in FIELDS or none at all, features without an encoder, two sample rates.
@@ -86,8 +86,8 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What has become of the source.
+class PreparedSummary:
+    """Result of a preparation.
 
     Attributes:
         items: clips in the data set.
@@ -103,15 +103,15 @@ class Summary:
 
 
 def prepare(
-    source: Source,
+    source: ClipSource,
     data: Path,
-    wanted: Wanted,
+    spec: DatasetSpec,
     *,
     per_shard: int | None = None,
     workers: int | None = None,
     ray: str | None = None,
     on_done: Callable[[int, int], None] = lambda done, total: None,
-) -> Summary:
+) -> PreparedSummary:
     """Makes the data set, or what is missing of it.
 
     The result does not depend on the number of workers or on how often the run was interrupted.
@@ -119,51 +119,53 @@ def prepare(
     Args:
         data: its folder.
         per_shard: clips in one shard, which is collected in memory, and lost if the run is killed; None: as many as
-            `wanted` suggests.
+            `spec.per_shard`.
         workers, ray, on_done: see `scatter`; shards are counted.
 
     Raises:
         DatasetError: the folder holds a data set made otherwise; no clip can be used.
         OutputError: the folder cannot be written to.
     """
-    per_shard = per_shard or wanted.per_shard
+    per_shard = per_shard or spec.per_shard
     data.mkdir(parents=True, exist_ok=True)
-    declare(data / "dataset.json", described(source, wanted, per_shard))
+    declare(data / "dataset.json", described(source, spec, per_shard))
     missing = [(id, cover.split) for cover in source.coverage for id in cover.missing]
     write_table(data / "missing.csv", ("id", "split"), missing)
-    jobs = [Job(shard_path(data, number), items) for number, items in enumerate(shared_out(source.items, per_shard))]
-    failures = scatter(partial(make_shard, wanted), jobs, workers=workers, ray=ray, on_done=on_done)
+    jobs = [
+        ShardJob(shard_path(data, number), items) for number, items in enumerate(shared_out(source.items, per_shard))
+    ]
+    failures = scatter(partial(make_shard, spec), jobs, workers=workers, ray=ray, on_done=on_done)
     if failures:
-        return Summary(0, len(jobs) - len(failures), (), failures)
+        return PreparedSummary(0, len(jobs) - len(failures), (), failures)
     rejected = merge(data)
     write_table(data / "rejected.csv", ("id", "reason"), rejected)
     for part in data.glob(".*.part.*"):  # what a killed run was writing
         part.unlink(missing_ok=True)
     if len(rejected) == len(source.items):
         raise DatasetError(f"{data}: none of {len(rejected)} clips can be used; {data / 'rejected.csv'} says why")
-    return Summary(len(source.items) - len(rejected), len(jobs), tuple(rejected), {})
+    return PreparedSummary(len(source.items) - len(rejected), len(jobs), tuple(rejected), {})
 
 
-def shared_out(items: Sequence[Item], per_shard: int) -> Iterator[tuple[Item, ...]]:
+def shared_out(items: Sequence[SourceItem], per_shard: int) -> Iterator[tuple[SourceItem, ...]]:
     """The items of each shard; a shard has items of one split."""
     for _, group in groupby(items, key=lambda item: item.split):
         same = tuple(group)
         yield from (same[start : start + per_shard] for start in range(0, len(same), per_shard))
 
 
-def described(source: Source, wanted: Wanted, per_shard: int) -> dict[str, Any]:
-    """Everything that the data set depends on, as JSON can hold it."""
+def described(source: ClipSource, spec: DatasetSpec, per_shard: int) -> dict[str, Any]:
+    """Everything that the data set depends on, as a JSON object."""
     return {
         "source": source.name,
         "items": len(source.items),
         "list": source.digest,
         "per_shard": per_shard,
-        "fields": sorted(wanted.fields),
-        "encoder": fingerprint(wanted.encoder) if "features" in wanted.fields else None,
-        "size": wanted.size if "images" in wanted.fields else None,
-        "seconds": wanted.seconds,
-        "clock": dataclasses.asdict(wanted.clock),
-        "mel": dataclasses.asdict(wanted.mel),
+        "fields": sorted(spec.fields),
+        "encoder": fingerprint(spec.encoder) if "features" in spec.fields else None,
+        "size": spec.size if "images" in spec.fields else None,
+        "seconds": spec.seconds,
+        "clock": dataclasses.asdict(spec.clock),
+        "mel": dataclasses.asdict(spec.mel),
         "world": world.WORLD_VERSION if source.items[0].index is not None else None,
     }
 
@@ -201,15 +203,15 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]
         csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 
 
-def make_shard(wanted: Wanted, job: Job) -> None:
+def make_shard(spec: DatasetSpec, job: ShardJob) -> None:
     """Prepares the items of one shard; runs in a worker."""
     import av
 
     writer = ShardWriter(job.target.parent, int(job.target.stem))
     for item in job.what:
         try:
-            clip = world_clip(item, wanted) if item.video is None else video_clip(item.video, wanted)
-            columns = take(clip, wanted)
+            clip = world_clip(item, spec) if item.video is None else video_clip(item.video, spec)
+            columns = extract(clip, spec)
         except (VideoError, ValueError, av.error.FFmpegError) as error:
             writer.reject(item.id, str(error))
         else:
@@ -218,35 +220,35 @@ def make_shard(wanted: Wanted, job: Job) -> None:
 
 
 @dataclass(frozen=True)
-class Clip:
+class UsableClip:
     """A clip that can be used.
 
     Attributes:
-        film: a size in pixels -> blocks [f, 3, size, size] in 0..1, all of its frames in order.
+        frames: a size in pixels -> blocks [f, 3, size, size] in 0..1, all of its frames in order.
         wave: float32 [S] in -1..1.
-        label: "" where the file does not say.
-        meta: what else is known.
+        label: "" if the file has none.
+        meta: further metadata, a JSON object.
     """
 
-    film: Callable[[int], Iterator[Tensor]]
+    frames: Callable[[int], Iterator[Tensor]]
     wave: np.ndarray
     label: str
     meta: dict[str, Any]
 
 
-def take(clip: Clip, wanted: Wanted) -> dict[str, Tensor]:
-    """The wanted fields of a clip: features [F, D], mel [T, M], wave [S] int16, images [F, 3, H, W] uint8."""
+def extract(clip: UsableClip, spec: DatasetSpec) -> dict[str, Tensor]:
+    """The fields of a clip: features [F, D], mel [T, M], wave [S] int16, images [F, 3, H, W] uint8."""
     columns: dict[str, Tensor] = {}
-    if "features" in wanted.fields:
-        encoder = tower(wanted.encoder)
-        blocks = (block[None] for block in clip.film(encoder.config.image_size))
+    if "features" in spec.fields:
+        encoder = tower(spec.encoder)
+        blocks = (block[None] for block in clip.frames(encoder.config.image_size))
         columns["features"] = torch.cat(list(encode_frames(encoder, blocks)), dim=1)[0]
-    if "mel" in wanted.fields:
-        columns["mel"] = log_mel(torch.from_numpy(clip.wave), wanted.mel).T.half()
-    if "wave" in wanted.fields:
+    if "mel" in spec.fields:
+        columns["mel"] = log_mel(torch.from_numpy(clip.wave), spec.mel).T.half()
+    if "wave" in spec.fields:
         columns["wave"] = torch.from_numpy(to_int16(clip.wave))
-    if "images" in wanted.fields:
-        columns["images"] = torch.cat([(block * 255).round().byte() for block in clip.film(wanted.size)])
+    if "images" in spec.fields:
+        columns["images"] = torch.cat([(block * 255).round().byte() for block in clip.frames(spec.size)])
     return columns
 
 
@@ -256,30 +258,30 @@ def tower(folder: Path) -> VideoTower:
     return load_part(folder)
 
 
-def video_clip(path: Path, wanted: Wanted) -> Clip:
+def video_clip(path: Path, spec: DatasetSpec) -> UsableClip:
     """A video and its sound, as long as there are both.
 
     Raises:
         VideoError: it cannot be decoded, has no sound, or less than a second of both.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         info = video.probe(path)
-        blocks = partial(video.stream_frames, path, wanted.clock.fps, published=wanted.clock.published_frames)
+        blocks = partial(video.stream_frames, path, spec.clock.fps, published=spec.clock.published_frames)
         sound = sounds.decode(path, info.start + info.seconds)
     if sound is None:
         raise VideoError(f"{path}: {'its sound cannot be decoded' if info.has_audio else 'it has no sound'}")
     early = round((info.start - sound.start) * sound.rate)
     if early < -LATE * sound.rate:
-        raise VideoError(f"{path}: its sound begins {-early / sound.rate:.2f} s after the picture")
+        raise VideoError(f"{path}: its sound begins {-early / sound.rate:.2f} s after the video")
     samples = np.pad(sound.samples.mean(axis=0), (max(0, -early), 0))[max(0, early) :]
-    seconds = min(info.seconds, len(samples) / sound.rate, wanted.seconds)
+    seconds = min(info.seconds, len(samples) / sound.rate, spec.seconds)
     if seconds < SHORTEST:
-        raise VideoError(f"{path}: {seconds:.2f} s of picture and sound, expected {SHORTEST:g} s or more")
-    wave = sounds.resample(samples, sound.rate, wanted.clock.sample_rate)[: wanted.clock.samples(seconds)]
-    frames = wanted.clock.frames(seconds)
-    meta = {"seconds": seconds, **({"warnings": [str(one.message) for one in said]} if said else {})}
-    return Clip(lambda size: first(frames, (block.images for block in blocks(size))), wave, "", meta)
+        raise VideoError(f"{path}: {seconds:.2f} s of video and sound, expected {SHORTEST:g} s or more")
+    wave = sounds.resample(samples, sound.rate, spec.clock.sample_rate)[: spec.clock.samples(seconds)]
+    count = spec.clock.frames(seconds)
+    meta = {"seconds": seconds, **({"warnings": [str(entry.message) for entry in caught]} if caught else {})}
+    return UsableClip(lambda size: first(count, (block.images for block in blocks(size))), wave, "", meta)
 
 
 def first(count: int, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -291,21 +293,22 @@ def first(count: int, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
             return
 
 
-def world_clip(item: Item, wanted: Wanted) -> Clip:
+def world_clip(item: SourceItem, spec: DatasetSpec) -> UsableClip:
     """A clip of FoleyWorld with its script as meta; its label is the kind that sounds, or "silence"."""
-    heard = world.clip(item.split, item.index, wanted.clock, picture=False)
-    seconds = min(heard.seconds, wanted.seconds)
+    rendered = world.clip(item.split, item.index, spec.clock, picture=False)
+    seconds = min(rendered.seconds, spec.seconds)
 
-    def film(size: int) -> Iterator[Tensor]:
-        images = world.clip(item.split, item.index, wanted.clock, size, sound=False).images
-        yield torch.from_numpy(images[: wanted.clock.frames(seconds)]).float() / 255
+    def frames(size: int) -> Iterator[Tensor]:
+        images = world.clip(item.split, item.index, spec.clock, size, sound=False).images
+        yield torch.from_numpy(images[: spec.clock.frames(seconds)]).float() / 255
 
-    wave = heard.wave[: wanted.clock.samples(seconds)]
-    return Clip(film, wave, heard.kinds[0] if heard.kinds else "silence", {"seconds": seconds, **script(heard)})
+    wave = rendered.wave[: spec.clock.samples(seconds)]
+    meta = {"seconds": seconds, **script(rendered)}
+    return UsableClip(frames, wave, rendered.kinds[0] if rendered.kinds else "silence", meta)
 
 
 def script(clip: world.Clip) -> dict[str, Any]:
-    """What a clip of FoleyWorld knows of itself, as JSON can hold it."""
+    """The script of a clip of FoleyWorld as a JSON object."""
     return {
         "level": clip.level,
         "kinds": list(clip.kinds),

@@ -2,7 +2,7 @@
 
 A job is done when its file is there, so that a run that was stopped, however it was, does only what is missing.
 
-failures = scatter(render, [Job(Path("00000.safetensors"), range(100)), ...], workers=8)
+failures = scatter(render, [ShardJob(Path("00000.safetensors"), range(100)), ...], workers=8)
 
 A script that calls it needs `if __name__ == "__main__":` around the call, since local processes import the script.
 """
@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 import traceback
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +31,32 @@ class ClusterError(FrierenError):
 
 
 @dataclass(frozen=True)
-class Job:
-    """One piece of work.
+class ShardJob:
+    """One file to be made.
 
     Attributes:
-        target: the file that it makes; it must appear whole or not at all.
-        what: what the work needs to know; it is sent to another process.
+        target: the file; it must appear whole or not at all.
+        what: input of the work, which is sent to another process.
     """
 
     target: Path
     what: Any
 
 
-Work = Callable[[Job], None]
-Outcome = tuple[Job, str | None]  # why it failed, if it did
+Work = Callable[[ShardJob], None]
+Outcome = tuple[ShardJob, str | None]  # why it failed, if it did
+OnDone = Callable[[int, int], None]  # jobs done, jobs in all
 
 
 def scatter(
     work: Work,
-    jobs: Sequence[Job],
+    jobs: Sequence[ShardJob],
     *,
     workers: int | None = None,
     ray: str | None = None,
     threads: int = 1,
     gpus: float = 0,
-    on_done: Callable[[int, int], None] = lambda done, total: None,
+    on_done: OnDone = lambda done, total: None,
 ) -> dict[Path, str]:
     """Does `work(job)` for every job whose target is not there yet.
 
@@ -67,7 +67,7 @@ def scatter(
         workers: local processes; None: one per core, 0: none but this one, where errors of the program are raised.
         ray: address of a Ray cluster ("auto", "local", "ray://host:10001") that sees the targets' folder under the
             same path; instead of local processes.
-        threads: torch's threads per worker. Sums depend on it in their last digits, hence not on the workers.
+        threads: torch's threads per worker. Sums depend on it in their last digits, and so not on the workers.
         gpus: that a job on a Ray cluster is given; Ray hides the others from it.
         on_done: called with (jobs done, jobs in all), those done before included.
 
@@ -81,14 +81,14 @@ def scatter(
     if workers is not None and workers < 0:
         raise ValueError(f"workers must be 0 or more, got {workers}")
     missing = [job for job in jobs if not job.target.exists()]
-    done, failures = len(jobs) - len(missing), {}
+    done, failures = len(jobs) - len(missing), dict[Path, str]()
     on_done(done, len(jobs))
     if ray is not None:
         outcomes = on_cluster(work, missing, ray, threads, gpus)
     elif workers == 0:
-        outcomes = here(work, missing, threads)
+        outcomes = in_this_process(work, missing, threads)
     else:
-        outcomes = locally(work, missing, workers or os.cpu_count() or 1, threads)
+        outcomes = over_processes(work, missing, workers or os.cpu_count() or 1, threads)
     with closing(outcomes):  # Ctrl-C stops the workers, too
         for job, failure in outcomes:
             if failure is None:
@@ -99,7 +99,7 @@ def scatter(
     return failures
 
 
-def attempt(work: Work, job: Job, threads: int) -> str | None:
+def attempt(work: Work, job: ShardJob, threads: int) -> str | None:
     """Does one job in this process; why it failed, if it did."""
     import torch
 
@@ -109,12 +109,12 @@ def attempt(work: Work, job: Job, threads: int) -> str | None:
             work(job)
     except FrierenError as error:
         return str(error)
-    except Exception:  # whatever it is must not take the other jobs along; it is told in full
+    except Exception:  # whatever it is must not take the other jobs along; it is reported in full
         return traceback.format_exc().strip()
     return None
 
 
-def here(work: Work, jobs: Sequence[Job], threads: int) -> Generator[Outcome]:
+def in_this_process(work: Work, jobs: Sequence[ShardJob], threads: int) -> Generator[Outcome]:
     """The jobs one after the other in this process."""
     import torch
 
@@ -131,85 +131,49 @@ def here(work: Work, jobs: Sequence[Job], threads: int) -> Generator[Outcome]:
         torch.set_num_threads(before)
 
 
-class Worker:
-    """A process that does the jobs it is given, one at a time."""
+def over_processes(work: Work, jobs: Sequence[ShardJob], workers: int, threads: int) -> Generator[Outcome]:
+    """The jobs over processes of this machine.
 
-    def __init__(self, work: Work, threads: int) -> None:
-        # Spawned: a forked child of a threaded torch process can hang.
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, work, threads), daemon=True)
-        self.process.start()
-        theirs.close()  # so that the pipe ends when the process does
-        self.job: Job | None = None
+    Pebble's pool, since a worker that dies takes only its own job along there; in those of concurrent.futures and loky
+    it breaks the pool.
+    """
+    from pebble import ProcessExpired, ProcessPool
 
-    def give(self, job: Job) -> None:
-        self.job = job
-        try:
-            self.pipe.send(job)
-        except OSError:  # it has died; `outcome` will tell
-            self.process.join()
-
-    def outcome(self) -> str | None:
-        """Why the job failed, if it did.
-
-        Raises:
-            EOFError, OSError: the process has died.
-        """
-        return self.pipe.recv()
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-
-
-def serve(pipe: Connection, work: Work, threads: int) -> None:
-    """The life of a worker; it ends with its parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
-    threading.Thread(target=follow, daemon=True).start()
-    while True:
-        pipe.send(attempt(work, pipe.recv(), threads))
-
-
-def follow() -> None:
-    """Ends this process when its parent is gone, in the middle of a job if need be."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def locally(work: Work, jobs: Sequence[Job], workers: int, threads: int) -> Generator[Outcome]:
-    """The jobs over processes of this machine."""
-    waiting, deaths = deque(jobs), Counter[Path]()
-    crew: dict[Connection, Worker] = {}
+    # Spawned: a forked child of a threaded torch process can hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPool(max(1, min(workers, len(jobs))), initializer=end_with_parent, context=context)
+    deaths = Counter[Path]()
     try:
-        while waiting or crew:
-            while waiting and len(crew) < workers:
-                worker = Worker(work, threads)
-                crew[worker.pipe] = worker
-                worker.give(waiting.popleft())
-            for pipe in wait(list(crew)):
-                worker = crew[pipe]
-                job = worker.job
+        pending = {pool.schedule(attempt, (work, job, threads)): job for job in jobs}
+        while pending:
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                job = pending.pop(future)
                 try:
-                    yield job, worker.outcome()
-                    if waiting:
-                        worker.give(waiting.popleft())
-                        continue
-                except (EOFError, OSError):
+                    yield job, future.result()
+                except ProcessExpired as death:
                     deaths[job.target] += 1
                     if deaths[job.target] <= RETRIES:
-                        waiting.append(job)
+                        pending[pool.schedule(attempt, (work, job, threads))] = job
                     else:
-                        worker.process.join()
-                        yield job, f"its worker died {RETRIES + 1} times (exit code {worker.process.exitcode})"
-                crew.pop(pipe).stop()
+                        yield job, f"its worker died {RETRIES + 1} times (exit code {death.exitcode})"
     finally:
-        for worker in crew.values():
-            worker.stop()
+        pool.stop()
+        pool.join()
 
 
-def on_cluster(work: Work, jobs: Sequence[Job], address: str, threads: int, gpus: float) -> Generator[Outcome]:
+def end_with_parent() -> None:
+    """Lets this worker end when its parent is gone, in the middle of a job if need be."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def on_cluster(work: Work, jobs: Sequence[ShardJob], address: str, threads: int, gpus: float) -> Generator[Outcome]:
     """The jobs over a Ray cluster, which starts lost ones again."""
     try:
         import ray

@@ -13,7 +13,11 @@ header. Nothing is ever unpickled.
 data = Shards("data/vggsound", "train")
 data.read(item=7, field="mel", start=100, count=512)
 
-In which order a run reads them is said in `order`.
+The order in which a run reads them is `order`'s.
+
+Why not WebDataset or litdata: an interrupted training must go on with exactly the next window, on any number of
+processes (`loop`). That takes reading at random, by index and by slices in time, with no place in a stream to restore.
+WebDataset reads tar files in sequence; litdata restores the state of its loaders and reads items whole.
 """
 
 from __future__ import annotations
@@ -64,12 +68,12 @@ class Header(NamedTuple):
     """The header of a shard or an index.
 
     Attributes:
-        said: what stands under its one key.
+        metadata: the value under its one key.
         sha256: of the header's bytes.
         begins: byte of the file at which each tensor begins.
     """
 
-    said: dict[str, Any]
+    metadata: dict[str, Any]
     sha256: str
     begins: dict[str, int]
 
@@ -85,10 +89,10 @@ def header_of(path: Path) -> Header:
             size = file.read(8)
             text = file.read(min(int.from_bytes(size, "little"), path.stat().st_size))
         table = json.loads(text)
-        (said,) = table.pop("__metadata__").values()
+        (metadata,) = table.pop("__metadata__").values()
         data = len(size) + len(text)
         begins = {name: data + tensor["data_offsets"][0] for name, tensor in table.items()}
-        return Header(json.loads(said), hashlib.sha256(size + text).hexdigest(), begins)
+        return Header(json.loads(metadata), hashlib.sha256(size + text).hexdigest(), begins)
     except OSError as error:
         raise ShardError(path, f"cannot be read ({error.strerror}); prepare the data set again") from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
@@ -107,12 +111,12 @@ class Shards:
     """The items of a data set, or of one of its splits. Files are opened by the process that reads them.
 
     Attributes:
-        fields: (type, shape of one instant) of every field, such as {"mel": ("float16", (80,))}.
+        fields: (type, shape of one time step) of every field, such as {"mel": ("float16", (80,))}.
         sizes: number of items from each shard.
         broken: the errors of shards that turned out to be broken, by shard.
     """
 
-    def __init__(self, folder: str | os.PathLike, split: str | None = None, *, verify: bool = False) -> None:
+    def __init__(self, folder: str | os.PathLike[str], split: str | None = None, *, verify: bool = False) -> None:
         """Reads the index.
 
         Args:
@@ -127,13 +131,13 @@ class Shards:
         path = self.folder / INDEX
         if not path.exists():
             raise ShardError(path, "not there; finish the data set with `frieren prepare`")
-        said = header_of(path).said
+        metadata = header_of(path).metadata
         with open_tensors(path) as tensors:
             self._index = {name: tensors.get_tensor(name).numpy() for name in tensors.keys()}
-        self.shards: list[dict[str, Any]] = said["shards"]
-        self._kinds = {name: (kind, tuple(shape)) for name, (kind, shape) in said["fields"].items()}
+        self.shards: list[dict[str, Any]] = metadata["shards"]
+        self._kinds = {name: (kind, tuple(shape)) for name, (kind, shape) in metadata["fields"].items()}
         self.fields = {name: kind for name, kind in self._kinds.items() if name != "meta"}
-        self._labels, self._splits = said["labels"], said["splits"]
+        self._labels, self._splits = metadata["labels"], metadata["splits"]
         counts = np.array([shard["items"] for shard in self.shards], np.int64)
         self._shard = np.repeat(np.arange(len(counts)), counts)  # shard of each item of the data set
         self._rows = self._chosen(split)  # items of the data set that are items here
@@ -179,7 +183,7 @@ class Shards:
         return [self._labels[code] for code in self._index["labels"][self._rows]]
 
     def lengths(self, field: str) -> Tensor:
-        """[N] int64, instants of `field` in each item."""
+        """[N] int64, time steps of `field` in each item."""
         return torch.from_numpy(self._index[f"lengths.{self._known(field)}"][self._rows].astype(np.int64))
 
     def read(self, item: int, field: str, start: int = 0, count: int | None = None) -> Tensor:
@@ -188,7 +192,7 @@ class Shards:
         Args:
             item: 0 .. len - 1.
             field: a key of `fields`.
-            start, count: first instant and how many; None: all that follow.
+            start, count: first time step and how many; None: all that follow.
 
         Returns:
             [count, ...], a copy of its own.
@@ -205,7 +209,7 @@ class Shards:
         return self._slice(row, field, start, count)
 
     def meta(self, item: int) -> dict[str, Any]:
-        """What else is known of an item.
+        """Metadata of an item.
 
         Raises:
             ShardError, IndexError: see `read`.
@@ -215,7 +219,7 @@ class Shards:
         return json.loads(text.numpy().tobytes())
 
     def _slice(self, row: int, field: str, start: int, count: int) -> Tensor:
-        """Instants of one item of the data set, by one read into a tensor of its own.
+        """Time steps of one item of the data set, by one read into a tensor of its own.
 
         A copy out of mapped memory would be made by torch's threads, which wait for each other where cores are busy:
         5 ms instead of 0.03 for 512 columns of a mel.
@@ -225,13 +229,13 @@ class Shards:
         if found.numel() == 0:
             return found
         shard = self._opened(int(self._shard[row]))
-        instant = found[0].numel() * found.element_size()
-        place = shard.begins[field] + (int(self._starts[field][row]) + start) * instant
+        stride = found[0].numel() * found.element_size()  # bytes of a time step
+        place = shard.begins[field] + (int(self._starts[field][row]) + start) * stride
         try:
             done = os.preadv(shard.file.fileno(), [found.flatten().view(torch.uint8).numpy()], place)
         except OSError as error:
             raise ShardError(shard.path, f"cannot be read ({error.strerror}); check the disk") from error
-        if done != count * instant:
+        if done != count * stride:
             raise ShardError(shard.path, "is shorter than it was; delete it and prepare the data set again")
         return found
 
@@ -245,24 +249,24 @@ class Shards:
             raise KeyError(f"{self.folder}: no field {field!r}; there are {', '.join(self.fields)}")
         return field
 
-    def _opened(self, number: int) -> OpenShard:
+    def _opened(self, index: int) -> OpenShard:
         """A shard that has been checked; the latest few stay open."""
-        shard = self.shards[number]
+        shard = self.shards[index]
         if shard["name"] in self.broken:
             raise self.broken[shard["name"]]
-        if number not in self._open:
+        if index not in self._open:
             try:
-                self._open[number] = checked(self.folder / shard["name"], shard, self.verify)
+                self._open[index] = checked(self.folder / shard["name"], shard, self.verify)
             except ShardError as error:
                 self.broken[shard["name"]] = error
                 raise
             if len(self._open) > OPEN:
                 self._open.popitem(last=False)[1].file.close()
-        self._open.move_to_end(number)
-        return self._open[number]
+        self._open.move_to_end(index)
+        return self._open[index]
 
     def check(self, *, verify: bool = True) -> list[ShardError]:
-        """Says which of the shards that items come from are broken; unless `verify`, by size and header alone."""
+        """Errors of the broken shards that items come from; unless `verify`, by size and header alone."""
         errors = []
         for shard in (shard for shard, size in zip(self.shards, self.sizes, strict=True) if size):
             try:
@@ -296,7 +300,7 @@ def checked(path: Path, shard: Mapping[str, Any], verify: bool) -> OpenShard:
         raise ShardError(path, f"its header has changed; {remedy}")
     if verify:
         tensors = open_tensors(path)
-        for name, expected in header.said["sha256"].items():
+        for name, expected in header.metadata["sha256"].items():
             if digest(tensors.get_tensor(name)) != expected:
                 raise ShardError(path, f"the checksum of {name} is wrong; {remedy}")
     return OpenShard(path, path.open("rb", buffering=0), header.begins)

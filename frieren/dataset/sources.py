@@ -1,4 +1,4 @@
-"""What is to be prepared: the clips of a folder, of a CSV, or of FoleyWorld; and how many of a list are there.
+"""Sources of a data set: the clips of a folder, of a CSV, or of FoleyWorld; and how many of a list are there.
 
 source = read_source("vggsound.csv", videos=Path("clips"), lists=[Path("Train.txt"), Path("Test.txt")])
 """
@@ -22,18 +22,18 @@ WORLD = "foleyworld"
 
 
 class SourceError(FrierenError):
-    """What is to be prepared cannot be understood: no such folder, a table that is none, two files of one name."""
+    """A source of clips cannot be read: no such folder, a table that is none, two files of one name."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """One clip to be prepared.
+class SourceItem:
+    """A clip to be prepared.
 
     Attributes:
         id: its name, `<id>_<start, 6 digits>` where the table gives a start.
-        label, split: "" where nothing is known.
+        label, split: "" where unknown.
         video: its file.
-        index: its number in FoleyWorld; of `video` and `index` one is None.
+        index: its index in FoleyWorld; of `video` and `index` one is None.
     """
 
     id: str
@@ -44,8 +44,8 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """How much of a split's list is there.
+class SplitCoverage:
+    """Coverage of a split's list by the files that are there.
 
     Attributes:
         split: its name.
@@ -59,12 +59,12 @@ class Coverage:
 
     @property
     def found(self) -> int:
-        """How many ids have a file."""
+        """Number of ids with a file."""
         return self.listed - len(self.missing)
 
 
 @dataclass(frozen=True)
-class Source:
+class ClipSource:
     """The items to be prepared, in the order in which they go into shards, and the coverage of the lists behind them.
 
     Attributes:
@@ -73,8 +73,8 @@ class Source:
     """
 
     name: str
-    items: tuple[Item, ...]
-    coverage: tuple[Coverage, ...] = ()
+    items: tuple[SourceItem, ...]
+    coverage: tuple[SplitCoverage, ...] = ()
     unlisted: int = 0
 
     @property
@@ -89,7 +89,7 @@ def read_source(
     *,
     videos: Path | None = None,
     lists: Sequence[Path] = (),
-) -> Source:
+) -> ClipSource:
     """The items behind a name.
 
     Args:
@@ -110,7 +110,7 @@ def read_source(
         return world_source(name)
     if Path(name).is_dir():
         files = files_in(Path(name))
-        rows = {id: Item(id) for id in files}
+        rows = {id: SourceItem(id) for id in files}
     elif Path(name).is_file():
         if videos is None or not videos.is_dir():
             raise SourceError(f"{name}: a table needs the folder with its videos, got {videos}; give --videos DIR")
@@ -121,7 +121,7 @@ def read_source(
     wanted = rows
     if lists:
         listed = read_lists(lists, files)
-        wanted = {id: replace(rows.get(id, Item(id)), split=split) for id, split in listed.items()}
+        wanted = {id: replace(rows.get(id, SourceItem(id)), split=split) for id, split in listed.items()}
     items = [replace(item, video=found) for item in wanted.values() if (found := file_of(item.id, files))]
     if not items:
         raise SourceError(f"{name}: none of {len(wanted)} clips has a video file; check the folder and the names")
@@ -129,12 +129,11 @@ def read_source(
     # Tables and folders are often sorted by class. Items stand in shards in an order that has nothing to do with what
     # they are, since a run shuffles only within a few shards at a time; splits are kept apart.
     items.sort(key=lambda item: (item.split, hashlib.sha256(item.id.encode()).digest()))
-    told = lists or Path(name).is_file()
-    coverage = cover(wanted, items) if told else ()
-    return Source(os.path.normpath(name), tuple(items), coverage, len(rows.keys() - wanted.keys()))
+    coverage = cover(wanted, items) if lists or Path(name).is_file() else ()
+    return ClipSource(os.path.normpath(name), tuple(items), coverage, len(rows.keys() - wanted.keys()))
 
 
-def check_files(items: list[Item]) -> None:
+def check_files(items: list[SourceItem]) -> None:
     """Raises SourceError if two items mean the same file, as two parts of one uncut video do."""
     owners: dict[Path, str] = {}
     for item in items:
@@ -144,16 +143,18 @@ def check_files(items: list[Item]) -> None:
             )
 
 
-def cover(wanted: dict[str, Item], items: list[Item]) -> tuple[Coverage, ...]:
-    """What was wanted against what is there, split by split."""
+def cover(wanted: dict[str, SourceItem], items: list[SourceItem]) -> tuple[SplitCoverage, ...]:
+    """Coverage of the wanted items by those that are there, split by split."""
     there = {item.id for item in items}
     splits: dict[str, list[str]] = {}
     for item in wanted.values():
         splits.setdefault(item.split, []).append(item.id)
-    return tuple(Coverage(split, len(ids), tuple(id for id in ids if id not in there)) for split, ids in splits.items())
+    return tuple(
+        SplitCoverage(split, len(ids), tuple(id for id in ids if id not in there)) for split, ids in splits.items()
+    )
 
 
-def world_source(name: str) -> Source:
+def world_source(name: str) -> ClipSource:
     """Clips of one of FoleyWorld's splits, in their own order, which goes through levels and kinds.
 
     "foleyworld:train:500": the first 500; "foleyworld:train:500+200": the 200 that follow.
@@ -163,7 +164,9 @@ def world_source(name: str) -> Source:
         splits = ", ".join(world.SPLITS)
         raise SourceError(f"{name}: expected {WORLD}:SPLIT:COUNT or :FIRST+COUNT with SPLIT one of {splits}")
     split, first, count = found[1], int(found[2] or 0), int(found[3])
-    return Source(name, tuple(Item(f"{split}-{i:06d}", split=split, index=i) for i in range(first, first + count)))
+    return ClipSource(
+        name, tuple(SourceItem(f"{split}-{i:06d}", split=split, index=i) for i in range(first, first + count))
+    )
 
 
 def files_in(folder: Path) -> dict[str, Path]:
@@ -191,7 +194,7 @@ def file_of(id: str, files: dict[str, Path]) -> Path | None:
     return files.get(bare)
 
 
-def read_table(path: Path) -> Iterator[Item]:
+def read_table(path: Path) -> Iterator[SourceItem]:
     """The rows of a CSV, with or without a header.
 
     Raises:
@@ -217,11 +220,11 @@ def read_table(path: Path) -> Iterator[Item]:
         if id in seen:
             raise SourceError(f"{path} line {number}: {id} stands in line {seen[id]} already; leave one out")
         seen[id] = number
-        yield Item(id, cells.get("label", ""), cells.get("split", ""))
+        yield SourceItem(id, cells.get("label", ""), cells.get("split", ""))
 
 
 def clip_start(text: str, where: str) -> str:
-    """The end of a clip's name: its start in whole seconds as six digits, after a low line; nothing without a start."""
+    """The end of a clip's name: an underscore and the start in whole seconds as six digits, or nothing."""
     if not text:
         return ""
     try:

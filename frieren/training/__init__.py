@@ -1,10 +1,13 @@
-"""Training: one loop, one recipe per part, checkpoints that resume to the digit.
+"""Training: one loop, one recipe per part, checkpoints from which a run resumes bit-exactly.
 
-`recipe` reads what a run is, `data` renders and holds what it learns from, `loop` runs it; each part says in its own
-file what a batch is and which losses it has: `encoder` (or `contrast`, the part "cavp"), `autoencoder`, `vocoder` and
-`field` make a model, `alignment` and `tagger` judge one. `run` trains one part or all of them, and puts the trained
-parts into a model folder.
-
-Under the loop are `machines` (processes and devices), `learner` (a network on them, its optimiser, one step),
-`checkpoint` (a run's state on disk), `randomness` (seeds) and `board` (TensorBoard, Weights & Biases).
+run         recipes -> trained parts, one after the other
+recipe      TOML -> what a run is; `losses`: its [loss]
+stages      recipe -> task with data, frozen parts and start
+tasks/      what a batch is, its losses and its validation, part by part
+data        clips and recordings; `crops`: windows of the field
+loop        steps, log lines, validations, checkpoints
+learner     a network on the machines, its optimiser, its averaged weights, one step; `feed`: its batches
+machines    processes and devices; `randomness`: seeds; `checkpoint`: a run's state on disk
+assembly    trained parts -> a model folder
+board       TensorBoard, Weights & Biases; `bench`: how fast this machine trains
 """

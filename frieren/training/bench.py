@@ -26,23 +26,24 @@ from torch import Tensor
 from frieren.flow import flow_loss, interpolate
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.training import machines
-from frieren.training.learner import Learner, Player
-from frieren.training.recipe import Machines, Optim, Recipe
+from frieren.training.learner import Learner, Trainable
+from frieren.training.losses import FieldLoss
+from frieren.training.recipe import Machines, Optim, Precision, Recipe
 
 # The published sizes (paper section 4.4); the head counts of small and large are not published.
 SIZES = {"small": FieldConfig(width=384), "base": FieldConfig(), "large": FieldConfig(width=768, depth=6)}
 COLUMNS = 256  # latent columns of a window: 8.192 s
 MATRIX = 2048  # rows and columns of the matrices that are multiplied
-ROUNDS = 3  # measurements of every way to multiply between two steps
-SHORTEST = 0.02  # s; multiplications are measured in bursts of at least this length
-EXACT = 1e-5  # relative error of a product that counts as float32 arithmetic
+ROUNDS = 3  # measurements of every matmul between two steps
+SHORTEST = 0.02  # s; matmuls are measured in bursts of at least this length
+EXACT = 1e-5  # relative error of a matmul that counts as float32 arithmetic
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a measurement found. Times are medians; a FLOP is a multiplication or an addition.
+class TrainingBenchmark:
+    """Result of a measurement. Times are medians; a FLOP is a multiplication or an addition.
 
     Attributes:
         step_seconds: every step that was measured, in order.
@@ -50,11 +51,11 @@ class Report:
         flops_per_step: of the model: 3 times those of a forward pass. What is computed again for gradient checkpointing
             and the optimiser's own are not counted.
         flops_per_second: flops_per_step over the median step.
-        matmul: FLOP/s by way to multiply; every one is in the step's number format.
-        share: flops_per_second over the best of them; both are medians of what was measured in turn.
-        share_at_least: flops_per_second over the fastest product of all, which the others on this machine let alone.
-        busy: processor time over time, of the steps and of the multiplications: below `threads` where others use the
-            cores too. Of no meaning on a GPU.
+        matmul: FLOP/s by implementation; every one in the step's dtype.
+        mfu: model FLOP utilisation, flops_per_second over the fastest matmul; both are medians, measured in turn.
+        mfu_at_least: flops_per_second over the fastest single matmul, which no other process slowed down.
+        cpu_utilisation: CPU time over wall time (cores), of the steps and of the matmuls: below `threads` where others
+            use the cores too. Meaningless on a GPU.
         memory: largest amount so far, bytes: of the GPU, or of the process.
     """
 
@@ -73,14 +74,14 @@ class Report:
     flops_per_step: int
     flops_per_second: float
     matmul: dict[str, float]
-    share: float
-    share_at_least: float
-    busy: tuple[float, float]
+    mfu: float
+    mfu_at_least: float
+    cpu_utilisation: tuple[float, float]
     memory: int
 
 
 def forward_flops(config: FieldConfig, batch: int, columns: int, frames: int) -> int:
-    """FLOPs of one evaluation of the field, condition included: those of matrix products and convolutions.
+    """FLOPs of one evaluation of the field, condition included: those of matmuls and convolutions.
 
     A product of [m, k] and [k, n] has 2 m k n; padding of convolutions counts as if it were data.
     """
@@ -95,8 +96,8 @@ def forward_flops(config: FieldConfig, batch: int, columns: int, frames: int) ->
     return 2 * batch * (frames * condition + embed_time + columns * ends + tokens * config.depth * block)
 
 
-class Practice:
-    """The flow loss on one random batch, as a player."""
+class SyntheticWorkload:
+    """The flow loss on one random batch."""
 
     def __init__(self, config: FieldConfig, batch: int, columns: int) -> None:
         torch.manual_seed(0)
@@ -112,8 +113,9 @@ class Practice:
 
     def learner(self, how: Machines) -> Learner:
         """The engine with this network in it."""
-        recipe = Recipe("field", network=self.network.config, optim=Optim(batch=len(self.batch["t"])), machines=how)
-        return Learner("field", Player(self.network, self.losses), recipe, 1)
+        optim = Optim(batch=len(self.batch["t"]))
+        recipe = Recipe("field", self.network.config, FieldLoss(), optim=optim, machines=how)
+        return Learner("field", Trainable(self.network, self.losses), recipe, 1)
 
     def batch_on_device(self) -> dict[str, Tensor]:
         return machines.move(self.batch, machines.device())
@@ -128,13 +130,13 @@ def measure(
     model_size: str = "base",
     *,
     batch: int = 8,
-    precision: str = "float32",
+    precision: Precision = "float32",
     compile: bool = False,
     gradient_checkpointing: bool = False,
     steps: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Report:
-    """Takes steps and multiplies matrices in turn.
+) -> TrainingBenchmark:
+    """Measures steps and matmuls in turn.
 
     Args:
         model_size: a key of SIZES.
@@ -147,8 +149,8 @@ def measure(
     config = dataclasses.replace(SIZES[model_size], gradient_checkpointing=gradient_checkpointing)
     on_gpu = machines.device().type == "cuda"
     steps, warmup = steps or (30 if on_gpu else 5), 3 if on_gpu else 1
-    with float32_that_is_float32():
-        task = Practice(config, batch, COLUMNS)
+    with without_tf32():
+        task = SyntheticWorkload(config, batch, COLUMNS)
         learner, data = task.learner(Machines(precision=precision, compile=compile)), [task.batch_on_device()]
         matmul = Matmul(getattr(torch, precision))
         step_watch, matmul_watch = Stopwatch(), Stopwatch()
@@ -163,7 +165,7 @@ def measure(
     best = {name: statistics.median(values) for name, values in rates.items()}
     seconds = statistics.median(step_watch.seconds)
     flops = 3 * forward_flops(config, batch, COLUMNS, task.frames)
-    return Report(
+    return TrainingBenchmark(
         model_size=model_size,
         parameters=sum(p.numel() for p in task.network.parameters()),
         batch=batch,
@@ -179,15 +181,15 @@ def measure(
         flops_per_step=flops,
         flops_per_second=flops / seconds,
         matmul=best,
-        share=flops / seconds / max(best.values()),
-        share_at_least=flops / seconds / max(max(values) for values in rates.values()),
-        busy=(step_watch.busy(), matmul_watch.busy()),
+        mfu=flops / seconds / max(best.values()),
+        mfu_at_least=flops / seconds / max(max(values) for values in rates.values()),
+        cpu_utilisation=(step_watch.cpu_utilisation(), matmul_watch.cpu_utilisation()),
         memory=peak_memory(),
     )
 
 
 class Matmul:
-    """Products of two square matrices, by all the ways there are to make them in one number format."""
+    """Matmul of two square matrices by every implementation there is in one dtype."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.a, self.b = (torch.randn(MATRIX, MATRIX).to(machines.device(), dtype) for _ in range(2))
@@ -206,7 +208,7 @@ class Matmul:
         self.bursts = {name: self.burst(call) for name, call in self.ways.items()}
 
     def is_float32(self, way: Multiply, reference: Multiply) -> bool:
-        """Whether a way computes in float32. oneDNN may take bfloat16 instead where the processor is built for it."""
+        """True if an implementation computes in float32; oneDNN may take bfloat16 instead on CPUs that have it."""
         rows = self.a[:64]
         expected = reference(rows, self.b)
         return ((way(rows, self.b) - expected).norm() <= EXACT * expected.norm()).item()
@@ -219,7 +221,7 @@ class Matmul:
         return watch.seconds[0]
 
     def burst(self, way: Multiply) -> int:
-        """How many products in a row can be timed well; warms up on the way."""
+        """Number of matmuls in a row that takes `SHORTEST`; warms up on the way."""
         count = 1
         while self.seconds(way, count) < SHORTEST:
             count *= 2
@@ -234,11 +236,11 @@ class Matmul:
 
 
 class Stopwatch:
-    """Seconds of what happens within `timing`, to its end on the device, and the processor's share in them."""
+    """Wall and CPU seconds within `timing`, to its end on the device."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
-        self.processor = 0.0
+        self.cpu_seconds = 0.0
 
     @contextmanager
     def timing(self, counted: bool = True) -> Iterator[None]:
@@ -248,10 +250,10 @@ class Stopwatch:
         wait_for_device()
         if counted:
             self.seconds.append(time.perf_counter() - began)
-            self.processor += time.process_time() - worked
+            self.cpu_seconds += time.process_time() - worked
 
-    def busy(self) -> float:
-        return self.processor / sum(self.seconds)
+    def cpu_utilisation(self) -> float:
+        return self.cpu_seconds / sum(self.seconds)
 
 
 def wait_for_device() -> None:
@@ -260,7 +262,7 @@ def wait_for_device() -> None:
 
 
 def by_onednn(call: Multiply) -> Multiply:
-    """The same by oneDNN, which torch takes for float32 on a CPU only if it is told that less would do."""
+    """The same by oneDNN, which torch takes for float32 on a CPU only if lower precision is allowed."""
 
     def way(a: Tensor, b: Tensor) -> Tensor:
         before = torch.get_float32_matmul_precision()
@@ -274,7 +276,7 @@ def by_onednn(call: Multiply) -> Multiply:
 
 
 @contextmanager
-def float32_that_is_float32() -> Iterator[None]:
+def without_tf32() -> Iterator[None]:
     """Within it GPUs compute float32 in float32, not in TF32, both the step and what it is compared with."""
     if machines.device().type != "cuda":
         yield
@@ -288,14 +290,14 @@ def float32_that_is_float32() -> Iterator[None]:
 
 
 def device_name() -> str:
-    """The GPU's name, or the processor's."""
+    """Name of the GPU, or of the CPU."""
     if machines.device().type == "cuda":
         return torch.cuda.get_device_name()
     return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def peak_memory() -> int:
-    """Bytes at most so far: of the GPU, or of this process."""
+    """Peak memory so far in bytes: of the GPU, or of this process."""
     if machines.device().type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,4 +1,4 @@
-"""Where a run is watched: TensorBoard, Weights & Biases, or nowhere.
+"""Where a run is watched: TensorBoard, Weights & Biases, or neither.
 
 tensorboard --logdir runs/mini
 """
@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from frieren.errors import FrierenError
-from frieren.training.recipe import Recipe
+from frieren.training.recipe import AnyRecipe
 
 
 class BoardError(FrierenError):
@@ -34,7 +34,7 @@ class Board(Protocol):
         """Writes what has not been written."""
 
 
-class Nowhere:
+class NullBoard:
     """Shows nothing; log.jsonl has the numbers."""
 
     def numbers(self, values: Mapping[str, float], step: int) -> None: ...
@@ -47,7 +47,7 @@ class Nowhere:
 class TensorBoard:
     """Event files in the run folder."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, recipe: AnyRecipe, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -73,7 +73,7 @@ class TensorBoard:
 class WandB:
     """A run on Weights & Biases, or a local one with WANDB_MODE=offline; a resumed run goes on in the same place."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, recipe: AnyRecipe, folder: Path) -> None:
         try:
             import wandb
         except ImportError as error:
@@ -109,7 +109,7 @@ def identity(folder: Path) -> str:
     return "-".join(folder.resolve().parts[1:]).replace(":", "-")[-64:]
 
 
-def open_board(recipe: Recipe, folder: Path) -> Board:
+def open_board(recipe: AnyRecipe, folder: Path) -> Board:
     """The board that a recipe asks for.
 
     Raises:
@@ -119,7 +119,7 @@ def open_board(recipe: Recipe, folder: Path) -> Board:
         return TensorBoard(recipe, folder)
     if recipe.board == "wandb":
         return WandB(recipe, folder)
-    return Nowhere()
+    return NullBoard()
 
 
 def grey(mel: Tensor) -> np.ndarray:

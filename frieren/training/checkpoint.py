@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 import zlib
@@ -27,7 +28,14 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from frieren.errors import FrierenError
 from frieren.training import machines
+from frieren.weights import current_name as current_parameter
 
+# What trainables and their modules were called in checkpoints of older versions. Adversarial runs are never sharded.
+FORMER_NAMES = {
+    r"^judge/": "discriminator/",
+    r"^judges/": "discriminators/",
+    r"^discriminators/(network|average|optimiser)/judges\.": r"discriminators/\1/discriminators.",
+}
 STATE, MANIFEST, PART = "state.pt", "manifest.json", ".part"
 BLOCK = 1 << 24  # bytes read at once for a checksum
 
@@ -115,6 +123,7 @@ def load(path: Path, targets: Callable[[Mapping[str, torch.Size]], dict[str, Ten
             dcp.load(live, storage_reader=reader, no_dist=not machines.joined())
     else:
         saved = torch.load(path / STATE, map_location="cpu", weights_only=True, mmap=True)
+        saved = {current_name(name): tensor for name, tensor in saved.items()}
         shapes = {name: tensor.shape for name, tensor in saved.items()}
         for name, tensor in fitting(path, shapes, targets(shapes)).items():
             value = saved[name].to(tensor.device)
@@ -123,6 +132,14 @@ def load(path: Path, targets: Callable[[Mapping[str, torch.Size]], dict[str, Ten
             tensor.copy_(value)
     own = path / f"process-{machines.rank()}.pt"
     return torch.load(own, weights_only=True) if own.exists() else None
+
+
+def current_name(name: str) -> str:
+    """The name of a tensor, if it was saved under a former one."""
+    for former, current in FORMER_NAMES.items():
+        name = re.sub(former, current, name)
+    trainable, *tensor = name.split("/")
+    return "/".join([trainable, *map(current_parameter, tensor)])
 
 
 def fitting(path: Path, shapes: Mapping[str, torch.Size], live: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Windows for the vector field, cut from a data set: a random part of one clip, or of two that are joined in time.
 
-windows = Windows(Shards("data/vggsound", "train"), field.config, clock, seed=0, join=0.5)
-windows.batch(number, 32, ("mel",))
+windows = TrainingWindows(Shards("data/vggsound", "train"), field.config, clock, seed=0, join=0.5)
+windows.batch(index, 32, ("mel",))
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from frieren.clock import Clock
-from frieren.dataset.order import Draws, Order
+from frieren.dataset.order import Order, OrderedReader
 from frieren.dataset.shards import Shards
 from frieren.errors import FrierenError
 from frieren.nets.field import FieldConfig, column_frames
@@ -30,7 +30,7 @@ class TooShortError(FrierenError):
 
 
 def long_enough(folder: Path, lengths: Sequence[int], needed: int, unit: str, remedy: str) -> list[int]:
-    """Which clips of a data set can be cut; how many cannot is said in a warning.
+    """Indices of the clips of a data set that are long enough; a warning says how many are not.
 
     Args:
         folder: of the data set.
@@ -53,7 +53,7 @@ def long_enough(folder: Path, lengths: Sequence[int], needed: int, unit: str, re
 
 
 @dataclass(frozen=True)
-class Piece:
+class ClipPart:
     """Part of a clip, in latent columns."""
 
     item: int
@@ -61,8 +61,8 @@ class Piece:
     columns: int
 
 
-class Windows:
-    """What the field learns from: features laid out over the latent columns of a window, and what belongs to them.
+class TrainingWindows:
+    """Windows of the field: features for each of their latent columns, and the fields that belong to them.
 
     Attributes:
         items: those of the data set that are at least a window long.
@@ -89,64 +89,64 @@ class Windows:
         whole = iter(self.columns)
         sizes = [sum(next(whole) >= clock.window for _ in range(size)) for size in data.sizes]
         self.order = Order(sizes, seed)
-        self.draws = Draws(self.order)
+        self.reader = OrderedReader(self.order)
 
-    def batch(self, number: int, count: int, fields: tuple[str, ...]) -> tuple[list[str], dict[str, Tensor]]:
-        """Micro-batch `number` of this process.
+    def batch(self, index: int, count: int, fields: tuple[str, ...]) -> tuple[list[str], dict[str, Tensor]]:
+        """Micro-batch `index` of this process.
 
         Args:
             count: windows in it.
-            fields: what is wanted beside the features.
+            fields: that are read beside the features.
 
         Returns:
             Names of the clips, and features [B, L, D], one row for each latent column, and fields [B, C, L]
             ([B, M, L * stride]).
         """
-        positions = self.order.positions(number, count * machines.size(), machines.rank(), machines.size())
-        drawn = [self.draws(position, lambda index: self.named(self.draw(index), fields)) for position in positions]
+        positions = self.order.positions(index, count * machines.size(), machines.rank(), machines.size())
+        drawn = [self.reader(position, lambda clip: self.with_name(self.draw(clip), fields)) for position in positions]
         names, rows = zip(*drawn, strict=True)
         return list(names), {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
-    def named(self, pieces: list[Piece], fields: tuple[str, ...]) -> tuple[str, dict[str, Tensor]]:
-        """A window and the names of its clips."""
+    def with_name(self, pieces: list[ClipPart], fields: tuple[str, ...]) -> tuple[str, dict[str, Tensor]]:
+        """The names of a window's clips, and the window."""
         return " + ".join(self.data.ids[piece.item] for piece in pieces), self.window(pieces, fields)
 
-    def draw(self, index: int) -> list[Piece]:
-        """A random window of clip number `index` of `items`, joined with another clip now and then."""
+    def draw(self, index: int) -> list[ClipPart]:
+        """A random window of clip `index` of `items`, joined with another clip now and then."""
         item, window = self.items[index], self.clock.window
         shortest = math.ceil(SHORTEST * self.clock.latent_rate)
         if torch.rand(()) >= self.join or len(self.items) < 2 or window < 2 * shortest:
-            return [Piece(item, self.chance(self.columns[item] - window + 1), window)]
+            return [ClipPart(item, self.chance(self.columns[item] - window + 1), window)]
         other = self.items[(index + 1 + self.chance(len(self.items) - 1)) % len(self.items)]
         first = shortest + self.chance(window - 2 * shortest + 1)
         # As published, both parts come from the first window of their clips.
         parts = ((item, first), (other, window - first))
-        return [Piece(clip, self.chance(window - columns + 1), columns) for clip, columns in parts]
+        return [ClipPart(clip, self.chance(window - columns + 1), columns) for clip, columns in parts]
 
-    def fixed(self, index: int) -> Piece:
-        """A window of clip number `index` of `items` that is always the same one, at another place in each clip."""
+    def fixed(self, index: int) -> ClipPart:
+        """A window of clip `index` of `items` that is always the same one, at another place in each clip."""
         item = self.items[index]
-        return Piece(item, 7 * index % (self.columns[item] - self.clock.window + 1), self.clock.window)
+        return ClipPart(item, 7 * index % (self.columns[item] - self.clock.window + 1), self.clock.window)
 
     @staticmethod
     def chance(count: int) -> int:
         """0 .. count - 1, from torch's generator."""
         return int(torch.randint(count, ()))
 
-    def window(self, pieces: list[Piece], fields: tuple[str, ...]) -> dict[str, Tensor]:
+    def window(self, pieces: list[ClipPart], fields: tuple[str, ...]) -> dict[str, Tensor]:
         """Features [L, D] and the fields [C, L] ([M, L * stride]) of the pieces, one behind the other."""
         rows = {name: torch.cat([self.part(piece, name) for piece in pieces]).T.float() for name in fields}
         return {"features": self.features(pieces), **rows}
 
-    def part(self, piece: Piece, name: str) -> Tensor:
+    def part(self, piece: ClipPart, name: str) -> Tensor:
         """Rows of a field under a piece."""
         stride = self.stride[name]
         return self.data.read(piece.item, name, piece.start * stride, piece.columns * stride)
 
-    def features(self, pieces: list[Piece]) -> Tensor:
-        """The feature [L, D] of every latent column: the one on screen, or, as published, by count."""
+    def features(self, pieces: list[ClipPart]) -> Tensor:
+        """The feature [L, D] of every latent column: the displayed one, or, as published, by count."""
         if self.field.regulator == "time":
-            return torch.cat([self.rows(piece.item, self.on_screen(piece)) for piece in pieces])
+            return torch.cat([self.rows(piece.item, self.displayed(piece)) for piece in pieces])
         left, rows = self.clock.window // self.field.repeat, []
         for piece in pieces:
             first, shown = (int(x / self.clock.latent_rate * self.clock.fps) for x in (piece.start, piece.columns))
@@ -155,8 +155,8 @@ class Windows:
             left -= count
         return torch.cat(rows).repeat_interleave(self.field.repeat, dim=0)
 
-    def on_screen(self, piece: Piece) -> Tensor:
-        """The frame behind every latent column of a piece."""
+    def displayed(self, piece: ClipPart) -> Tensor:
+        """Index of the frame that is displayed at every latent column of a piece."""
         times = torch.tensor(self.clock.frame_times(self.frames[piece.item]), dtype=torch.float64)
         columns = torch.tensor(self.clock.column_times(piece.start + piece.columns)[piece.start :], dtype=torch.float64)
         return column_frames(times, columns)

@@ -1,4 +1,4 @@
-"""What networks learn from: the clips of a data set, and recordings from a folder.
+"""Training data: the clips of a data set, and recordings from a folder.
 
 The data set is one of `frieren prepare`, or FoleyWorld's clips, which a run prepares for itself.
 """
@@ -21,56 +21,62 @@ from torch import Tensor, nn
 from frieren import sounds
 from frieren.clock import Clock
 from frieren.dataset.order import warn
-from frieren.dataset.prepare import DatasetError, Wanted, described, prepare, to_int16
+from frieren.dataset.prepare import DatasetError, DatasetSpec, described, prepare, to_int16
+from frieren.dataset.scatter import OnDone
 from frieren.dataset.shards import Shards
-from frieren.dataset.sources import Source, world_source
+from frieren.dataset.sources import ClipSource, world_source
 from frieren.training import machines
 from frieren.training.crops import long_enough
-from frieren.training.loop import Report
-from frieren.training.recipe import Recipe
+from frieren.training.recipe import AnyRecipe, trained
 from frieren.world import SECONDS
 
 UNITS = {"images": "frames", "wave": "samples", "mel": "mel columns"}
-CLIP_FIELDS = tuple(UNITS)  # what `Clips` reads
+CLIP_FIELDS = tuple(UNITS)  # fields of a `ClipDataset`
 
 
 # -- data sets --
 
 
-def dataset(recipe: Recipe, out: Path, fields: tuple[str, ...], report: Report, encoder: Path | None = None) -> Path:
-    """The data set that the recipe names, or FoleyWorld's clips as one below `out`, made now if need be.
+def dataset(recipe: AnyRecipe, out: Path, fields: tuple[str, ...], on_done: OnDone) -> Path:
+    """Folder of the data set that the recipe names, or of FoleyWorld's clips as one below `out`, made now if need be.
 
     The folder of the latter is named after its fields and a digest of all that it depends on.
 
     Args:
-        fields: what is read of it.
-        report: told how many shards are made.
-        encoder: folder of the part that makes the features.
+        out: the run.
+        fields: that are read; the encoder of the run, or of `shared.frozen`, makes features.
+        on_done: told how many shards are made.
 
     Raises:
         DatasetError: there is no such data set, or it does not go with the recipe; shards could not be made.
+        RecipeError: the encoder has not been trained.
     """
     shared = recipe.shared
     if shared.data:
-        return matching(Path(shared.data), recipe, fields)
-    # An encoder knows more of the clips that it learnt from; a field that learnt from their features would believe
-    # too much of others.
-    fresh = "features" in fields and shared.fresh
-    train = f"foleyworld:train:{shared.clips}+{shared.fresh}" if fresh else f"foleyworld:train:{shared.clips}"
-    names = (train, f"foleyworld:valid:{shared.valid}")
-    source = Source(", ".join(names), tuple(item for name in names for item in world_source(name).items))
-    made = ("features", "mel") if "features" in fields else CLIP_FIELDS  # one for the field, one for all other parts
-    wanted = Wanted(made, encoder, shared.image_size, SECONDS, shared.clock, shared.mel)
-    description = json.dumps(described(source, wanted, wanted.per_shard), sort_keys=True)
-    folder = out / "data" / f"{'-'.join(made)}-{hashlib.sha256(description.encode()).hexdigest()[:8]}"
+        return compatible(Path(shared.data), recipe, fields)
+    features = "features" in fields
+    # The encoder knows more about the clips that it was trained on; a field trained on their features would rely too
+    # much on those of others.
+    clips = f"{shared.clips}+{shared.fresh}" if features and shared.fresh else f"{shared.clips}"
+    names = (f"foleyworld:train:{clips}", f"foleyworld:valid:{shared.valid}")
+    source = ClipSource(", ".join(names), tuple(item for name in names for item in world_source(name).items))
+    kept = ("features", "mel") if features else CLIP_FIELDS  # one data set for the field, one for all other parts
+    encoder = trained(recipe.frozen_folder(out, "encoder")) if features else None
+    spec = DatasetSpec(kept, encoder, shared.image_size, SECONDS, shared.clock, shared.mel)
+    description = json.dumps(described(source, spec, spec.per_shard), sort_keys=True)
+    folder = out / "data" / f"{'-'.join(kept)}-{hashlib.sha256(description.encode()).hexdigest()[:8]}"
     if machines.rank() == 0:
-        summary = prepare(source, folder, wanted, on_done=lambda done, total: report(done, total, {}))
-        whole(folder, summary.failures)
+        summary = prepare(source, folder, spec, on_done=on_done)
+        raise_if_incomplete(folder, summary.failures)
     return folder
 
 
-def matching(folder: Path, recipe: Recipe, fields: tuple[str, ...]) -> Path:
-    """The folder of a data set, if it is one, has the fields, and its rates, mels and images are the recipe's."""
+def compatible(folder: Path, recipe: AnyRecipe, fields: tuple[str, ...]) -> Path:
+    """The folder of a data set, if it is one, has the fields, and its rates, mels and images are the recipe's.
+
+    Raises:
+        DatasetError: if not.
+    """
     path = folder / "dataset.json"
     if not path.exists():
         raise DatasetError(f"shared.data: {folder} is not a data set; make one with `frieren prepare`")
@@ -93,7 +99,7 @@ def matching(folder: Path, recipe: Recipe, fields: tuple[str, ...]) -> Path:
     return folder
 
 
-def whole(folder: Path, failures: Mapping[Path, str]) -> None:
+def raise_if_incomplete(folder: Path, failures: Mapping[Path, str]) -> None:
     """Raises DatasetError if shards could not be made."""
     for path, reason in failures.items():
         raise DatasetError(f"{folder}: {len(failures)} shards are missing; {path.name}: {reason}")
@@ -102,17 +108,17 @@ def whole(folder: Path, failures: Mapping[Path, str]) -> None:
 # -- clips --
 
 
-class Clips:
-    """Clips of a data set: pictures, sounds and mels, read slice by slice, and labels.
+class ClipDataset:
+    """Clips of a data set: frames, sounds and mels, read slice by slice, and labels.
 
     Attributes:
         data: one split of a data set.
         items: those of its items that are clips here; clip 0 is the first of them.
-        lengths: [N] instants of each clip by field.
+        lengths: [N] time steps of each clip by field.
     """
 
     def __init__(self, data: Shards, clock: Clock, items: Sequence[int]) -> None:
-        """`clock` gives the rates of picture, sound and mel."""
+        """`clock` gives the rates of frames, sound and mel."""
         self.data, self.clock, self.items = data, clock, items
         self.rates = {"images": clock.fps, "wave": clock.sample_rate, "mel": clock.mel_rate}
         rows = torch.tensor(items, dtype=torch.int64)
@@ -126,7 +132,7 @@ class Clips:
         return self.pixels(index, start, count).float() / 255
 
     def pixels(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
-        """The frames of `picture` as they are kept, uint8: a quarter of the bytes to hand on."""
+        """The frames of `picture` as they are stored, uint8: a quarter of the bytes to hand on."""
         return self.data.read(self.items[index], "images", start, count)
 
     def mel(self, index: int, start: int = 0, count: int | None = None) -> Tensor:
@@ -142,11 +148,11 @@ class Clips:
         return self.data.ids[self.items[index]]
 
     def meta(self, index: int) -> dict[str, Any]:
-        """What else is known of a clip."""
+        """Metadata of a clip."""
         return self.data.meta(self.items[index])
 
     def labels(self) -> list[Label]:
-        """What sounds in each clip."""
+        """Labels of all clips."""
         return [label_of(self.data.labels[item], self.data.meta(item)) for item in self.items]
 
     @cached_property
@@ -156,7 +162,7 @@ class Clips:
         return (seconds * self.clock.fps + 1e-6).int().tolist()
 
     def under(self, field: str, index: int, start: int, frames: int) -> tuple[int, int]:
-        """First instant and number of instants of `wave` or `mel` under some of a clip's `frames`.
+        """First time step and number of time steps of `wave` or `mel` under some of a clip's `frames`.
 
         The number does not depend on `start`.
         """
@@ -164,12 +170,12 @@ class Clips:
         count = round(frames * rate)
         return min(round(start * rate), int(self.lengths[field][index]) - count), count
 
-    def at_least(self, field: str, needed: int, remedy: str) -> Clips:
+    def at_least(self, field: str, needed: int, remedy: str) -> ClipDataset:
         """The clips that are long enough to be cropped; how many are not is said in a warning.
 
         Args:
             field: what is counted; of images, the `frames`.
-            needed: instants of it.
+            needed: time steps of it.
             remedy: what to do if no clip has them.
 
         Raises:
@@ -177,10 +183,10 @@ class Clips:
         """
         there = self.frames if field == "images" else self.lengths[field].tolist()
         kept = long_enough(self.data.folder, there, needed, UNITS[field], remedy)
-        return Clips(self.data, self.clock, [self.items[index] for index in kept])
+        return ClipDataset(self.data, self.clock, [self.items[index] for index in kept])
 
 
-def open_clips(folder: Path, split: str, clock: Clock, most: int | None = None) -> Clips:
+def open_clips(folder: Path, split: str, clock: Clock, most: int | None = None) -> ClipDataset:
     """The clips of a split, or the first `most`; those in broken shards are left out, with a warning for each shard.
 
     Raises:
@@ -191,16 +197,16 @@ def open_clips(folder: Path, split: str, clock: Clock, most: int | None = None) 
     for error in broken.values():
         warn(error)
     names = (shard["name"] for shard, size in zip(data.shards, data.sizes, strict=True) for _ in range(size))
-    return Clips(data, clock, [item for item, name in enumerate(names) if name not in broken][:most])
+    return ClipDataset(data, clock, [item for item, name in enumerate(names) if name not in broken][:most])
 
 
 @dataclass(frozen=True)
 class Label:
-    """What is known of a clip beside picture and sound.
+    """Label of a clip.
 
     Attributes:
-        kinds: what sounds, main kind first; none in a silent clip; "" where nobody has said what it is.
-        timed: False if it is known that a shift of the sound could not be seen.
+        kinds: kinds that sound, main kind first; none in a silent clip; "" where there is no label.
+        timed: False if it is known that a shift of the sound would not be visible.
     """
 
     kinds: tuple[str, ...]
@@ -224,22 +230,30 @@ def label_of(name: str, meta: Mapping[str, Any]) -> Label:
 
 
 @dataclass(frozen=True)
-class Data:
-    """What a network learns from and is judged on.
+class TrainingData:
+    """Clips for training and validation, and recordings.
 
     Attributes:
         train, valid: clips.
         recorded: recordings [S] int16; may be empty.
     """
 
-    train: Clips
-    valid: Clips
+    train: ClipDataset
+    valid: ClipDataset
     recorded: list[np.ndarray]
 
-    def at_least(self, field: str, needed: int, remedy: str) -> Data:
-        """The same with those clips only that are long enough (`Clips.at_least`)."""
+    def at_least(self, field: str, needed: int, remedy: str) -> TrainingData:
+        """The same with those clips only that are long enough (`ClipDataset.at_least`)."""
         train, valid = (clips.at_least(field, needed, remedy) for clips in (self.train, self.valid))
-        return Data(train, valid, self.recorded)
+        return TrainingData(train, valid, self.recorded)
+
+
+def open_data(recipe: AnyRecipe, folder: Path, audio: Path | None) -> TrainingData:
+    """The clips of a data set by the recipe's splits, and the recordings below `audio`."""
+    shared, (train_split, valid_split) = recipe.shared, recipe.splits
+    train = open_clips(folder, train_split, shared.clock)
+    valid = open_clips(folder, valid_split, shared.clock, shared.valid)
+    return TrainingData(train, valid, recordings(audio, shared.clock.sample_rate) if audio else [])
 
 
 # -- recordings --
@@ -255,23 +269,31 @@ def recordings(folder: Path, sample_rate: int, split: str = "train") -> list[np.
 
 
 class WaveCrops:
-    """Random crops of waves: those of clips and, for half of the items, recordings if there are any."""
+    """Random crops of waves: those of clips and, for half of the items, recordings if there are any.
 
-    def __init__(self, clips: Clips, recorded: list[np.ndarray], samples: int) -> None:
+    Level augmentation and redrawing are choices of this project, not of the published recipes: the gain covers 12 dB
+    below full scale, because FoleyWorld's clips and recordings are levelled and sounds of videos are not.
+    """
+
+    LOWEST_GAIN = -0.6  # log10 of the amplitude: -12 dB
+    SILENT = 0.02  # peak below which a crop is redrawn: -34 dB, the tail of a sound at most
+    TRIES = 4  # so that a clip of silence does not hold up the batch
+
+    def __init__(self, clips: ClipDataset, recorded: list[np.ndarray], samples: int) -> None:
         """All clips have `samples` samples at least; a crop has as many."""
         self.clips, self.recorded, self.samples = clips, recorded, samples
         self.lengths = torch.tensor([float(len(wave)) for wave in recorded])
 
     def draw(self, count: int) -> Tensor:
-        """[count, samples] in -1..1 with a random gain; a crop with hardly any sound is drawn again, up to 4 times."""
+        """[count, samples] in -1..1 with a random gain; a crop with hardly any sound is drawn again."""
         crops = []
         for item in range(count):
             recorded = bool(self.recorded) and item % 2 == 1
-            for _ in range(4):
+            for _ in range(self.TRIES):
                 crop = self.recording() if recorded else self.clip()
-                if crop.abs().max() > 0.02:
+                if crop.abs().max() > self.SILENT:
                     break
-            crops.append(crop * 10 ** (torch.rand(()) * 0.6 - 0.6))
+            crops.append(crop * 10 ** (self.LOWEST_GAIN - self.LOWEST_GAIN * torch.rand(())))
         return torch.stack(crops)
 
     def clip(self) -> Tensor:
@@ -290,5 +312,5 @@ class WaveCrops:
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where a network computes, and what it is given has to be."""
+    """Device of a network's parameters."""
     return next(network.parameters()).device

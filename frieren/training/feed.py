@@ -13,23 +13,23 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from frieren.training import machines, randomness
-from frieren.training.recipe import Recipe
+from frieren.training.recipe import AnyRecipe
 
 
 class Batches(Dataset):
-    """Number -> micro-batch of this process, counted over all steps."""
+    """Index -> micro-batch of this process, counted over all steps."""
 
-    def __init__(self, make: Callable[[int], Any], recipe: Recipe) -> None:
-        """`make(number)` draws from the global generators."""
+    def __init__(self, make: Callable[[int], Any], recipe: AnyRecipe) -> None:
+        """`make(index)` draws from the global generators."""
         self.make, self.recipe, self.rank = make, recipe, machines.rank()
 
-    def __getitem__(self, number: int) -> Any:
-        step, micro = divmod(number, self.recipe.machines.accumulate)
+    def __getitem__(self, index: int) -> Any:
+        step, micro = divmod(index, self.recipe.machines.accumulate)
         randomness.seed_all(self.recipe.seed, step, micro, self.rank, 0)
-        return self.make(number)
+        return self.make(index)
 
 
-def feed(make: Callable[[int], Any], recipe: Recipe, step: int) -> Iterator[Any]:
+def feed(make: Callable[[int], Any], recipe: AnyRecipe, step: int) -> Iterator[Any]:
     """The micro-batches of all steps from `step` on, in their order, on the CPU.
 
     Args:

@@ -1,4 +1,4 @@
-"""A player at work: its network on the machines, its optimiser, its averaged weights, and one step of learning.
+"""A trainable in training: its network on the machines, its optimiser, its averaged weights, and one step.
 
 torch's own engines do the distribution: DistributedDataParallel ("ddp") or `fully_shard` ("shard", FSDP2).
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
@@ -23,7 +24,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from frieren.errors import FrierenError
 from frieren.training import machines
 from frieren.training.randomness import seed_all
-from frieren.training.recipe import Optim, Recipe
+from frieren.training.recipe import AnyRecipe, Optim, Precision
 
 Losses = dict[str, Tensor]
 
@@ -33,12 +34,10 @@ class DivergedError(FrierenError):
 
 
 @dataclass(frozen=True)
-class Player:
-    """Networks with one optimiser and one objective. Most runs have one player; an adversarial run has two.
+class Trainable:
+    """Networks with one optimiser and one objective. Most runs have one; an adversarial run has two.
 
-    `losses(batch, step)` returns named terms; "total" is what is minimised. None skips the player at this step.
-    For validation the loop may change what is inside `network` (`Learner.finished`), so a task reaches its parts
-    through it, as `self.network.tower`, and keeps no other reference to them.
+    `losses(batch, step)` returns named terms, of which "total" is minimised; None skips the step.
     """
 
     network: nn.Module
@@ -46,39 +45,41 @@ class Player:
 
 
 class Objective(nn.Module):
-    """A player as one module whose forward gives its losses: DDP and `fully_shard` hook into a forward."""
+    """A trainable as one module whose forward gives its losses: DDP and `fully_shard` hook into a forward."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, trainable: Trainable) -> None:
         super().__init__()
-        self.network = player.network
-        self.losses = player.losses
+        self.network = trainable.network
+        self.losses = trainable.losses
 
     def forward(self, batch: Any, step: int) -> Losses | None:
         return self.losses(batch, step)
 
 
 class Learner:
-    """One player of a run, ready to take steps.
+    """One trainable of a run, ready to take steps.
 
     Args:
-        name: of the player.
-        player: its network is moved to this process's device and, if the recipe says so, sharded or compiled in place.
+        name: of the trainable.
+        trainable: its network is moved to this process's device and, if the recipe says so, sharded or compiled in
+            place.
         recipe: the run.
-        stream: number of the player, from 1; its random numbers differ from the other players'.
+        stream: index of the trainable, from 1; its random numbers differ from those of the others.
     """
 
-    def __init__(self, name: str, player: Player, recipe: Recipe, stream: int) -> None:
-        self.name, self.network, self.recipe, self.stream = name, player.network, recipe, stream
+    def __init__(self, name: str, trainable: Trainable, recipe: AnyRecipe, stream: int) -> None:
+        self.name, self.network, self.recipe, self.stream = name, trainable.network, recipe, stream
         self.network.to(machines.device())
-        machines.align(self.network)
+        machines.broadcast_parameters(self.network)
         sharded = recipe.machines.parallel == "shard" and machines.size() > 1
-        self.outline = outline(self.network) if sharded or recipe.optim.ema else None
-        self.objective: nn.Module = Objective(player)
+        self.skeleton = meta_skeleton(self.network) if sharded or recipe.optim.ema else None
+        objective = Objective(trainable)
+        self.objective: nn.Module = objective
         if recipe.machines.compile:
             for module in repeated(self.network) if sharded else [self.network]:
                 module.compile()
         if sharded:
-            shard(self.objective, recipe.machines.precision)
+            shard(objective, recipe.machines.precision)
         elif machines.size() > 1:
             self.objective = DistributedDataParallel(self.objective)
         self.optimiser = adamw(self.network, recipe.optim)
@@ -103,7 +104,7 @@ class Learner:
         """
         self.optimiser.zero_grad(set_to_none=True)
         totals: list[Tensor] = []
-        means: Losses = {}
+        means: dict[str, Any] = {}
         for micro, batch in enumerate(batches):
             seed_all(self.recipe.seed, step, micro, machines.rank(), self.stream)
             with self.syncing(micro == len(batches) - 1):
@@ -116,7 +117,7 @@ class Learner:
             for key, value in losses.items():
                 means[key] = means.get(key, 0.0) + value.detach() / len(batches)
         # Clipping to infinity only measures.
-        norm = whole(nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optim.clip or math.inf))
+        norm = full_tensor(nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optim.clip or math.inf))
         self.check(torch.stack(totals), norm.item(), batches, step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate(self.recipe.optim, step)
@@ -130,8 +131,8 @@ class Learner:
     def precision(self) -> AbstractContextManager[Any]:
         """Autocast, if the recipe asks for bfloat16.
 
-        On a CPU, attention is then plain matrix products: in bfloat16 torch's fused one is several times slower there
-        on its way back.
+        On a CPU, attention is then plain matmuls: in bfloat16 torch's fused one is several times slower there in the
+        backward pass.
         """
         stack = contextlib.ExitStack()
         if self.recipe.machines.precision == "bfloat16":
@@ -144,7 +145,7 @@ class Learner:
         """Gradients travel between the processes with the last micro-batch alone."""
         if isinstance(self.objective, DistributedDataParallel):
             return contextlib.nullcontext() if last else self.objective.no_sync()
-        if hasattr(self.objective, "set_requires_gradient_sync"):  # an FSDPModule
+        if isinstance(self.objective, FSDPModule):
             self.objective.set_requires_gradient_sync(last)
         return contextlib.nullcontext()
 
@@ -185,43 +186,36 @@ class Learner:
                 moments = {slot: torch.zeros_like(parameter) for slot in ("exp_avg", "exp_avg_sq")}
                 self.optimiser.state[parameter] = {"step": torch.zeros(()), **moments}
 
-    @contextmanager
-    def finished(self) -> Iterator[None]:
-        """Within it the player's network is what training would leave if it ended now: averaged, and in one piece.
+    def finished(self) -> nn.Module:
+        """The network as training would leave it if it ended now: averaged, and in one piece.
 
-        Every process opens it; a single one may then use the network. The module that the task holds stays the same
-        object and takes over, for the time, the insides of a whole copy: a sharded module cannot run on one process.
+        Every process calls it; a single one may then use what it got. That is the network in training itself where
+        nothing is averaged or sharded, and otherwise a copy: a sharded module cannot run on one process.
         """
-        if self.outline is None:
-            yield
-            return
-        state = {key: whole(self.average.get(key, value)) for key, value in self.network.state_dict().items()}
-        copied = copy.deepcopy(self.outline)
-        copied.load_state_dict(state, assign=True)
-        insides = self.network.__dict__
-        self.network.__dict__ = copied.__dict__
-        try:
-            yield
-        finally:
-            self.network.__dict__ = insides
+        if self.skeleton is None:
+            return self.network
+        state = {key: full_tensor(self.average.get(key, value)) for key, value in self.network.state_dict().items()}
+        network = copy.deepcopy(self.skeleton)
+        network.load_state_dict(state, assign=True)
+        return network
 
 
 def rate(optim: Optim, step: int) -> float:
-    """Learning rate at a step (0-based): linear warm-up, `fade` per step, linear fall over the last `decay` share."""
+    """Learning rate at a step (0-based): linear warm-up, `lr_gamma` per step, linear fall over the `cooldown`."""
     warm = min(1.0, (step + 1) / max(1, optim.warmup))
-    fall = (optim.steps - step) / max(1.0, optim.decay * optim.steps)
-    return optim.lr * optim.fade**step * min(warm, fall, 1.0)
+    fall = (optim.steps - step) / max(1.0, optim.cooldown * optim.steps)
+    return optim.lr * optim.lr_gamma**step * min(warm, fall, 1.0)
 
 
 def adamw(network: nn.Module, optim: Optim) -> torch.optim.AdamW:
-    """AdamW over a player's parameters."""
+    """AdamW over a trainable's parameters."""
     parameters = list(network.parameters())
     # On a CPU the fused step takes a seventh of the time; elsewhere torch's own choice is as good.
     fused = all(p.device.type == "cpu" and not isinstance(p, DTensor) for p in parameters) or None
     return torch.optim.AdamW(parameters, optim.lr, optim.betas, weight_decay=optim.weight_decay, fused=fused)
 
 
-def outline(network: nn.Module) -> nn.Module:
+def meta_skeleton(network: nn.Module) -> nn.Module:
     """A copy of a network whose parameters take no memory; its buffers are true copies."""
     empty = {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in network.parameters()}
     return copy.deepcopy(network, empty)
@@ -234,8 +228,8 @@ def repeated(network: nn.Module) -> list[nn.Module]:
     return blocks[::-1]
 
 
-def shard(objective: Objective, precision: str) -> None:
-    """Shards a player over all processes: block by block, then what remains.
+def shard(objective: Objective, precision: Precision) -> None:
+    """Shards a trainable over all processes: block by block, then what remains.
 
     In bfloat16 the blocks, where nearly all parameters are, travel and compute in it altogether. The remainder, which
     also takes the batch in, leaves its parameters and inputs alone (times and targets do not fit into 8 bits) and
@@ -251,7 +245,7 @@ def shard(objective: Objective, precision: str) -> None:
     fully_shard(objective, mesh=mesh, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False))
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """All of a tensor, on every process."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 

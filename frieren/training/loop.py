@@ -1,7 +1,8 @@
 """The training loop: a state, a step, and, once in a while, a log line, a validation and a checkpoint.
 
 One loop for one CPU, one GPU, many GPUs and many machines. The data and noise of a micro-batch depend on (seed, step,
-micro-batch, process) alone, so a resumed run repeats an uninterrupted one to the digit.
+micro-batch, process) alone, so a resumed run is bit-exact to an uninterrupted one on a CPU. On a GPU some kernels add
+in no fixed order (atomic additions in the backward pass of indexing), and two runs differ in the last digits.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,38 +26,49 @@ from frieren.errors import FrierenError
 from frieren.training import checkpoint, machines, randomness
 from frieren.training.board import Board, open_board
 from frieren.training.feed import feed
-from frieren.training.learner import DivergedError, Learner, Losses, Player, rate
-from frieren.training.recipe import Recipe
-
-__all__ = ["DivergedError", "Losses", "Player", "Report", "Task", "log", "rate", "train"]
+from frieren.training.learner import Learner, Losses, Trainable, rate
+from frieren.training.recipe import AnyRecipe
 
 Report = Callable[[int, int, dict[str, float]], None]  # step, steps, averaged losses
 LOG = "log.jsonl"
 
 
-class Task(Protocol):
-    """What a part gives to the loop."""
+Network = TypeVar("Network", bound=nn.Module)
 
-    players: dict[str, Player]
+
+class Task(Protocol[Network]):
+    """What a part gives to the loop; parts inherit it.
+
+    Attributes:
+        trainables: what learns, by name, in the order of a step.
+        network: that of one of the trainables: the one that is validated and kept. The loop hands it, averaged and in
+            one piece, to `validate`, `preview` and `finish`, which therefore use that and not their own.
+    """
+
+    trainables: dict[str, Trainable]
+    network: Network
 
     @property
-    def network(self) -> nn.Module:
-        """What is kept in the end, and where a recipe's `init` is loaded into."""
+    def part(self) -> nn.Module:
+        """The part in it, into which a recipe's `init` is loaded."""
+        return self.network
 
-    def batch(self, number: int) -> Any:
-        """Micro-batch `number` of this process, counted over all steps: tensors, dicts, lists and tuples, on the CPU.
+    def batch(self, index: int) -> Any:
+        """Micro-batch `index` of this process, counted over all steps: tensors, dicts, lists and tuples, on the CPU.
 
         Random numbers come from the global generators, seeded by the loop. A dict may name its items under "ids". It
         may be made in another process, ahead of time (`feed`), so it depends on nothing that is learnt.
         """
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, network: Network) -> dict[str, float]:
         """Scores on the validation split, with the networks where they are; on process 0 alone."""
 
-    def finish(self, folder: Path) -> None:
+    def finish(self, network: Network, folder: Path) -> None:
         """Writes the trained part; on process 0 alone."""
 
-    # And, if it can: `preview() -> dict[str, Tensor]`, mels [M, T] and waves [S] of fixed validation clips for a board.
+    def preview(self, network: Network) -> dict[str, Tensor]:
+        """Mels [M, T] and waves [S] of fixed validation clips, for a board; none if the part has nothing to show."""
+        return {}
 
 
 class MachinesError(FrierenError):
@@ -116,12 +127,14 @@ class Meter:
         return {"sums": {name: entry.tolist() for name, entry in self.sums.items()}, "seconds": self.elapsed()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        like = {"dtype": torch.float64, "device": machines.device()}
-        self.sums = {name: torch.tensor(entry, **like) for name, entry in state["sums"].items()}
+        self.sums = {
+            name: torch.tensor(entry, dtype=torch.float64, device=machines.device())
+            for name, entry in state["sums"].items()
+        }
         self.seconds = state["seconds"]
 
 
-def train(task: Task, recipe: Recipe, folder: Path, report: Report, *, resume: bool = True) -> None:
+def train(task: Task[Any], recipe: AnyRecipe, folder: Path, report: Report, *, resume: bool = True) -> None:
     """Runs a part's training in `folder`, from its last checkpoint if there is one, to the recipe's last step.
 
     Every process of the run calls it, after `machines.connected`.
@@ -136,24 +149,28 @@ def train(task: Task, recipe: Recipe, folder: Path, report: Report, *, resume: b
     Raises:
         DivergedError: if a loss is not finite; the last checkpoint stays.
         CheckpointError: if there are checkpoints and none can be used.
-        MachinesError: if a run with several players is to be sharded.
+        MachinesError: if a run with several trainables is to be sharded.
         SystemExit: 143 or 130, after a checkpoint, if the process was told to end (SIGTERM, SIGINT).
     """
-    if recipe.machines.parallel == "shard" and len(task.players) > 1:
+    if recipe.machines.parallel == "shard" and len(task.trainables) > 1:
         raise MachinesError(
-            f"{recipe.part}: players {', '.join(task.players)} use each other's networks, which have to be whole for "
+            f"{recipe.part}: {', '.join(task.trainables)} use each other's networks, which have to be whole for "
             "that; set machines.parallel = 'ddp'"
         )
     Run(task, recipe, folder, report, resume).to_the_end()
 
 
-class Run:
+class Run(Generic[Network]):
     """A part's training in a folder: learners, log and board, and the step that it has reached."""
 
-    def __init__(self, task: Task, recipe: Recipe, folder: Path, report: Report, resume: bool) -> None:
+    def __init__(self, task: Task[Network], recipe: AnyRecipe, folder: Path, report: Report, resume: bool) -> None:
         self.task, self.recipe, self.folder, self.report = task, recipe, folder, report
         self.first = machines.rank() == 0
-        self.learners = [Learner(*player, recipe, stream) for stream, player in enumerate(task.players.items(), 1)]
+        self.learners = [
+            Learner(name, trainable, recipe, stream)
+            for stream, (name, trainable) in enumerate(task.trainables.items(), 1)
+        ]
+        self.kept = next(learner for learner in self.learners if learner.network is task.network)
         self.meter = Meter()
         if self.first:
             folder.mkdir(parents=True, exist_ok=True)
@@ -188,14 +205,14 @@ class Run:
                 if told and not last:
                     self.close()
                     raise SystemExit(128 + told)
-        with self.finished():
-            if self.first:
-                self.task.finish(self.folder)
+        network = self.finished()
+        if self.first:
+            self.task.finish(network, self.folder)
         self.close()
         machines.barrier()
 
     def take_step(self, coming: Iterator[Any]) -> None:
-        """One step of every player in turn, on the same micro-batches: the next ones that come."""
+        """One step of every trainable in turn, on the same micro-batches: the next ones that come."""
         began = time.monotonic()
         batches = [machines.move(batch, machines.device()) for batch in islice(coming, self.recipe.machines.accumulate)]
         for learner in self.learners:
@@ -213,30 +230,27 @@ class Run:
             self.report(self.step, self.recipe.optim.steps, means)
 
     def validate(self) -> None:
-        """Scores of the networks as they would be kept; their random numbers depend on the step alone."""
-        with self.finished():
-            if self.board:
-                randomness.seed_all(self.recipe.seed, self.step)
-                scores = self.task.validate()
-                log(self.folder, {"step": self.step, "valid": scores})
-                self.board.numbers({f"valid/{name}": value for name, value in scores.items()}, self.step)
+        """Scores of the network as it would be kept; their random numbers depend on the step alone."""
+        network = self.finished()
+        if self.board:
+            randomness.seed_all(self.recipe.seed, self.step)
+            scores = self.task.validate(network)
+            log(self.folder, {"step": self.step, "valid": scores})
+            self.board.numbers({f"valid/{name}": value for name, value in scores.items()}, self.step)
 
     def preview(self) -> None:
-        """Pictures and sounds, where there is a board to look at and a task that makes them."""
-        if self.recipe.board == "none" or not hasattr(self.task, "preview"):
+        """Pictures and sounds, where there is a board to look at."""
+        if self.recipe.board == "none":
             return
-        with self.finished():
-            if self.board:
-                randomness.seed_all(self.recipe.seed)
-                self.board.previews(self.task.preview(), self.step)
+        network = self.finished()
+        if self.board:
+            randomness.seed_all(self.recipe.seed)
+            self.board.previews(self.task.preview(network), self.step)
 
-    @contextmanager
-    def finished(self) -> Iterator[None]:
-        """Within it every network is as it would be kept (`Learner.finished`)."""
-        with ExitStack() as stack:
-            for learner in self.learners:
-                stack.enter_context(learner.finished())
-            yield
+    def finished(self) -> Network:
+        """The network as it would be kept (`Learner.finished`)."""
+        network: Network = self.kept.finished()  # type: ignore[assignment]  # a copy of the task's own
+        return network
 
     def tensors(self) -> dict[str, Tensor]:
         return {name: tensor for learner in self.learners for name, tensor in learner.tensors().items()}

@@ -105,7 +105,7 @@ def gathered(value: Any) -> list[Any]:
     return values
 
 
-def align(network: nn.Module) -> None:
+def broadcast_parameters(network: nn.Module) -> None:
     """Gives every process the parameters and buffers of process 0."""
     if joined():
         for tensor in [*network.parameters(), *network.buffers()]:

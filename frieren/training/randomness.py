@@ -1,7 +1,7 @@
 """Random numbers of a run: a seed for every micro-batch, and the states of all generators.
 
-Every draw of a micro-batch is a function of (seed, step, micro-batch, process) alone, so a resumed run repeats an
-uninterrupted one to the digit and there is no position in the data to remember.
+Every draw of a micro-batch is a function of (seed, step, micro-batch, process) alone, so a resumed run
+repeats an uninterrupted one bit-exactly (on a CPU) and there is no position in the data to remember.
 """
 
 from __future__ import annotations

@@ -6,28 +6,37 @@ defaults below needs to be written; an unknown key is an error that names the ne
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import tomllib
-import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from frieren.clock import Clock
-from frieren.errors import FrierenError
+from frieren.configs import from_table
+from frieren.errors import ConfigError, FrierenError
 from frieren.nets.alignment import AlignmentConfig
 from frieren.nets.autoencoder import AutoencoderConfig
 from frieren.nets.bigvgan import BigVGANConfig
 from frieren.nets.cavp import CAVPConfig, CAVPPairConfig
-from frieren.nets.discriminators import DiscriminatorConfig, PatchConfig
 from frieren.nets.field import FieldConfig
 from frieren.nets.tagger import TaggerConfig
 from frieren.nets.vocos import VocosConfig
 from frieren.spectrogram import MelConfig
+from frieren.training.losses import (
+    AlignmentLoss,
+    AutoencoderLoss,
+    ContrastLoss,
+    EncoderLoss,
+    FieldLoss,
+    PairsLoss,
+    TaggerLoss,
+    VocoderLoss,
+)
+from frieren.weights import config_from, read_json
 
-Built = TypeVar("Built")
-BOARDS = ("none", "tensorboard", "wandb")
+Net = TypeVar("Net", covariant=True)
+Loss = TypeVar("Loss", covariant=True)
+Precision = Literal["float32", "bfloat16"]
 
 
 class RecipeError(FrierenError):
@@ -46,9 +55,9 @@ class Shared:
     valid: int = 60  # validation clips: FoleyWorld's, or the first ones of `data`
     steps: int = 25  # default solver steps of the finished model
     guidance: float = 4.5
-    polish: int = 0  # of the finished model's waves
+    griffin_lim_iterations: int = 0  # on the waves of the finished model (`wave.GriffinLimRefinement`)
     data: str = ""  # prepared data set to learn from; "": FoleyWorld, prepared by the run
-    splits: tuple[str, str] = ("train", "valid")  # of `data`: to learn from and to be judged on
+    splits: tuple[str, str] = ("train", "valid")  # of `data`: for training and for validation
     pairs: str = ""  # data set of `frieren pairs` for reflow and distillation; "": made by the run's own field
     frozen: str = ""  # model folder whose encoder and autoencoder the field is trained with; "": the run's own
     clock: Clock = field(default_factory=Clock)
@@ -57,18 +66,22 @@ class Shared:
 
 @dataclass(frozen=True)
 class Optim:
-    """AdamW with linear warm-up, then a constant or slowly fading rate, then a linear fall to zero."""
+    """AdamW with linear warm-up, then a constant or exponentially decaying rate, then a linear cooldown to zero.
+
+    Raises:
+        ValueError: for an `ema` out of range.
+    """
 
     lr: float = 5e-5
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
     warmup: int = 1000  # steps
-    fade: float = 1.0  # factor by which every step lowers the rate
-    decay: float = 0.0  # share of all steps, at the end, over which the rate falls to zero
+    lr_gamma: float = 1.0  # factor on the rate at every step
+    cooldown: float = 0.0  # fraction of all steps, at the end, over which the rate falls to zero
     steps: int = 100_000
     batch: int = 32  # items per process and micro-batch
     clip: float = 0.0  # largest gradient norm; 0 is off
-    ema: float = 0.0  # decay of the averaged weights, that are validated and kept; 0 is off, as published
+    ema: float = 0.0  # decay of the averaged weights, which are validated and kept; 0 is off, as published
 
     def __post_init__(self) -> None:
         if not 0 <= self.ema < 1:
@@ -80,19 +93,17 @@ class Machines:
     """How a run uses the machines; how many there are is for torchrun to say (docs/scale.md).
 
     Raises:
-        ValueError: for an unknown word, no micro-batch, or workers below 0.
+        ValueError: for no micro-batch, or workers below 0.
     """
 
-    parallel: str = "ddp"  # every process holds the whole network ("ddp") or its share of it ("shard": FSDP2)
-    precision: str = "float32"  # or "bfloat16": autocast; weights, sums of gradients and optimiser stay float32
+    # Every process holds the whole network ("ddp") or a shard of it ("shard": FSDP2).
+    parallel: Literal["ddp", "shard"] = "ddp"
+    precision: Precision = "float32"  # "bfloat16": autocast; weights, sums of gradients and optimiser stay float32
     accumulate: int = 1  # micro-batches per optimiser step
-    workers: int = 0  # processes that make micro-batches ahead of each learning one; 0: it makes its own
+    workers: int = 0  # data-loading processes of each training process; 0: it makes its own batches
     compile: bool = False  # torch.compile the network
 
     def __post_init__(self) -> None:
-        for name, known in (("parallel", ("ddp", "shard")), ("precision", ("float32", "bfloat16"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be 1 or more, got {self.accumulate}")
         if self.workers < 0:
@@ -100,135 +111,18 @@ class Machines:
 
 
 @dataclass(frozen=True)
-class EncoderLoss:
-    """The encoder learns to foretell the sound; a small head, thrown away afterwards, does the telling."""
-
-    frames: int = 64  # frames in one training crop
-    head: int = 128  # width of the head
-    bands: int = 20  # log-mel bands foretold
-    slots: int = 2  # instants foretold per frame
-    settle: int = 10**9  # from this step on, batch normalisation uses its running statistics
-    momentum: float = 0.1  # of the running statistics
-    onset: float = 4.0  # weight of the onsets against the levels
-    what: float = 1.0  # weight of the loudest spectrum of the whole clip, which every frame should tell
-    kind: float = 0.0  # weight of naming the kinds that sound, which needs labels
-    easy: int = 0  # first steps, on clips of levels 0 and 1 only
-
-
-@dataclass(frozen=True)
-class ContrastLoss:
-    """CAVP's contrast between clips and between parts of a clip; the defaults are the published ones (section 4.1)."""
-
-    frames: int = 16  # frames in one crop: 4 s at 4 frames per second
-    crops: int = 3  # of every clip
-    apart: int = 8  # frames between the starts of a clip's crops, at least
-    temporal: float = 1.0  # weight of the contrast between crops of a clip against that between clips
-    # What the audio tower hears: 64 columns per second.
-    mel: MelConfig = field(default_factory=lambda: MelConfig(hop=250, bins=128, fmin=125.0, fmax=7600.0))
-
-
-@dataclass(frozen=True)
-class AutoencoderLoss:
-    """Reconstruction and Kullback-Leibler terms, each a mean over its elements; an adversary after `solo` steps.
-
-    The defaults are Make-An-Audio 2's (paper section 4.6).
-    """
-
-    columns: int = 256  # mel columns in one training crop
-    cut: bool = False  # decode a random part of the latent, not always the whole
-    kl: float = 1.25e-7  # Make-An-Audio 2's 1e-6 on sums, for its 80 x 624 mels and 20 x 312 latents
-    peaks: float = 0.0  # weight of `peak_error`, which the published loss does not have
-    solo: int = 80_001  # first steps, without the adversary; a run that ends before them has none
-    adversarial: float = 1.0  # times the adaptive weight: published as weight 0.5 and factor 2
-    r1: float = 3.0  # penalty on the judge's gradient; its squares have weight 1, published as 0.5 and factor 2
-    judge: PatchConfig = field(default_factory=PatchConfig)
-
-
-@dataclass(frozen=True)
-class VocoderLoss:
-    """Generator terms of HiFi-GAN and BigVGAN; the adversary joins after `solo` steps."""
-
-    columns: int = 32  # mel columns in one training crop
-    margin: int = 4  # further columns on each side that are not judged
-    solo: int = 0  # first steps, without the adversary
-    mel: float = 45.0  # L1 of log10 mels; published 45 is for natural logarithms: 103.6 here
-    spectrum: float = 0.0  # multi-resolution STFT magnitude
-    feature: float = 2.0
-    adversarial: float = 1.0
-    judges: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-
-
-@dataclass(frozen=True)
-class FieldLoss:
-    """Rectified flow with condition dropout (paper sections 3 and 6).
+class Recipe(Generic[Net, Loss]):
+    """One part's run: what is trained (`network`), by which `loss`, and how.
 
     Raises:
-        ValueError: for an unknown word.
+        ValueError: for an interval of no steps.
     """
 
-    drop: float = 0.2  # probability that an item's features are zero
-    weight: str = "logit-normal"  # of the error at t (equation 6), or "uniform"
-    time: str = "uniform"  # law of t; or "thousandths", as the authors draw it; "logit-normal"; "early"
-    white: bool = False  # the input layer starts as the whitening of the features; the authors' is random
-    join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
-    named: float = 0.0  # weight of having what the flow leads to named by the ear, which needs labels
-    ear: str = ""  # folder of the tagger that hears; "": the run's own
-
-    def __post_init__(self) -> None:
-        for name, known in (
-            ("weight", ("logit-normal", "uniform")),
-            ("time", ("uniform", "thousandths", "logit-normal", "early")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-
-
-@dataclass(frozen=True)
-class PairsLoss(FieldLoss):
-    """Reflow and distillation on pairs of the guided field (equations 8, 9); distillation has t = 0 and no weight."""
-
-    drop: float = 0.0
-    guidance: float = 4.5  # of the pairs, and inside the loss
-    sampled: float = 0.0  # guidance of the finished model, its velocity as spread as at `guidance`; 0: that itself
-    steps: int = 25  # solver steps behind each pair
-    draws: int = 1  # pairs of each clip, from windows spread over it; published: one, from its first window
-    reencode: bool = False  # data is the latent after a way through the spectrogram, as in the authors' code
-
-    @property
-    def guiding(self) -> tuple[float, float]:
-        """Guidance and spread (`flow.guided_velocity`) of the finished model."""
-        return (self.sampled, self.guidance) if self.sampled else (self.guidance, 0.0)
-
-
-@dataclass(frozen=True)
-class AlignmentLoss:
-    """True, shifted and foreign pairs (half, a quarter and a quarter), and the lag at which true pairs agree best."""
-
-    shift: float = 0.5  # s, smallest shift of a shifted pair
-    shifts: int = 3  # shifted pairs of each clip
-    foreign: int = 4  # foreign pairs of each clip
-    alike: float = 0.5  # share of foreign sounds that are of the same kind
-    lag: float = 0.25  # weight of the lag
-    gain: float = 0.3  # largest change of level in log10 units: 6 dB
-
-
-@dataclass(frozen=True)
-class TaggerLoss:
-    """Cross-entropy of the kinds that sound."""
-
-    columns: int = 384  # mel columns in one training crop
-    gain: float = 0.5  # largest change of level in log10 units: 10 dB
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One part's run."""
-
     part: str  # a key of PARTS
+    network: Net  # the part's config
+    loss: Loss  # the part's loss dataclass
     kind: str = ""  # which of its KINDS the network is; the one in PARTS if it is not said
     seed: int = 0
-    network: Any = None  # the part's config
-    loss: Any = None  # the part's loss dataclass
     optim: Optim = field(default_factory=Optim)
     init: str = ""  # folder of a part, or safetensors file, to start from
     machines: Machines = field(default_factory=Machines)
@@ -236,34 +130,90 @@ class Recipe:
     save_every: int = 500  # steps
     preview_every: int = 2000  # steps between pictures and sounds of validation clips, for a board
     keep: int = 2  # newest checkpoints that stay
-    board: str = "none"  # or "tensorboard", "wandb"
+    board: Literal["none", "tensorboard", "wandb"] = "none"
     shared: Shared = field(default_factory=Shared)
 
     def __post_init__(self) -> None:
         for name in ("log_every", "save_every", "preview_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.board not in BOARDS:
-            raise ValueError(f"board must be one of {', '.join(BOARDS)}, got {self.board!r}")
+
+    @property
+    def splits(self) -> tuple[str, str]:
+        """Names of the splits for training and for validation."""
+        return self.shared.splits if self.shared.data else Shared.splits
+
+    def frozen_folder(self, out: Path, part: str) -> Path:
+        """Folder of a part that the field builds on: in the model that the recipe names, or in the run `out`."""
+        return Path(self.shared.frozen) / part if self.shared.frozen else part_folder(out, part)
+
+    def resolved(self, out: Path) -> Recipe[Any, Loss]:
+        """The recipe with what follows from the stage before, in the run `out`: where it starts, and its sizes.
+
+        Raises:
+            RecipeError: if the stage before has not been trained.
+        """
+        if self.part not in STAGE_BEFORE:
+            return self
+        init = self.init or str(out / STAGE_BEFORE[self.part])
+        path = trained(Path(init)) / "config.json"
+        table = {key: value for key, value in read_json(path).items() if key != "network"}
+        return replace(self, init=init, network=config_from(FieldConfig, table, path))
 
 
+AnyRecipe = Recipe[Any, Any]
 # In the order of training: whoever builds on a part comes after it.
 PARTS: dict[str, tuple[type, type]] = {
     "cavp": (CAVPPairConfig, ContrastLoss),
     "encoder": (CAVPConfig, EncoderLoss),
     "autoencoder": (AutoencoderConfig, AutoencoderLoss),
     "vocoder": (VocosConfig, VocoderLoss),
-    "ear": (TaggerConfig, TaggerLoss),
+    "classifier": (TaggerConfig, TaggerLoss),
     "field": (FieldConfig, FieldLoss),
     "reflow": (FieldConfig, PairsLoss),
     "distillation": (FieldConfig, PairsLoss),
     "alignment": (AlignmentConfig, AlignmentLoss),
     "tagger": (TaggerConfig, TaggerLoss),
 }
+STAGE_BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage of the field starts from
+STAGES = ("field", *STAGE_BEFORE)
 KINDS: dict[str, dict[str, type]] = {"vocoder": {"Vocos": VocosConfig, "BigVGAN": BigVGANConfig}}
+# Former names of parts, values and keys.
+FORMER_PARTS = {"ear": "classifier"}
+FORMER_VALUES = {"thousandths": "discrete"}
+RENAMED = {
+    "fade": "lr_gamma",
+    "decay": "cooldown",
+    "polish": "griffin_lim_iterations",
+    "solo": "disc_start",
+    "judge": "discriminator",
+    "judges": "discriminators",
+    "named": "class_weight",
+    "ear": "classifier",
+    "sampled": "sampling_guidance",
+    "foreign": "mismatched",
+    "alike": "same_class",
+}
 
 
-def read_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
+def part_folder(out: Path, part: str) -> Path:
+    """Folder of a part in a run; CAVP's video tower serves as the encoder if none is trained on its own."""
+    tower = out / "cavp" / "encoder"
+    return tower if part == "encoder" and not (out / part).exists() and tower.exists() else out / part
+
+
+def trained(folder: Path) -> Path:
+    """The folder of a part, if its training has finished.
+
+    Raises:
+        RecipeError: if it has not.
+    """
+    if not (folder / "model.safetensors").exists():
+        raise RecipeError(f"{folder}: not trained yet; train the {folder.name} first, or the whole recipe folder")
+    return folder
+
+
+def read_recipe(path: Path, changes: list[str] | None = None) -> AnyRecipe:
     """Reads one part's TOML file and the `model.toml` beside it.
 
     Args:
@@ -271,13 +221,15 @@ def read_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
         changes: "optim.lr=1e-4" and the like, as from `--set`.
 
     Raises:
-        RecipeError: if a file is missing or not TOML, or a key is unknown.
+        RecipeError: if a file is missing or not TOML, a key is unknown, or a value does not go with its key.
     """
     table = read_toml(path)
     table["shared"] = read_toml(path.with_name("model.toml"))
     for change in changes or []:
         apply_change(table, change)
-    part = table.get("part", path.stem)
+    part = table.setdefault("part", path.stem)
+    if part in FORMER_PARTS:
+        raise RecipeError(f"{path}: the part {part!r} is called {FORMER_PARTS[part]!r} now; rename the file")
     if part not in PARTS:
         raise RecipeError(f"{path}: unknown part {part!r}; expected one of {', '.join(PARTS)}")
     network, loss = PARTS[part]
@@ -287,15 +239,22 @@ def read_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
             known = f"one of {', '.join(kinds)}" if kinds else "none: this part has one network only"
             raise RecipeError(f"{path}: unknown kind {kind!r} of {part}; expected {known}")
         network = kinds[kind]
-    if loss is PairsLoss and "network" in table:
+    if part in STAGE_BEFORE and "network" in table:
         raise RecipeError(f"{path}: [network] is that of the stage before, from which {part} starts; leave it out")
-    network = build(network, table.pop("network", {}), f"{path} [network]")
-    loss = build(loss, table.pop("loss", {}), f"{path} [loss]")
-    return dataclasses.replace(build(Recipe, {"part": part, **table}, str(path)), network=network, loss=loss)
+    table = {"network": {}, "loss": {}, **table}
+    try:
+        return from_table(Recipe[network, loss], table, renamed=RENAMED)  # type: ignore[valid-type]
+    except ConfigError as error:
+        former = {f"; {old!r} is called {new!r} now" for old, new in FORMER_VALUES.items() if repr(old) in str(error)}
+        raise RecipeError(f"{path}: {error}{''.join(former)}") from error
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table in a TOML file, or RecipeError."""
+    """The table in a TOML file.
+
+    Raises:
+        RecipeError: if there is no such file, or it is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
@@ -318,31 +277,3 @@ def apply_change(table: dict[str, Any], change: str) -> None:
         table[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = value
-
-
-def build(kind: type[Built], table: dict[str, Any], where: str) -> Built:
-    """A dataclass from a table, with nested tables and lists as tuples.
-
-    Raises:
-        RecipeError: for an unknown key (naming the nearest right one) or a value of the wrong type.
-    """
-    types = typing.get_type_hints(kind)
-    values = {}
-    for key, value in table.items():
-        if key not in types:
-            near = difflib.get_close_matches(key, types, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(types)}"
-            raise RecipeError(f"{where}: unknown key {key!r}{hint}")
-        if isinstance(value, dict) and dataclasses.is_dataclass(types[key]):
-            value = build(types[key], value, f"{where} [{key}]")
-        elif isinstance(value, list):
-            value = tuple(tuple(item) if isinstance(item, list) else item for item in value)
-        elif types[key] in (int, float, str, bool) and not isinstance(
-            value, (int, float) if types[key] is float else types[key]
-        ):
-            raise RecipeError(f"{where}: {key} must be {types[key].__name__}, got {value!r}")
-        values[key] = value
-    try:
-        return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"{where}: {error}") from error

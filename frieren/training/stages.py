@@ -1,109 +1,137 @@
-"""What each stage of the vector field is trained with: its start, its data set, its pairs (paper section 6).
+"""Tasks of the parts: which one a recipe means, and with which data, frozen parts and start it is set up.
 
-field         features and mels, from nothing or from `init`
-reflow        pairs that the field made, from the field
-distillation  the same pairs, from the reflowed field
+cavp, encoder, autoencoder, ...   clips and recordings
+field                             features and mels, from nothing or from `init`
+reflow                            pairs that the field made, from the field
+distillation                      the same pairs, from the reflowed field (paper section 6)
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
+import torch
 from torch import nn
 
+from frieren.dataset.pairs import Pairing, make_pairs
+from frieren.dataset.scatter import OnDone
 from frieren.dataset.shards import INDEX, Shards
 from frieren.nets.field import VectorField
 from frieren.training import machines
-from frieren.training.data import dataset, whole
-from frieren.training.loop import Report
-from frieren.training.pairs import Pairing, make_pairs
-from frieren.training.recipe import Recipe, RecipeError
+from frieren.training.data import TrainingData, dataset, open_data, raise_if_incomplete
+from frieren.training.loop import Report, Task
+from frieren.training.losses import FieldLoss, PairsLoss
+from frieren.training.recipe import STAGE_BEFORE, STAGES, AnyRecipe, Recipe, RecipeError, trained
+from frieren.training.tasks.alignment import AlignmentTask
+from frieren.training.tasks.autoencoder import AutoencoderTask
+from frieren.training.tasks.contrast import ContrastTask
+from frieren.training.tasks.encoder import EncoderTask
 from frieren.training.tasks.field import FieldTask
+from frieren.training.tasks.tagger import TaggerTask
+from frieren.training.tasks.vocoder import VocoderTask
 from frieren.weights import check, load_part, read_parameters
 
-BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage starts from
-STAGES = ("field", *BEFORE)
-SPLITS = ("train", "valid")
+Announce = Callable[[str], Report]  # a heading -> where its progress goes
 
 
-def resolved(recipe: Recipe, out: Path) -> Recipe:
-    """The recipe with what follows from the stage before: where a later stage starts, and its sizes.
+class ClipTask(Protocol):
+    """The class of a task that learns from clips and recordings alone; it reads `fields`."""
 
-    Raises:
-        RecipeError: if there is nothing to start from.
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    def __call__(self, recipe: AnyRecipe, data: TrainingData) -> Task[Any]: ...
+
+
+TASKS: dict[str, ClipTask] = {
+    "cavp": ContrastTask,
+    "encoder": EncoderTask,
+    "autoencoder": AutoencoderTask,
+    "vocoder": VocoderTask,
+    "classifier": TaggerTask,
+    "alignment": AlignmentTask,
+    "tagger": TaggerTask,
+}
+
+
+def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announce) -> Task[Any]:
+    """The part's task with its data, made now if need be.
+
+    Args:
+        recipe: the run, resolved.
+        out: folder of the run, in which parts are found that the field builds on.
+        audio: folder of recordings for the parts that learn from clips.
+        announce: called with the heading of the data's progress.
     """
-    if recipe.part not in BEFORE:
-        return recipe
-    init = recipe.init or str(out / BEFORE[recipe.part])
-    return replace(recipe, init=init, network=finished(Path(init)).config)
+    torch.manual_seed(recipe.seed)  # initial parameters
+    report = announce(f"{recipe.part} data")
+
+    def on_done(done: int, total: int) -> None:
+        report(done, total, {})
+
+    task: Task[Any]
+    if recipe.part in STAGES:
+        task = field_task(recipe, out, on_done)
+    else:
+        kind = TASKS[recipe.part]
+        task = kind(recipe, open_data(recipe, dataset(recipe, out, kind.fields, on_done), audio))
+    if recipe.init:
+        load_init(task.part, recipe.init)
+    return task
 
 
-def finished(folder: Path) -> nn.Module:
-    """A part that this run builds on.
+def field_task(recipe: Recipe[Any, FieldLoss], out: Path, on_done: OnDone) -> FieldTask:
+    """The task of a stage of the field, with its features and pairs made now if need be."""
+    data = dataset(recipe, out, ("features", "mel"), on_done)
+    autoencoder = trained(recipe.frozen_folder(out, "autoencoder"))
+    loss = recipe.loss
+    if isinstance(loss, PairsLoss):
+        data = pairs_of(recipe, loss, out, data, autoencoder, on_done)
+    train, valid = (Shards(data, split) for split in recipe.splits)
+    tagger = load_part(trained(Path(loss.classifier or out / "classifier"))) if loss.class_weight else None
+    return FieldTask(recipe, VectorField(recipe.network), train, valid, load_part(autoencoder), tagger)
 
-    Raises:
-        RecipeError: if it has not been trained yet.
+
+def pairs_of(recipe: AnyRecipe, loss: PairsLoss, out: Path, data: Path, autoencoder: Path, on_done: OnDone) -> Path:
+    """Folder of a stage's pairs: those that the recipe names, or those below `out`, of the field before the reflow.
+
+    Distillation takes those of the reflow (paper, section 3).
     """
-    if not (folder / "model.safetensors").exists():
-        raise RecipeError(f"{folder}: not trained yet; train the {folder.name} first, or the whole recipe folder")
-    return load_part(folder)
+    shared, folder = recipe.shared, out / "pairs"
+    if shared.pairs:
+        return Path(shared.pairs)
+    if recipe.part == "distillation" and not (out / "field").exists() and (folder / INDEX).exists():
+        return folder  # the reflow began with a field from elsewhere
+    field = trained(Path(recipe.init) if recipe.part == "reflow" else out / STAGE_BEFORE["reflow"])
+    if machines.rank() == 0:
+        pairing = Pairing(
+            data,
+            field,
+            autoencoder,
+            shared.clock,
+            steps=loss.steps,
+            guidance=loss.guidance,
+            reencode=loss.reencode,
+            draws=loss.draws,
+            seed=recipe.seed,
+            precision=recipe.machines.precision,
+        )
+        raise_if_incomplete(folder, make_pairs(pairing, folder, recipe.splits, on_done=on_done))
+    return folder
 
 
-def begin(network: nn.Module, init: str) -> None:
+def load_init(part: nn.Module, init: str) -> None:
     """Loads the parameters that a recipe starts from.
 
     Raises:
         RecipeError: if there is no such file.
-        WeightsError: if its parameters are not the network's.
+        WeightsError: if its parameters are not the part's.
     """
     path = Path(init) / "model.safetensors" if Path(init).is_dir() else Path(init)
     if not path.exists():
         raise RecipeError(f"init: {init} is neither the folder of a part nor a safetensors file")
     state = read_parameters(path)
-    check(path, network.state_dict(), state)
-    network.load_state_dict(state)
-
-
-def field_task(recipe: Recipe, out: Path, parts: dict[str, Path], report: Report) -> FieldTask:
-    """The task of a stage, with its data made now if need be.
-
-    Args:
-        parts: folders of the encoder and the autoencoder, which do not learn here.
-        report: told how many shards are made.
-    """
-    if not recipe.shared.data:
-        finished(parts["encoder"])
-    data = dataset(recipe, out, ("features", "mel"), report, parts["encoder"])
-    if recipe.part in BEFORE:
-        data = pairs_of(recipe, out, data, parts["autoencoder"], report)
-    sets = [Shards(data, split) for split in splits_of(recipe)]
-    ear = finished(Path(recipe.loss.ear or out / "ear")) if recipe.loss.named else None
-    return FieldTask(recipe, VectorField(recipe.network), *sets, finished(parts["autoencoder"]), ear)
-
-
-def pairs_of(recipe: Recipe, out: Path, data: Path, autoencoder: Path, report: Report) -> Path:
-    """The pairs of a stage: those that the recipe names, or those below `out`, made by the field before the reflow.
-
-    Distillation takes those of the reflow (paper, section 3).
-    """
-    shared, loss, folder = recipe.shared, recipe.loss, out / "pairs"
-    if shared.pairs:
-        return Path(shared.pairs)
-    if recipe.part == "distillation" and not (out / "field").exists() and (folder / INDEX).exists():
-        return folder  # the reflow began with a field from elsewhere
-    field = Path(recipe.init) if recipe.part == "reflow" else out / BEFORE["reflow"]
-    finished(field)
-    if machines.rank() == 0:
-        how = {name: getattr(loss, name) for name in ("steps", "guidance", "draws", "reencode")}
-        how |= {"seed": recipe.seed, "precision": recipe.machines.precision}
-        pairing = Pairing(data, field, autoencoder, shared.clock, **how)
-        whole(
-            folder, make_pairs(pairing, folder, splits_of(recipe), on_done=lambda done, total: report(done, total, {}))
-        )
-    return folder
-
-
-def splits_of(recipe: Recipe) -> tuple[str, str]:
-    """What to learn from and what to be judged on."""
-    return recipe.shared.splits if recipe.shared.data else SPLITS
+    check(path, part.state_dict(), state)
+    part.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""What generators and their judges play for: least squares, the judge's penalty, the weight of the game."""
+"""Adversarial losses: least squares, the penalty on the discriminator's gradient, the adaptive weight."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 
-def judge_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """What a judge minimises (least squares, arXiv 1611.04076): 1 for what is real, 0 for what is made."""
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares (arXiv 1611.04076) of a discriminator's scores: 1 for what is real, 0 for what is generated."""
     return (1 - real).square().mean() + fake.square().mean()
 
 
 def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
-    """Mean square of the gradient of a judge's summed logits by its real input (arXiv 1801.04406).
+    """Mean square of the gradient of a discriminator's summed logits by its real input (arXiv 1801.04406).
 
     The mean is over the elements of the input, as in Make-An-Audio 2. `real` must require a gradient.
     """
@@ -21,7 +21,7 @@ def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
-    """The weight that gives both losses gradients of one size at the decoder's last parameter (arXiv 2012.09841).
+    """Weight that gives both losses gradients of one size at the decoder's last parameter (arXiv 2012.09841).
 
     Bounded by 1e4; carries no gradient.
     """

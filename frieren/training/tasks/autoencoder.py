@@ -1,4 +1,4 @@
-"""The mel autoencoder: reconstruction in L1, a slight pull of the posterior towards the normal law, later an adversary.
+"""The mel autoencoder: reconstruction in L1, a weak KL term, and later a discriminator.
 
 As Make-An-Audio 2 trains it (paper section 4.6), whose losses are sums over an item; here they are means over its
 elements, which is the same up to one factor.
@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frieren.nets.autoencoder import MelAutoencoder
+from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.discriminators import PatchDiscriminator
 from frieren.spectrogram import log_mel
-from frieren.training.data import Data, WaveCrops, device_of
-from frieren.training.loop import Losses, Player
+from frieren.training.data import TrainingData, WaveCrops, device_of
+from frieren.training.learner import Losses, Trainable
+from frieren.training.loop import Task
+from frieren.training.losses import AutoencoderLoss
 from frieren.training.recipe import Recipe
-from frieren.training.tasks.adversary import adaptive_weight, judge_loss, r1_penalty
+from frieren.training.tasks.adversary import adaptive_weight, discriminator_loss, r1_penalty
 from frieren.weights import save_part
 
 SHOWN = 2  # validation clips on a board
@@ -32,37 +34,37 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def peak_error(fake: Tensor, real: Tensor) -> Tensor:
-    """Size of the error of square-rooted magnitudes over the size of the true ones, mean over the items.
+    """Relative error of square-rooted magnitudes, mean over the items of log-mels [B, M, T].
 
-    To L1 of log-mels [B, M, T] every cell is alike, and most of them are the hiss behind a sound: a tone that is
-    smeared over its neighbours costs next to nothing. Here what is loud counts.
+    L1 weighs every cell of a log-mel equally, and most of them are background noise: a tone that is smeared over its
+    neighbours costs next to nothing. Here what is loud counts.
     """
-    made, true = ((10.0 ** (mel.clamp(max=2.0) / 2)).flatten(1) for mel in (fake, real))
-    return ((made - true).norm(dim=1) / true.norm(dim=1)).mean()
+    generated, reference = ((10.0 ** (mel.clamp(max=2.0) / 2)).flatten(1) for mel in (fake, real))
+    return ((generated - reference).norm(dim=1) / reference.norm(dim=1)).mean()
 
 
-class AutoencoderTask:
-    """Crops of waves as log-mels, and the losses of the autoencoder and, after `solo` steps, of its judge."""
+class AutoencoderTask(Task[MelAutoencoder]):
+    """Crops of waves as log-mels, and the losses of the autoencoder and, from `disc_start` on, its discriminator."""
 
     fields = ("wave", "mel")
 
-    def __init__(self, recipe: Recipe, data: Data) -> None:
+    def __init__(self, recipe: Recipe[AutoencoderConfig, AutoencoderLoss], data: TrainingData) -> None:
         self.recipe, samples = recipe, recipe.loss.columns * recipe.shared.mel.hop
         data = data.at_least("wave", samples, "lower loss.columns")
         self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
         self.network = MelAutoencoder(recipe.network)
         if recipe.network.shortcut and not recipe.init:
             self.network.start_linear(log_mel(self.crops.draw(COMPONENTS), recipe.shared.mel))
-        self.players = {"autoencoder": Player(self.network, self.losses)}
-        if recipe.loss.solo < recipe.optim.steps:
-            self.judge = PatchDiscriminator(recipe.loss.judge)
-            self.players["judge"] = Player(self.judge, self.judge_losses)
+        self.trainables = {"autoencoder": Trainable(self.network, self.losses)}
+        if recipe.loss.disc_start < recipe.optim.steps:
+            self.discriminator = PatchDiscriminator(recipe.loss.discriminator)
+            self.trainables["discriminator"] = Trainable(self.discriminator, self.discriminator_losses)
 
-    def batch(self, step: int) -> Tensor:
+    def batch(self, index: int) -> Tensor:
         return log_mel(self.crops.draw(self.recipe.optim.batch), self.recipe.shared.mel)
 
     def reconstruct(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A part of the mel [B, M, T], what comes back of it, and the divergence of the whole."""
+        """A part of the mel [B, M, T], its reconstruction, and the divergence of the whole."""
         mean, log_variance = self.network.encode(mel)
         z = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
         start, end = self.cut(z.shape[-1])
@@ -78,24 +80,24 @@ class AutoencoderTask:
         if loss.peaks:
             losses["peaks"] = peak_error(fake, real)
             losses["total"] = losses["total"] + loss.peaks * losses["peaks"]
-        if step >= loss.solo:
-            self.judge.requires_grad_(False)
-            adversarial = -self.judge(fake).mean()
+        if step >= loss.disc_start:
+            self.discriminator.requires_grad_(False)
+            adversarial = -self.discriminator(fake).mean()
             elements = real[0].numel()  # the published weight balances sums over an item
             weight = adaptive_weight(elements * l1, adversarial, self.network.decoder.conv_out.weight)
             losses |= {"adversarial": adversarial, "weight": weight}
             losses["total"] = losses["total"] + loss.adversarial * weight * adversarial / elements
         return losses
 
-    def judge_losses(self, batch: Any, step: int) -> Losses | None:
-        if step < self.recipe.loss.solo:
+    def discriminator_losses(self, batch: Any, step: int) -> Losses | None:
+        if step < self.recipe.loss.disc_start:
             return None
-        self.judge.requires_grad_(True)
+        self.discriminator.requires_grad_(True)
         with torch.no_grad():
             real, fake, _ = self.reconstruct(batch)
         real = real.clone().requires_grad_(True)
-        logits = self.judge(real)
-        squares, r1 = judge_loss(logits, self.judge(fake)), r1_penalty(logits, real)
+        logits = self.discriminator(real)
+        squares, r1 = discriminator_loss(logits, self.discriminator(fake)), r1_penalty(logits, real)
         return {"total": squares + self.recipe.loss.r1 * r1, "squares": squares, "r1": r1}
 
     def cut(self, columns: int) -> tuple[int, int]:
@@ -111,18 +113,18 @@ class AutoencoderTask:
         return start, start + length
 
     @torch.inference_mode()
-    def validate(self) -> dict[str, float]:
-        """Mean absolute error in log10 units of whole clips and second halves, `peak_error`, the latent's spread."""
+    def validate(self, network: MelAutoencoder) -> dict[str, float]:
+        """Mean absolute error in log10 units of whole clips and second halves, `peak_error`, the latent's deviation."""
         means, errors, late_errors, peaks = [], [], [], []
         for mel in map(self.whole_mel, range(len(self.valid))):
-            mean, _ = self.network.encode(mel)
+            mean, _ = network.encode(mel)
             half = mean.shape[-1] // 2
             late = mel[..., half * self.recipe.network.stride :]
             means.append(mean.flatten())
-            back = self.network.decode(mean)
+            back = network.decode(mean)
             errors.append((back - mel).abs().mean())
             peaks.append(peak_error(back, mel))
-            late_errors.append((self.network.decode(mean[..., half:]) - late).abs().mean())
+            late_errors.append((network.decode(mean[..., half:]) - late).abs().mean())
         return {
             "l1": torch.stack(errors).mean().item(),
             "l1_late": torch.stack(late_errors).mean().item(),
@@ -131,13 +133,13 @@ class AutoencoderTask:
         }
 
     @torch.inference_mode()
-    def preview(self) -> dict[str, Tensor]:
-        """Mels [M, T] of the first validation clips, and what comes back of them."""
-        shown = {}
+    def preview(self, network: MelAutoencoder) -> dict[str, Tensor]:
+        """Mels [M, T] of the first validation clips, and their reconstructions."""
+        shown: dict[str, Tensor] = {}
         for index in range(min(SHOWN, len(self.valid))):
             mel, name = self.whole_mel(index), self.valid.name(index)
-            mean, _ = self.network.encode(mel)
-            shown |= {f"{name}/true": mel[0], f"{name}/reconstructed": self.network.decode(mean)[0]}
+            mean, _ = network.encode(mel)
+            shown |= {f"{name}/true": mel[0], f"{name}/reconstructed": network.decode(mean)[0]}
         return shown
 
     def whole_mel(self, index: int) -> Tensor:
@@ -146,7 +148,7 @@ class AutoencoderTask:
         columns = int(self.valid.lengths["mel"][index]) // stride * stride
         return self.valid.mel(index, 0, columns)[None].to(device_of(self.network))
 
-    def finish(self, folder: Path) -> None:
+    def finish(self, network: MelAutoencoder, folder: Path) -> None:
         """Saves the network with the scale that gives its latents unit variance, as Make-An-Audio 2 does."""
-        config = dataclasses.replace(self.recipe.network, scale=1 / self.validate()["latent_std"])
-        save_part(folder, self.network, config)
+        config = dataclasses.replace(self.recipe.network, scale=1 / self.validate(network)["latent_std"])
+        save_part(folder, network, config)

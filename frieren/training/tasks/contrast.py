@@ -1,4 +1,4 @@
-"""CAVP: picture and sound of the same seconds get vectors that are alike (paper section 4.1; Diff-Foley).
+"""CAVP: frames and sound of the same seconds get similar vectors (paper section 4.1; Diff-Foley).
 
 Semantic contrast tells a clip from the others of the batch, temporal contrast a part of a video from its other parts.
 """
@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frieren.nets.cavp import CAVP
+from frieren.nets.cavp import CAVP, CAVPPairConfig
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.training.data import Clips, Data, device_of
-from frieren.training.loop import Losses, Player
+from frieren.training.data import ClipDataset, TrainingData, device_of
+from frieren.training.learner import Losses, Trainable
+from frieren.training.loop import Task
+from frieren.training.losses import ContrastLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.encoder import colour
 from frieren.weights import save_part
@@ -22,17 +24,17 @@ from frieren.weights import save_part
 SHARPEST = 100.0  # largest inverse temperature, as in CLIP (arXiv 2103.00020)
 
 
-def info_nce(seen: Tensor, heard: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE: each picture finds its sound among N, and each sound its picture.
+def info_nce(video: Tensor, audio: Tensor, scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE: frames retrieve their sound among N, and sounds their frames.
 
     Args:
-        seen, heard: [..., N, E] vectors of length 1, pairs in the same place.
+        video, audio: [..., N, E] vectors of length 1, pairs in the same place.
         scale: inverse temperature.
 
     Returns:
         The mean over all pairs, both directions and all leading axes.
     """
-    logits = scale * seen @ heard.mT
+    logits = scale * video @ audio.mT
     found = logits.log_softmax(-1) + logits.log_softmax(-2)
     return -found.diagonal(dim1=-2, dim2=-1).mean() / 2
 
@@ -48,12 +50,12 @@ def scattered(count: int, last: int, apart: int) -> list[int]:
     return (torch.randint(spare + 1, (count,)).sort().values + apart * torch.arange(count)).tolist()
 
 
-class ContrastTask:
+class ContrastTask(Task[CAVP]):
     """Several crops of every clip of a batch, and the two contrasts between them."""
 
     fields = ("images", "wave")
 
-    def __init__(self, recipe: Recipe, data: Data) -> None:
+    def __init__(self, recipe: Recipe[CAVPPairConfig, ContrastLoss], data: TrainingData) -> None:
         self.recipe = recipe
         loss, bins = recipe.loss, recipe.network.audio.bins
         if bins != loss.mel.bins:
@@ -61,15 +63,15 @@ class ContrastTask:
         needed = loss.frames + (loss.crops - 1) * loss.apart
         self.data = data.at_least("images", needed, "lower loss.frames, loss.crops or loss.apart")
         self.network = CAVP(recipe.network)
-        self.players = {"cavp": Player(self.network, self.losses)}
+        self.trainables = {"cavp": Trainable(self.network, self.losses)}
 
-    def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor]:
+    def crop(self, clips: ClipDataset, index: int, start: int) -> tuple[Tensor, Tensor]:
         """Images [F, 3, H, W] and mel [M, T] of the same seconds, from frame `start`."""
         loss = self.recipe.loss
         wave = clips.wave(index, *clips.under("wave", index, start, loss.frames))
         return clips.picture(index, start, loss.frames), scaled_mel(wave, loss.mel)
 
-    def crops(self, clips: Clips, chosen: list[int]) -> tuple[Tensor, Tensor]:
+    def crops(self, clips: ClipDataset, chosen: list[int]) -> tuple[Tensor, Tensor]:
         """Images [B, N, F, 3, H, W] and mels [B, N, M, T]: N crops of each chosen clip."""
         loss = self.recipe.loss
         items = []
@@ -79,50 +81,50 @@ class ContrastTask:
         images, mels = map(torch.stack, zip(*items, strict=True))
         return images, mels
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Crops of as many different clips as the batch wants; a clip keeps its random look in all of its crops."""
+    def batch(self, index: int) -> tuple[Tensor, Tensor]:
+        """Crops of as many different clips as the batch wants; all crops of a clip have the same colour jitter."""
         chosen = torch.randperm(len(self.data.train))[: self.recipe.optim.batch].tolist()
         images, mels = self.crops(self.data.train, chosen)
         return colour(images.flatten(1, 2)).unflatten(1, images.shape[1:3]), mels
 
-    def pooled(self, images: Tensor, mels: Tensor) -> tuple[Tensor, Tensor]:
-        """A vector per crop, of the picture and of the sound: both [B, N, E]."""
-        seen, heard = self.network.pooled(images.flatten(0, 1), mels.flatten(0, 1))
-        return seen.unflatten(0, images.shape[:2]), heard.unflatten(0, images.shape[:2])
+    def pooled(self, network: CAVP, images: Tensor, mels: Tensor) -> tuple[Tensor, Tensor]:
+        """A vector per crop, of the frames and of the sound: both [B, N, E]."""
+        video, audio = network.pooled(images.flatten(0, 1), mels.flatten(0, 1))
+        return video.unflatten(0, images.shape[:2]), audio.unflatten(0, images.shape[:2])
 
     def losses(self, batch: Any, step: int) -> Losses:
-        seen, heard = self.pooled(*batch)
+        video, audio = self.pooled(self.network, *batch)
         scale = self.network.logit_scale.exp().clamp(max=SHARPEST)
-        semantic = info_nce(seen.transpose(0, 1), heard.transpose(0, 1), scale)
-        temporal = info_nce(seen, heard, scale)
+        semantic = info_nce(video.transpose(0, 1), audio.transpose(0, 1), scale)
+        temporal = info_nce(video, audio, scale)
         total = semantic + self.recipe.loss.temporal * temporal
         return {"total": total, "semantic": semantic, "temporal": temporal, "scale": scale.detach()}
 
     @torch.inference_mode()
-    def validate(self) -> dict[str, float]:
-        """How often a picture finds its own sound: among all validation clips, and among the crops of its clip."""
-        self.network.eval()
-        clips, device = self.data.valid, device_of(self.network)
+    def validate(self, network: CAVP) -> dict[str, float]:
+        """Retrieval accuracy, frames to sound: among all validation clips, and among the crops of the clip."""
+        network.eval()
+        clips, device = self.data.valid, device_of(network)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             pairs = []
             for index in range(len(clips)):
                 images, mels = self.crops(clips, [index])
-                pairs.append(self.pooled(images.to(device), mels.to(device)))
-        self.network.train()
-        seen, heard = (torch.cat(x).cpu() for x in zip(*pairs, strict=True))
+                pairs.append(self.pooled(network, images.to(device), mels.to(device)))
+        network.train()
+        video, audio = (torch.cat(x).cpu() for x in zip(*pairs, strict=True))
         return {
-            "semantic_top1": hits(seen.transpose(0, 1), heard.transpose(0, 1)),
-            "temporal_top1": hits(seen, heard),
+            "semantic_top1": top1(video.transpose(0, 1), audio.transpose(0, 1)),
+            "temporal_top1": top1(video, audio),
         }
 
-    def finish(self, folder: Path) -> None:
+    def finish(self, network: CAVP, folder: Path) -> None:
         """Saves both towers, and the video tower by itself as an encoder: folder/encoder."""
-        save_part(folder / "encoder", self.network.video, self.recipe.network.video)
-        save_part(folder, self.network, self.recipe.network)
+        save_part(folder / "encoder", network.video, self.recipe.network.video)
+        save_part(folder, network, self.recipe.network)
 
 
-def hits(seen: Tensor, heard: Tensor) -> float:
-    """Share of pictures [..., N, E] whose most similar sound [..., N, E] is their own."""
-    nearest = (seen @ heard.mT).argmax(-1)
-    return (nearest == torch.arange(seen.shape[-2])).double().mean().item()
+def top1(video: Tensor, audio: Tensor) -> float:
+    """Fraction of the video vectors [..., N, E] whose most similar audio vector [..., N, E] is their own."""
+    nearest = (video @ audio.mT).argmax(-1)
+    return (nearest == torch.arange(video.shape[-2])).double().mean().item()

@@ -1,10 +1,12 @@
-"""The visual encoder: it learns to foretell, from the frames, the sound of every instant.
+"""The visual encoder: it learns to predict the sound from the frames.
 
 A small head on top of the features predicts the level of each log-mel band and the rise in level (an onset) a few
-times per frame: when it strikes, and how. A linear layer predicts, from every single frame, the loudest that each mel
-bin gets in the whole clip: what would sound if it struck, its pitch included. Where clips have labels, another layer
-names from all frames together the kinds that sound. What these need, the features must carry. Their teachers are the
-sound itself and the labels; no event list is used. Head and layers are thrown away.
+times per frame. A linear layer predicts, from every single frame, the loudest that each mel bin gets in the whole
+clip: the spectrum, pitch included, of what may sound in it. Where clips have labels, another layer classifies the kinds
+that sound, from all frames together. What these need, the features must carry. The targets are the sound itself and the
+labels; no event list is used. Head and layers are discarded after training.
+
+All constants below are choices of this project, made on FoleyWorld; the paper's encoder is `contrast`.
 """
 
 from __future__ import annotations
@@ -16,22 +18,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frieren.nets.cavp import VideoTower
-from frieren.training.data import Clips, Data, device_of
-from frieren.training.loop import Losses, Player
+from frieren.nets.cavp import CAVPConfig, VideoTower
+from frieren.training.data import ClipDataset, TrainingData, device_of
+from frieren.training.learner import Losses, Trainable
+from frieren.training.loop import Task
+from frieren.training.losses import EncoderLoss
 from frieren.training.recipe import Recipe, RecipeError
-from frieren.training.tasks.tagger import classes_of, shares_of
+from frieren.training.tasks.tagger import classes_of, target_probabilities
 from frieren.weights import save_part
 
-FLUTTER, QUIET = 0.15, 0.3  # rises in log10 units: what noise may do; what is surely a sound
-EASY = 1  # highest level of FoleyWorld at which a contact is plain to see
+# Rises in log10 units: below the first (3 dB, averaged over a band) steady noise fluctuates; from the second on (6 dB)
+# it is certainly an onset.
+NOISE_RISE, ONSET_RISE = 0.15, 0.3
+# Rough mean and standard deviation of FoleyWorld's log10 levels, which lie between -5 (the mel's floor) and about 0;
+# only the balance of the losses depends on them.
+LEVEL_MEAN, LEVEL_STD = -3, 1.5
+EASY = 1  # highest level of FoleyWorld at which a contact is easily visible
 
 
-class Foreteller(nn.Module):
-    """Tower, head and layers: frames -> band levels and onsets at `slots` instants per frame, and what there is."""
+class SoundPredictor(nn.Module):
+    """Tower, head and layers: frames -> levels and onsets at `slots` time steps per frame, loudest spectrum, kinds."""
 
-    def __init__(self, recipe: Recipe, kinds: int) -> None:
-        """`kinds`: how many names there are, 0 if nothing is to be named."""
+    def __init__(self, recipe: Recipe[CAVPConfig, EncoderLoss], kinds: int) -> None:
+        """`kinds`: number of classes, 0 if there is no classification."""
         super().__init__()
         self.tower = VideoTower(recipe.network)
         embed, loss = recipe.network.embed, recipe.loss
@@ -52,40 +61,44 @@ class Foreteller(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """images [B, F, 3, H, W] in 0..1 -> [B, bands + 1, F * slots], onset logits last; [B, M, F]; [B, kinds]."""
         features = self.tower(images) * self.scale
-        told = self.head(features.mT)
-        told = told.unflatten(1, (-1, self.slots)).permute(0, 1, 3, 2).flatten(2)
-        return told, self.what(features).mT, self.kind(features.mean(1))
+        predicted = self.head(features.mT)
+        predicted = predicted.unflatten(1, (-1, self.slots)).permute(0, 1, 3, 2).flatten(2)
+        return predicted, self.what(features).mT, self.kind(features.mean(1))
 
 
 def onset_strength(levels: Tensor) -> Tensor:
     """Mean rise of the log10 band levels [B, bands, T] over the louder of the two columns before -> [B, 1, T].
 
-    A rise within `FLUTTER` is what noise does by itself.
+    A rise within `NOISE_RISE` does not count: noise has such by itself.
     """
     before = F.pad(levels, (2, 0), mode="replicate")
     rise = levels - torch.maximum(before[..., 1:-1], before[..., :-2])
-    return (rise - FLUTTER).clamp(min=0).mean(1, keepdim=True)
+    return (rise - NOISE_RISE).clamp(min=0).mean(1, keepdim=True)
 
 
 def targets(mel: Tensor, bands: int, slots: int) -> Tensor:
-    """What the head should say, at `slots` instants: mel [B, M, T] -> [B, bands + 1, slots].
+    """Targets of the head at `slots` time steps: mel [B, M, T] -> [B, bands + 1, slots].
 
-    Levels are centred on about 0 with a spread of about 1. Onsets are shares of the clip's strongest one, so that a
-    soft scene counts as much as a loud one; `QUIET` keeps a silent clip from having onsets.
+    Levels are normalised (`normalised`). Onsets are relative to the clip's strongest one, so that a soft scene counts
+    as much as a loud one; `ONSET_RISE` keeps a silent clip from having onsets.
     """
     levels = mel.unflatten(1, (bands, -1)).mean(2)
     onsets = F.max_pool1d(onset_strength(levels), 3, stride=1, padding=1)  # a column early or late is as good
-    onsets = onsets / onsets.amax(dim=2, keepdim=True).clamp(min=QUIET)
-    return F.interpolate(torch.cat([scaled(levels), onsets], dim=1), size=slots, mode="linear")
+    onsets = onsets / onsets.amax(dim=2, keepdim=True).clamp(min=ONSET_RISE)
+    return F.interpolate(torch.cat([normalised(levels), onsets], dim=1), size=slots, mode="linear")
 
 
-def scaled(levels: Tensor) -> Tensor:
-    """Log10 levels with a mean of about 0 and a spread of about 1."""
-    return (levels + 3) / 1.5
+def normalised(levels: Tensor) -> Tensor:
+    """Log10 levels with a mean of about 0 and a standard deviation of about 1."""
+    return (levels - LEVEL_MEAN) / LEVEL_STD
 
 
 def colour(images: Tensor) -> Tensor:
-    """Random look of each clip: mirror, channel order, brightness, contrast. images [B, F, 3, H, W] in 0..1."""
+    """Colour jitter, one for each clip: mirror, channel order, brightness, contrast. images [B, F, 3, H, W] in 0..1.
+
+    Channels in another order (3 clips in 10) and a contrast and a brightness of its own for each channel: what a thing
+    is made of must be known by more than FoleyWorld's palette. Ranges are chosen so that nothing vanishes.
+    """
 
     def draw(*shape: int) -> Tensor:
         return torch.rand(len(images), *shape, device=images.device)
@@ -99,9 +112,10 @@ def colour(images: Tensor) -> Tensor:
 
 
 def framed(images: Tensor) -> Tensor:
-    """Half of the clips as another camera would frame them, square images [B, F, 3, S, S] in 0..1.
+    """Random affine view of every second clip, square images [B, F, 3, S, S] in 0..1.
 
-    Turned by up to 0.15 rad, 0.8 to 1.2 times as wide a view, a tenth of the picture aside at most; edges mirrored.
+    Rotated by up to 0.15 rad, scaled by 0.8 to 1.2, shifted by at most a tenth of the picture; edges mirrored. About
+    what two cameramen differ by: FoleyWorld's own camera hardly moves.
     """
 
     def draw(least: float, most: float) -> Tensor:
@@ -115,7 +129,7 @@ def framed(images: Tensor) -> Tensor:
     return torch.where(draw(0, 1)[:, None, None, None, None] < 0.5, moved.unflatten(1, (-1, 3)), images)
 
 
-def easy_clips(clips: Clips) -> list[int]:
+def easy_clips(clips: ClipDataset) -> list[int]:
     """The clips of FoleyWorld's levels 0 and 1.
 
     Raises:
@@ -127,69 +141,69 @@ def easy_clips(clips: Clips) -> list[int]:
     return easy
 
 
-def explained(told: Tensor, wanted: Tensor) -> float:
-    """Share of the variance of wanted [N, C, T] around the mean of each channel that told [N, C, T] explains."""
-    spread = (wanted - wanted.mean((0, 2), keepdim=True)).square().sum()
-    return 1 - ((told - wanted).square().sum() / spread).item()
+def r_squared(predicted: Tensor, target: Tensor) -> float:
+    """R^2 of predicted [N, C, T]: fraction of the variance of target [N, C, T] around the mean of each channel."""
+    variance = (target - target.mean((0, 2), keepdim=True)).square().sum()
+    return 1 - ((predicted - target).square().sum() / variance).item()
 
 
-class EncoderTask:
+class EncoderTask(Task[SoundPredictor]):
     """Crops of clips and the prediction loss."""
 
     fields = ("images", "mel")
 
-    def __init__(self, recipe: Recipe, data: Data) -> None:
+    def __init__(self, recipe: Recipe[CAVPConfig, EncoderLoss], data: TrainingData) -> None:
         data = data.at_least("images", recipe.loss.frames, "lower loss.frames")
         self.recipe, self.train, self.valid = recipe, data.train, data.valid
         self.easy = easy_clips(data.train) if recipe.loss.easy else []
         self.kinds = self.all_kinds() if recipe.loss.kind else {}
-        self.model = Foreteller(recipe, self.kinds["train"].shape[1] if self.kinds else 0)
-        self.players = {"encoder": Player(self.model, self.losses)}
+        self.network = SoundPredictor(recipe, self.kinds["train"].shape[1] if self.kinds else 0)
+        self.trainables = {"encoder": Trainable(self.network, self.losses)}
 
     def all_kinds(self) -> dict[str, Tensor]:
-        """What share of each split's clips every label has, [N, classes].
+        """Target probabilities of the kinds in each split's clips, [N, classes].
 
         Raises:
             RecipeError: a clip has no label.
         """
         labels = {"train": self.train.labels(), "valid": self.valid.labels()}
         classes = classes_of(labels["train"])
-        return {split: shares_of(each, classes, self.train.data.folder) for split, each in labels.items()}
+        return {split: target_probabilities(each, classes, self.train.data.folder) for split, each in labels.items()}
 
     @property
-    def network(self) -> VideoTower:
-        """What is kept; always asked of the model, whose insides the loop may exchange for averaged ones."""
-        return self.model.tower
+    def part(self) -> VideoTower:
+        """The encoder without head and layers: what is kept in the end."""
+        return self.network.tower
 
-    def crop(self, clips: Clips, index: int, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels [F, 3, H, W] and targets [bands + 1, F * slots] of one crop, and what there is in its clip [M, 1]."""
+    def crop(self, clips: ClipDataset, index: int, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels [F, 3, H, W] and targets [bands + 1, F * slots] of one crop; its clip's loudest spectrum [M, 1]."""
         loss, frames = self.recipe.loss, clips.frames[index]
         mel = clips.mel(index, *clips.under("mel", index, 0, frames))
-        wanted = targets(mel[None], loss.bands, frames * loss.slots)[0]
-        wanted = wanted[:, start * loss.slots : (start + loss.frames) * loss.slots]
-        return clips.pixels(index, start, loss.frames), wanted, scaled(mel.amax(1, keepdim=True))
+        target = targets(mel[None], loss.bands, frames * loss.slots)[0]
+        target = target[:, start * loss.slots : (start + loss.frames) * loss.slots]
+        return clips.pixels(index, start, loss.frames), target, normalised(mel.amax(1, keepdim=True))
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """Crops of random clips; in the first `easy` steps only of levels 0 and 1, where a contact is plain to see."""
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """Crops of random clips; the first `easy` batches only of levels 0 and 1."""
         clips, loss = self.train, self.recipe.loss
-        among = self.easy if step < loss.easy else range(len(clips))
+        among = self.easy if index < loss.easy else range(len(clips))
         chosen = [among[place] for place in torch.randint(len(among), (self.recipe.optim.batch,)).tolist()]
         crops = [
-            self.crop(clips, index, int(torch.randint(clips.frames[index] - loss.frames + 1, ()))) for index in chosen
+            self.crop(clips, clip, int(torch.randint(clips.frames[clip] - loss.frames + 1, ()))) for clip in chosen
         ]
-        images, wanted, what = map(torch.stack, zip(*crops, strict=True))
-        batch = {"images": images, "wanted": wanted, "what": what}
+        images, target, what = map(torch.stack, zip(*crops, strict=True))
+        batch = {"images": images, "target": target, "what": what}
         return batch | ({"kinds": self.kinds["train"][chosen]} if self.kinds else {})
 
     def losses(self, batch: Any, step: int) -> Losses:
-        wanted, loss = batch["wanted"], self.recipe.loss
-        # A batch is a few clips whose frames are alike, so its statistics are poor ones: the last part of the training
-        # uses the running ones, as the finished encoder does.
-        self.network.train(step < loss.settle)
-        told, there, kinds = self.model(colour(framed(batch["images"].float() / 255)))
-        level = F.mse_loss(told[:, :-1], wanted[:, :-1])
-        onset = F.binary_cross_entropy_with_logits(told[:, -1], wanted[:, -1])
-        what = F.mse_loss(there, batch["what"].expand_as(there))
+        target, loss = batch["target"], self.recipe.loss
+        # A batch is a few clips whose frames resemble each other, so its statistics are poor: the last part of the
+        # training uses the running ones, as the finished encoder does.
+        self.network.tower.train(step < loss.settle)
+        predicted, spectrum, kinds = self.network(colour(framed(batch["images"].float() / 255)))
+        level = F.mse_loss(predicted[:, :-1], target[:, :-1])
+        onset = F.binary_cross_entropy_with_logits(predicted[:, -1], target[:, -1])
+        what = F.mse_loss(spectrum, batch["what"].expand_as(spectrum))
         losses = {"level": level, "onset": onset, "what": what}
         total = level + loss.onset * onset + loss.what * what
         if self.kinds:
@@ -198,25 +212,27 @@ class EncoderTask:
         return {"total": total} | losses
 
     @torch.inference_mode()
-    def validate(self) -> dict[str, float]:
-        """On validation clips' crops: the share of variance explained, of levels, of onsets, and of what there is; how
-        often the likeliest kind is right in crops of clips with one."""
-        self.model.eval()
-        said, true, right = [], [], []
+    def validate(self, network: SoundPredictor) -> dict[str, float]:
+        """R^2 of levels, onsets and loudest spectrum on a crop of every validation clip.
+
+        With labels also how often the most probable kind is right, in crops of clips with one.
+        """
+        network.eval()
+        predictions, targets, right = [], [], []
         for index in range(len(self.valid)):
             last = self.valid.frames[index] - self.recipe.loss.frames
-            pixels, wanted, what = self.crop(self.valid, index, index * 7 % max(1, last))
-            images = pixels[None].to(device_of(self.model)).float() / 255
-            told, there, kinds = (x[0].cpu() for x in self.model(images))
-            said.append((told[:-1], told[-1:].sigmoid(), there))
-            true.append((wanted[:-1], wanted[-1:], what.expand_as(there)))
-            if self.kinds and (share := self.kinds["valid"][index]).max() == 1:
-                right.append(float(kinds.argmax() == share.argmax()))
-        self.model.train()
+            pixels, target, what = self.crop(self.valid, index, index * 7 % max(1, last))
+            images = pixels[None].to(device_of(network)).float() / 255
+            predicted, spectrum, kinds = (x[0].cpu() for x in network(images))
+            predictions.append((predicted[:-1], predicted[-1:].sigmoid(), spectrum))
+            targets.append((target[:-1], target[-1:], what.expand_as(spectrum)))
+            if self.kinds and (wanted := self.kinds["valid"][index]).max() == 1:
+                right.append(float(kinds.argmax() == wanted.argmax()))
+        network.train()
         names = ("level_r2", "onset_r2", "what_r2")
-        columns = zip(names, zip(*said, strict=True), zip(*true, strict=True), strict=True)
-        scores = {name: explained(torch.stack(made), torch.stack(real)) for name, made, real in columns}
+        columns = zip(names, zip(*predictions, strict=True), zip(*targets, strict=True), strict=True)
+        scores = {name: r_squared(torch.stack(ours), torch.stack(theirs)) for name, ours, theirs in columns}
         return scores | ({"kind_top1": sum(right) / len(right)} if right else {})
 
-    def finish(self, folder: Path) -> None:
-        save_part(folder, self.network, self.recipe.network)
+    def finish(self, network: SoundPredictor, folder: Path) -> None:
+        save_part(folder, network.tower, self.recipe.network)

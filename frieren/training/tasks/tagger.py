@@ -1,4 +1,4 @@
-"""The sound tagger learns what sounds, the kinds of FoleyWorld or a data set's labels, from the sound alone."""
+"""The sound tagger: classifies sounds by FoleyWorld's kinds or a data set's labels; the part "classifier" too."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ import torch
 from torch import Tensor
 
 from frieren import world
-from frieren.nets.tagger import Tagger
-from frieren.training.data import Data, Label, device_of
-from frieren.training.loop import Losses, Player
+from frieren.nets.tagger import Tagger, TaggerConfig
+from frieren.training.data import Label, TrainingData, device_of
+from frieren.training.learner import Losses, Trainable
+from frieren.training.loop import Task
+from frieren.training.losses import TaggerLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.weights import save_part
 
 SILENCE = "silence"  # the class of a clip in which nothing sounds
 
 
-def shares(label: Label, classes: Sequence[str]) -> Tensor:
-    """What the class probabilities [classes] of a clip should be: an equal share for every kind that sounds.
+def class_probabilities(label: Label, classes: Sequence[str]) -> Tensor:
+    """Target probabilities [classes] of a clip: equal ones for every kind that sounds.
 
-    A clip with one source has one class, so that the most probable class can be right or wrong; the sound of several
-    sources is not called by the first of them alone.
+    A clip with one source has one class, so that the most probable class can be right or wrong; several sources share
+    the probability.
     """
     kinds = label.kinds or (SILENCE,)
     return torch.tensor([float(name in kinds) / len(kinds) for name in classes])
 
 
-def shares_of(labels: Sequence[Label], classes: Sequence[str], folder: Path) -> Tensor:
-    """The `shares` of all clips of a data set, [N, classes].
+def target_probabilities(labels: Sequence[Label], classes: Sequence[str], folder: Path) -> Tensor:
+    """The `class_probabilities` of all clips of a data set, [N, classes].
 
     Raises:
         RecipeError: a clip has no label, or one that is not among the classes.
@@ -43,54 +45,56 @@ def shares_of(labels: Sequence[Label], classes: Sequence[str], folder: Path) -> 
                     f"{folder}: a clip's label is {kind!r}, expected one of {', '.join(classes)}; label all clips, "
                     "and name all labels in network.classes"
                 )
-    return torch.stack([shares(label, classes) for label in labels])
+    return torch.stack([class_probabilities(label, classes) for label in labels])
 
 
 def classes_of(labels: Sequence[Label]) -> tuple[str, ...]:
-    """FoleyWorld's kinds and silence, if the labels know no others; or else all that they name, in order of name."""
+    """FoleyWorld's kinds and silence, if the labels know no others; or else all of theirs, sorted."""
     named, kinds = {kind for label in labels for kind in label.kinds or (SILENCE,)}, (*world.GALLERY, SILENCE)
     return kinds if named <= set(kinds) else tuple(sorted(named))
 
 
-class TaggerTask:
+class TaggerTask(Task[Tagger]):
     """Crops of clips' log-mels with a random gain, and cross-entropy."""
 
     fields = ("mel",)
 
-    def __init__(self, recipe: Recipe, data: Data) -> None:
+    def __init__(self, recipe: Recipe[TaggerConfig, TaggerLoss], data: TrainingData) -> None:
         self.recipe = recipe
         self.data = data.at_least("mel", recipe.loss.columns, "lower loss.columns")
         labels = {"train": self.data.train.labels(), "valid": self.data.valid.labels()}
         self.config = dataclasses.replace(recipe.network, classes=recipe.network.classes or classes_of(labels["train"]))
         folder = self.data.train.data.folder
-        self.targets = {split: shares_of(each, self.config.classes, folder) for split, each in labels.items()}
+        self.targets = {
+            split: target_probabilities(each, self.config.classes, folder) for split, each in labels.items()
+        }
         self.network = Tagger(self.config)
-        self.players = {"tagger": Player(self.network, self.losses)}
+        self.trainables = {"tagger": Trainable(self.network, self.losses)}
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, index: int) -> tuple[Tensor, Tensor]:
         clips, loss = self.data.train, self.recipe.loss
         chosen = torch.randint(len(clips), (self.recipe.optim.batch,))
-        # Rolled and then cut: every crop of a clip and its seam, in every place.
+        # Circularly shifted and then cut: every crop of a clip and its seam, in every place.
         rolled = (mel.roll(int(torch.randint(mel.shape[-1], ())), -1) for mel in map(clips.mel, chosen.tolist()))
         mels = torch.stack([mel[:, : loss.columns] for mel in rolled])
         gain = loss.gain * (2 * torch.rand(len(mels), 1, 1) - 1)
         return (mels + gain).clamp(min=-5), self.targets["train"][chosen]  # silence stays silence
 
     def losses(self, batch: Any, step: int) -> Losses:
-        mels, wanted = batch
-        return {"total": -(wanted * self.network(mels).log_softmax(-1)).sum(-1).mean()}
+        mels, target = batch
+        return {"total": -(target * self.network(mels).log_softmax(-1)).sum(-1).mean()}
 
     @torch.inference_mode()
-    def validate(self) -> dict[str, float]:
-        """Share of whole validation clips whose most probable class is right, of clips with one source and of all."""
-        self.network.eval()
-        clips, wanted, device = self.data.valid, self.targets["valid"], device_of(self.network)
-        logits = torch.cat([self.network(clips.mel(index)[None].to(device)).cpu() for index in range(len(clips))])
-        self.network.train()
-        right = wanted.gather(1, logits.argmax(-1, keepdim=True))[:, 0] > 0
-        single = wanted.amax(-1) == 1
+    def validate(self, network: Tagger) -> dict[str, float]:
+        """Accuracy on whole validation clips, those with one source and all: is the most probable class right?"""
+        network.eval()
+        clips, target, device = self.data.valid, self.targets["valid"], device_of(network)
+        logits = torch.cat([network(clips.mel(index)[None].to(device)).cpu() for index in range(len(clips))])
+        network.train()
+        right = target.gather(1, logits.argmax(-1, keepdim=True))[:, 0] > 0
+        single = target.amax(-1) == 1
         scores = {"top1": right.double().mean().item()}
         return scores | ({"top1_single": right[single].double().mean().item()} if single.any() else {})
 
-    def finish(self, folder: Path) -> None:
-        save_part(folder, self.network, self.config)
+    def finish(self, network: Tagger, folder: Path) -> None:
+        save_part(folder, network, self.config)

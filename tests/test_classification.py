@@ -1,4 +1,4 @@
-"""The ear: what it is asked about every stage against a formula, who is named, and what does not learn."""
+"""The classification loss: its value at every stage against a formula, its targets, and what stays frozen."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from torch import Tensor, nn
 
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge
+from frieren.dataset.pairs import Pairing, make_pairs
 from frieren.dataset.shards import Shards
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.training import stages
-from frieren.training.pairs import Pairing, make_pairs
-from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared
-from frieren.training.tasks import ear
-from frieren.training.tasks.field import HEARD, JUDGED, STEPS, FieldTask
+from frieren.training.losses import FieldLoss, PairsLoss
+from frieren.training.recipe import Optim, Recipe, RecipeError, Shared
+from frieren.training.tasks import classification
+from frieren.training.tasks.classification import IGNORE_INDEX
+from frieren.training.tasks.field import CLASSIFIED, STEPS, VALIDATED, FieldTask
 from frieren.weights import load_part, save_part
 
 CLOCK = Clock(fps=4.0, window=64, overlap=0)  # 8 features, 2.048 s
@@ -52,7 +54,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory) -> Path:
-    """A field, an autoencoder and an ear with random weights."""
+    """A field, an autoencoder and a tagger with random weights."""
     folder = tmp_path_factory.mktemp("parts")
     torch.manual_seed(0)
     field = VectorField(FIELD)
@@ -61,33 +63,33 @@ def parts(tmp_path_factory) -> Path:
         nn.init.normal_(layer.weight)  # the time is to matter
     tagger = Tagger(TAGGER)
     with torch.no_grad():
-        tagger.classify.weight.mul_(300)  # a tagger that minds what it hears
-    for name, network in (("field", field), ("autoencoder", MelAutoencoder(AUTOENCODER)), ("ear", tagger)):
+        tagger.classify.weight.mul_(300)  # a tagger whose output depends on its input
+    for name, network in (("field", field), ("autoencoder", MelAutoencoder(AUTOENCODER)), ("classifier", tagger)):
         save_part(folder / name, network, network.config)
     return folder
 
 
 def stage(part: str, data: Path, parts: Path, folder: Path, **loss) -> FieldTask:
-    """A stage's task that listens."""
-    how = FieldLoss(named=0.5, **loss) if part == "field" else PairsLoss(named=0.5, guidance=2.0, **loss)
+    """A stage's task with the classification loss."""
+    how = FieldLoss(class_weight=0.5, **loss) if part == "field" else PairsLoss(class_weight=0.5, guidance=2.0, **loss)
     recipe = Recipe(part, network=FIELD, loss=how, optim=Optim(batch=12), shared=Shared(clock=CLOCK, guidance=1.5))
     if part != "field":
         pairing = Pairing(data, parts / "field", parts / "autoencoder", CLOCK, steps=2, guidance=2.0, draws=2)
         make_pairs(pairing, folder, ("train", "valid"), workers=0)
         data = folder
-    network, autoencoder, tagger = (load_part(parts / name) for name in ("field", "autoencoder", "ear"))
+    network, autoencoder, tagger = (load_part(parts / name) for name in ("field", "autoencoder", "classifier"))
     network.requires_grad_(True)
     tagger.requires_grad_(True).train()
     return FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, tagger)
 
 
 @pytest.mark.parametrize(("part", "steps", "stop"), [("field", 4, 3), ("reflow", 3, 1), ("distillation", 1, 0)])
-@pytest.mark.parametrize("sampled", [0.0, 3.0])
-def test_it_is_asked_what_the_guided_flow_leads_to(part, steps, stop, sampled, data, parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(ear, "GAIN", 0.0)
-    monkeypatch.setitem(HEARD, part, (steps, [stop]))
-    task = stage(part, data, parts, tmp_path, drop=0.0, **({} if part == "field" else {"sampled": sampled}))
-    batch = task.finished(task.batch(0))
+@pytest.mark.parametrize("gamma", [0.0, 3.0])
+def test_the_loss_is_that_of_the_end_of_the_guided_flow(part, steps, stop, gamma, data, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(classification, "GAIN", 0.0)
+    monkeypatch.setitem(CLASSIFIED, part, (steps, [stop]))
+    task = stage(part, data, parts, tmp_path, drop=0.0, **({} if part == "field" else {"sampling_guidance": gamma}))
+    batch = task.with_ends(task.batch(0))
 
     def velocity(x: Tensor, t: float) -> Tensor:
         given, null = (
@@ -95,126 +97,127 @@ def test_it_is_asked_what_the_guided_flow_leads_to(part, steps, stop, sampled, d
             for features in (batch["features"], torch.zeros_like(batch["features"]))
         )
         learnt = null + (1.5 if part == "field" else 2.0) * (given - null)
-        if not sampled or part == "field":
+        if not gamma or part == "field":
             return learnt
-        stronger = null + sampled * (given - null)
+        stronger = null + gamma * (given - null)
         return stronger * (learnt.std((1, 2)) / stronger.std((1, 2)))[:, None, None]
 
     x = batch["x0"]
     for step in range(stop):
         x = (x + velocity(x, step / steps) / steps).detach()  # the way there does not learn
     end = x + (1 - stop / steps) * velocity(x, stop / steps)
-    named = task.ear.tagger(task.autoencoder.decode(end / AUTOENCODER.scale).clamp(min=-5)).softmax(-1)
-    counted = [(row, kind) for row, kind in enumerate(batch["kind"].tolist()) if kind >= 0]
-    wanted = -sum(named[row, kind].log() for row, kind in counted) / len(counted)
+    probabilities = task.classify.tagger(task.autoencoder.decode(end / AUTOENCODER.scale).clamp(min=-5)).softmax(-1)
+    counted = [(row, kind) for row, kind in enumerate(batch["class"].tolist()) if kind >= 0]
+    wanted = -sum(probabilities[row, kind].log() for row, kind in counted) / len(counted)
     assert len(counted) >= 3
-    given = task.misnamed(batch, part)
+    given = task.classification(task.network, batch, part)
     torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-5)
     slopes = [torch.autograd.grad(loss, task.network.output.weight)[0] for loss in (given, wanted)]
     torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-4)
-    monkeypatch.setattr(task, "finished", lambda _: batch)
+    monkeypatch.setattr(task, "with_ends", lambda _: batch)
     losses = task.losses(batch, 0)
-    torch.testing.assert_close(losses["flow"], task.loss(batch, part))
-    torch.testing.assert_close(losses["named"], wanted, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(losses["total"], losses["flow"] + 0.5 * losses["named"])
+    torch.testing.assert_close(losses["flow"], task.loss(task.network, batch, part))
+    torch.testing.assert_close(losses["classification"], wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(losses["total"], losses["flow"] + 0.5 * losses["classification"])
 
 
-def test_it_is_asked_wherever_a_stage_is_sampled():
+def test_later_stages_are_classified_at_all_their_steps():
     for part, steps in STEPS.items():
-        assert HEARD[part] == (steps, range(steps))
+        assert CLASSIFIED[part] == (steps, range(steps))
 
 
-def test_clips_of_one_known_kind_are_named(data, parts, tmp_path):
+def test_clips_of_one_known_kind_have_a_class(data, parts, tmp_path):
     field = stage("field", data, parts, tmp_path, drop=0.0)
     assert field.classes == {
         f"{split}{row}": kind for split in ("clip", "valid") for row, kind in ((0, 0), (1, 2), (5, 1))
     }
     batch = field.batch(0)
-    assert batch["kind"].tolist() == [field.classes.get(name, ear.UNNAMED) for name in batch["ids"]]
-    assert (batch["kind"] >= 0).any() and (batch["kind"] < 0).any()
+    assert batch["class"].tolist() == [field.classes.get(name, IGNORE_INDEX) for name in batch["ids"]]
+    assert (batch["class"] >= 0).any() and (batch["class"] < 0).any()
     pairs = stage("reflow", data, parts, tmp_path)
     assert pairs.classes == field.classes | {f"{name}#1": kind for name, kind in field.classes.items()}
 
 
-def test_without_features_nothing_is_named(data, parts, tmp_path):
+def test_without_features_there_is_no_class(data, parts, tmp_path):
     batch = stage("field", data, parts, tmp_path, drop=0.5).batch(0)
-    dropped, named = ~batch["features"].flatten(1).any(1), batch["kind"] != ear.UNNAMED
+    dropped, known = ~batch["features"].flatten(1).any(1), batch["class"] != IGNORE_INDEX
     single = torch.tensor([name in ("clip0", "clip1", "clip5") for name in batch["ids"]])
     assert (dropped & single).any() and (~dropped & single).any()
-    assert torch.equal(named, single & ~dropped)
+    assert torch.equal(known, single & ~dropped)
 
 
-def test_what_is_not_named_does_not_count(data, parts, tmp_path):
-    heard = stage("field", data, parts, tmp_path).ear
+def test_ignored_items_do_not_count(data, parts, tmp_path):
+    loss_of = stage("field", data, parts, tmp_path).classify
     latent = torch.randn(3, 4, CLOCK.window, requires_grad=True)
     torch.manual_seed(0)
-    one = heard.loss(latent, torch.tensor([ear.UNNAMED, 2, ear.UNNAMED]))
+    one = loss_of(latent, torch.tensor([IGNORE_INDEX, 2, IGNORE_INDEX]))
     (gradient,) = torch.autograd.grad(one, latent)
     assert gradient[1].abs().max() > 0 and not gradient[[0, 2]].any()
-    nobody = heard.loss(latent, torch.full((3,), ear.UNNAMED))
-    assert nobody == 0 and not torch.autograd.grad(nobody, latent)[0].any()
+    ignored = loss_of(latent, torch.full((3,), IGNORE_INDEX))
+    assert ignored == 0 and not torch.autograd.grad(ignored, latent)[0].any()
 
 
-def test_it_hears_through_changes_of_level(data, parts, tmp_path, monkeypatch):
-    heard = stage("field", data, parts, tmp_path).ear
+def test_the_level_changes_at_random(data, parts, tmp_path, monkeypatch):
+    loss_of = stage("field", data, parts, tmp_path).classify
     latent, wanted = torch.randn(2, 4, CLOCK.window), torch.tensor([0, 2])
-    first, second = (heard.loss(latent, wanted).item() for _ in range(2))
+    first, second = (loss_of(latent, wanted).item() for _ in range(2))
     assert first != second
-    monkeypatch.setattr(ear, "GAIN", 0.0)
-    assert heard.loss(latent, wanted) == heard.loss(latent, wanted)
+    monkeypatch.setattr(classification, "GAIN", 0.0)
+    assert loss_of(latent, wanted) == loss_of(latent, wanted)
 
 
 def test_silence_stays_silence(data, parts, tmp_path, monkeypatch):
-    heard = stage("field", data, parts, tmp_path).ear
-    monkeypatch.setattr(ear, "GAIN", 0.0)
+    loss_of = stage("field", data, parts, tmp_path).classify
+    monkeypatch.setattr(classification, "GAIN", 0.0)
 
     def loss(level: float) -> float:
-        monkeypatch.setattr(ear, "decode_latent", lambda *_: torch.full((1, 16, 128), level))
-        return heard.loss(torch.zeros(1, 4, CLOCK.window), torch.tensor([2])).item()
+        monkeypatch.setattr(classification, "decode_latent", lambda *_: torch.full((1, 16, 128), level))
+        return loss_of(torch.zeros(1, 4, CLOCK.window), torch.tensor([2])).item()
 
     assert loss(-8.0) == loss(-5.0) != loss(-4.0)
 
 
 def test_only_the_field_learns(data, parts, tmp_path):
     task = stage("distillation", data, parts, tmp_path)
-    task.losses(task.batch(0), 0)["named"].backward()
+    task.losses(task.batch(0), 0)["classification"].backward()
     assert task.network.output.weight.grad.abs().max() > 0
-    for network in (task.ear.tagger, task.autoencoder):
+    for network in (task.classify.tagger, task.autoencoder):
         assert not network.training and all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_validation_hears_as_well(data, parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(ear, "GAIN", 0.0)
-    monkeypatch.setitem(HEARD, "reflow", (5, [2]))
+def test_validation_has_the_loss_as_well(data, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(classification, "GAIN", 0.0)
+    monkeypatch.setitem(CLASSIFIED, "reflow", (5, [2]))
     task = stage("reflow", data, parts, tmp_path)
-    scores = task.validate()
-    assert scores.keys() == {"loss", "foreign", "one_step", "named"}
-    windows = task.finished(task.fixed_windows(JUDGED))
-    assert len(windows["kind"]) == 2 * len(KINDS)
-    assert scores["named"] == pytest.approx(task.misnamed(windows, "reflow").item(), rel=1e-4)
+    scores = task.validate(task.network)
+    assert scores.keys() == {"loss", "mismatched", "one_step", "classification"}
+    windows = task.with_ends(task.fixed_windows(VALIDATED))
+    assert len(windows["class"]) == 2 * len(KINDS)
+    assert scores["classification"] == pytest.approx(
+        task.classification(task.network, windows, "reflow").item(), rel=1e-4
+    )
 
 
-def test_labels_that_nobody_knows_are_an_error(data, parts, tmp_path):
-    strange = load_part(parts / "ear")
+def test_unknown_labels_are_an_error(data, parts, tmp_path):
+    strange = load_part(parts / "classifier")
     strange.config = TaggerConfig(("cow", "sheep", "pig", "hen"), bins=16)
     network, autoencoder = load_part(parts / "field"), load_part(parts / "autoencoder")
-    recipe = Recipe("field", network=FIELD, loss=FieldLoss(named=0.5), shared=Shared(clock=CLOCK))
-    with pytest.raises(RecipeError, match="no label is one that the ear knows"):
+    recipe = Recipe("field", network=FIELD, loss=FieldLoss(class_weight=0.5), shared=Shared(clock=CLOCK))
+    with pytest.raises(RecipeError, match="no label is a class of the tagger"):
         FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, strange)
 
 
-def test_a_recipe_says_who_hears(data, parts, tmp_path, monkeypatch):
+def test_a_recipe_says_which_tagger_classifies(data, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "dataset", lambda *_: data)
-    frozen = {name: parts / name for name in ("encoder", "autoencoder")}
 
     def task(**loss) -> FieldTask:
-        shared = Shared(clock=CLOCK, data=str(data))
+        shared = Shared(clock=CLOCK, data=str(data), frozen=str(parts))
         recipe = Recipe("field", network=FIELD, loss=FieldLoss(**loss), shared=shared)
-        return stages.field_task(recipe, tmp_path, frozen, lambda *_: None)
+        return stages.field_task(recipe, tmp_path, lambda *_: None)
 
-    assert task(ear=str(parts / "ear")).ear is None, "nobody asks it"
-    assert task(named=1.0, ear=str(parts / "ear")).ear.tagger.config == TAGGER
-    with pytest.raises(RecipeError, match="train the ear first"):
-        task(named=1.0)
-    (tmp_path / "ear").symlink_to(parts / "ear")
-    assert task(named=1.0).ear.tagger.config == TAGGER
+    assert task(classifier=str(parts / "classifier")).classify is None
+    assert task(class_weight=1.0, classifier=str(parts / "classifier")).classify.tagger.config == TAGGER
+    with pytest.raises(RecipeError, match="train the classifier first"):
+        task(class_weight=1.0)
+    (tmp_path / "classifier").symlink_to(parts / "classifier")
+    assert task(class_weight=1.0).classify.tagger.config == TAGGER

@@ -1,9 +1,9 @@
-"""Pairs for reflow and distillation: noise, and where the guided flow leads from it, for every clip of a data set.
+"""Pairs for reflow and distillation: noise, and the latent that the guided flow leads to, for every clip of a data set.
 
 frieren pairs MODEL DATA OUT
 
 One pair per clip, from its first window, as published (paper section 6); or several, each from another window and with
-another noise: a field of one step learns few pairs by heart. The pairs are a data set of their own, in shards:
+another noise: a field of one step memorises few pairs. The pairs are a data set of their own, in shards:
 `features` [F, D] of the window, `noise` and `latent` [L, C], and, as the authors train with it, `mean` and
 `log_variance` [L, C] of the latent after a way through the spectrogram and back.
 """
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge, shard_path
 from frieren.dataset.prepare import declare, fingerprint
-from frieren.dataset.scatter import Job, scatter
+from frieren.dataset.scatter import ShardJob, scatter
 from frieren.dataset.shards import INDEX, ShardError, Shards
 from frieren.latent import draw_noise, sample_latent
 from frieren.mel import decode_latent, encode_mel
@@ -32,7 +33,7 @@ from frieren.weights import load_part
 
 @dataclass(frozen=True)
 class Pairing:
-    """How pairs are made.
+    """Settings of the pairs.
 
     Attributes:
         data: the data set with the clips' features.
@@ -58,7 +59,7 @@ class Pairing:
     reencode: bool = False
     draws: int = 1
     seed: int = 0
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     batch: int = 8
 
     def __post_init__(self) -> None:
@@ -67,8 +68,8 @@ class Pairing:
 
 
 @dataclass(frozen=True)
-class Part:
-    """The clips of one shard of pairs."""
+class PairItems:
+    """Clips whose pairs go into one shard."""
 
     split: str
     items: range
@@ -113,7 +114,7 @@ def make_pairs(
         count = len(Shards(pairing.data, split))
         for start in range(0, count, per_shard):
             items = range(start, min(start + per_shard, count))
-            jobs.append(Job(shard_path(out, len(jobs)), Part(split, items)))
+            jobs.append(ShardJob(shard_path(out, len(jobs)), PairItems(split, items)))
     workers = workers if workers is not None else torch.cuda.device_count() or None
     failures = scatter(partial(make_shard, pairing), jobs, workers=workers, ray=ray, gpus=gpus, on_done=on_done)
     if not failures:
@@ -121,7 +122,7 @@ def make_pairs(
     return failures
 
 
-def make_shard(pairing: Pairing, job: Job) -> None:
+def make_shard(pairing: Pairing, job: ShardJob) -> None:
     """Samples the pairs of one shard; runs in a worker, on a GPU if there are any."""
     number = int(job.target.stem)
     gpus = torch.cuda.device_count()
@@ -143,7 +144,7 @@ def make_shard(pairing: Pairing, job: Job) -> None:
 
 
 def readable(
-    pairing: Pairing, field: nn.Module, data: Shards, what: Part, writer: ShardWriter
+    pairing: Pairing, field: nn.Module, data: Shards, what: PairItems, writer: ShardWriter
 ) -> Iterator[tuple[str, int, Tensor]]:
     """Name, item and features of one window for each pair; clips that have no window are rejected by name.
 

@@ -1,0 +1,122 @@
+"""The loss of every part: its terms, their weights, and the size of what a batch is cut into ([loss] of a recipe)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from frieren.nets.discriminators import DiscriminatorConfig, PatchConfig
+from frieren.spectrogram import MelConfig
+
+
+@dataclass(frozen=True)
+class EncoderLoss:
+    """Prediction of the sound from the frames, by a small head that is discarded after training."""
+
+    frames: int = 64  # frames in one training crop
+    head: int = 128  # width of the head
+    bands: int = 20  # log-mel bands that are predicted
+    slots: int = 2  # predictions per frame
+    settle: int = 10**9  # from this step on, batch normalisation uses its running statistics
+    momentum: float = 0.1  # of the running statistics
+    onset: float = 4.0  # weight of the onsets, relative to the levels
+    what: float = 1.0  # weight of the loudest spectrum of the whole clip, predicted from every frame
+    kind: float = 0.0  # weight of the classification of the sounding kinds, which needs labels
+    easy: int = 0  # first micro-batches, of clips of FoleyWorld's levels 0 and 1 only
+
+
+@dataclass(frozen=True)
+class ContrastLoss:
+    """CAVP's contrast between clips and between parts of a clip; the defaults are the published ones (section 4.1)."""
+
+    frames: int = 16  # frames in one crop: 4 s at 4 frames per second
+    crops: int = 3  # of every clip
+    apart: int = 8  # frames between the starts of a clip's crops, at least
+    temporal: float = 1.0  # weight of the contrast between crops of a clip against that between clips
+    # Input of the audio tower: 64 columns per second.
+    mel: MelConfig = field(default_factory=lambda: MelConfig(hop=250, bins=128, fmin=125.0, fmax=7600.0))
+
+
+@dataclass(frozen=True)
+class AutoencoderLoss:
+    """Reconstruction and Kullback-Leibler terms, each a mean over its elements; adversarial from `disc_start` on.
+
+    The defaults are Make-An-Audio 2's (paper section 4.6).
+    """
+
+    columns: int = 256  # mel columns in one training crop
+    cut: bool = False  # decode a random part of the latent, not always the whole
+    kl: float = 1.25e-7  # Make-An-Audio 2's 1e-6 on sums, for its 80 x 624 mels and 20 x 312 latents
+    peaks: float = 0.0  # weight of `peak_error`, which the published loss does not have
+    disc_start: int = 80_001  # step from which on there is a discriminator; a run that ends before has none
+    adversarial: float = 1.0  # times the adaptive weight: published as weight 0.5 and factor 2
+    r1: float = 3.0  # penalty on the discriminator's gradient; its squares have weight 1, published as 0.5 and factor 2
+    discriminator: PatchConfig = field(default_factory=PatchConfig)
+
+
+@dataclass(frozen=True)
+class VocoderLoss:
+    """Generator terms of HiFi-GAN and BigVGAN; discriminators from step `disc_start` on."""
+
+    columns: int = 32  # mel columns in one training crop
+    margin: int = 4  # further columns on each side, which no loss sees
+    disc_start: int = 0  # step from which on there are discriminators
+    # L1 of log10 mels. HiFi-GAN and BigVGAN have 45 on natural logarithms, which is 103.6 here (recipes/published);
+    # the default is the number of recipes/mini, where there is a spectral loss as well.
+    mel: float = 45.0
+    spectrum: float = 0.0  # multi-resolution STFT magnitude
+    feature: float = 2.0
+    adversarial: float = 1.0
+    discriminators: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+
+
+@dataclass(frozen=True)
+class FieldLoss:
+    """Rectified flow with condition dropout (paper sections 3 and 6)."""
+
+    drop: float = 0.2  # probability that an item's features are zero
+    weight: Literal["logit-normal", "uniform"] = "logit-normal"  # of the error at t (equation 6)
+    # Distribution of t (`tasks.field.draw_times`); "discrete" is the authors'.
+    time: Literal["uniform", "discrete", "logit-normal", "early"] = "uniform"
+    white: bool = False  # the input layer starts as the whitening of the features; the authors' is random
+    join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
+    class_weight: float = 0.0  # weight of the classification loss on the end of the flow, which needs labels
+    classifier: str = ""  # folder of the tagger behind it; "": the run's own
+
+
+@dataclass(frozen=True)
+class PairsLoss(FieldLoss):
+    """Reflow and distillation on pairs of the guided field (equations 8, 9); distillation has t = 0 and no weight."""
+
+    drop: float = 0.0
+    guidance: float = 4.5  # of the pairs, and inside the loss
+    # Guidance of the finished model, whose velocity is rescaled to that of `guidance`; 0: `guidance` itself.
+    sampling_guidance: float = 0.0
+    steps: int = 25  # solver steps behind each pair
+    draws: int = 1  # pairs of each clip, from windows spread over it; published: one, from its first window
+    reencode: bool = False  # data is the latent after a way through the spectrogram, as in the authors' code
+
+    @property
+    def sampling(self) -> tuple[float, float]:
+        """`guidance` and `guidance_rescale` (`flow.guided_velocity`) of the finished model."""
+        return (self.sampling_guidance, self.guidance) if self.sampling_guidance else (self.guidance, 0.0)
+
+
+@dataclass(frozen=True)
+class AlignmentLoss:
+    """Matched, shifted and mismatched pairs (a half, a quarter, a quarter), and the lag at which the matched agree."""
+
+    shift: float = 0.5  # s, smallest shift of a shifted pair
+    shifts: int = 3  # shifted pairs of each clip
+    mismatched: int = 4  # mismatched pairs of each clip
+    same_class: float = 0.5  # fraction of mismatched sounds that are of the same class
+    lag: float = 0.25  # weight of the lag
+    gain: float = 0.3  # largest change of level in log10 units: 6 dB
+
+
+@dataclass(frozen=True)
+class TaggerLoss:
+    """Cross-entropy of the kinds that sound."""
+
+    columns: int = 384  # mel columns in one training crop
+    gain: float = 0.5  # largest change of level in log10 units: 10 dB
