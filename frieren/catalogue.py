@@ -48,7 +48,7 @@ def find(name: str | Path) -> Path:
         WeightsError: if there is no such model, or it cannot be fetched.
     """
     folder = Path(name)
-    if (SHIPPED / str(name) / "config.json").exists():
+    if str(name) in shipped():
         return SHIPPED / str(name)
     if name in RELEASES:
         from frieren.official.fetch import fetch

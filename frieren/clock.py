@@ -1,6 +1,6 @@
 """Every rate and every length of a model, in one frozen dataclass.
 
-The stages run at four rates: frames, latent columns, mel columns, samples. Whoever needs a length asks the clock.
+The stages run at four rates: frames, latent columns, mel columns, samples. Every length is computed here.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Clock:
     fps: float = 4.0  # video frames per second that the visual encoder sees
     window: int = 256  # latent columns in one window of the vector field
     overlap: int = 64  # latent columns that neighbouring windows share at least
-    # How frames are read. As published: picked as FFmpeg's fps filter does, the one on screen half a period after each
-    # instant, and resized by PIL's bilinear filter. Otherwise the nearest one, resized by area.
+    # How frames are read. As published: picked as FFmpeg's fps filter does, the one displayed half a period after each
+    # grid time, and resized by PIL's bilinear filter. Otherwise the nearest one, resized by area.
     published_frames: bool = False
 
     def __post_init__(self) -> None:

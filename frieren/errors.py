@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree. The command line prints each of these as one line and exits with code 1.
+"""The package's errors, as a tree. The command line prints each of these as one line and exits with code 1.
 
 FrierenError
 ├── VideoError      a video cannot be read, or holds nothing to read
@@ -20,7 +20,7 @@ class FrierenError(Exception):
 
 
 class VideoError(FrierenError):
-    """A video file cannot be read: missing, not a video, no picture in it, truncated, encrypted."""
+    """A video file cannot be read: missing, not a video, no video stream in it, truncated, encrypted."""
 
 
 class ArrayError(FrierenError):
@@ -56,6 +56,6 @@ class DamagedFileError(WeightsError):
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong in one line, without numbers and paths: "No space left on device"."""
+    """The cause of an error in one line, without numbers and paths: "No space left on device"."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return text.splitlines()[0]

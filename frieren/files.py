@@ -82,6 +82,6 @@ def files_hash(files: Mapping[str, Path]) -> str:
 
 
 def cache_folder() -> Path:
-    """Where downloads, fetched models and features are kept: $FRIEREN_CACHE, or `frieren` in the user's cache."""
+    """The folder of downloads, fetched models and features: $FRIEREN_CACHE, or `frieren` in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("FRIEREN_CACHE") or Path(base) / "frieren")

@@ -22,7 +22,7 @@ def interpolate(x0: Tensor, x1: Tensor, t: Tensor) -> Tensor:
 
 
 def logit_normal_weight(t: Tensor) -> Tensor:
-    """Density of the logit-normal(0, 1) law at t in (0, 1): the weight of the loss under uniform t (equation 6)."""
+    """Density of the logit-normal(0, 1) distribution at t in (0, 1), the weight under uniform t (equation 6)."""
     t = t.clamp(1e-5, 1 - 1e-5)
     return torch.exp(-torch.logit(t).square() / 2) / (math.sqrt(2 * math.pi) * t * (1 - t))
 

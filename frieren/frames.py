@@ -1,4 +1,4 @@
-"""Frames: images and the instants at which they come on screen. What `video` yields and `features` takes."""
+"""Frames: images and the times at which they are displayed, as `video` yields and `features` takes them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Frames:
 
     Attributes:
         images: [F, 3, H, W] float32 RGB in 0..1.
-        times: [F] float64, seconds at which each frame comes on screen, increasing.
-        seconds: length of the whole video in seconds (the last frame stays on screen until then).
+        times: [F] float64, presentation times in seconds, increasing.
+        seconds: length of the whole video in seconds (the last frame is displayed until then).
 
     Raises:
         ValueError: if the shapes do not agree or there is no frame.

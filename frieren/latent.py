@@ -47,14 +47,14 @@ def initial_noise(batch: int, channels: int, columns: int, *, seed: int | None, 
 
 
 def sound_samples(features: int, clock: Clock, config: FieldConfig, published: bool) -> int:
-    """Samples of the sound of so many features: laid out by count, 32 of them make 8.192 s, by time 8 s."""
+    """Samples of the sound of a number of features: laid out by count, 32 of them make 8.192 s, by time 8 s."""
     if published and config.regulator == "repeat":
         return features * config.repeat * clock.samples_per_latent
     return clock.samples(features / clock.fps)
 
 
 def latent_columns(features: int, samples: int | None, clock: Clock, config: FieldConfig, published: bool) -> int:
-    """Latent columns of a sound of so many samples (None: of all features); whole windows if laid out as published."""
+    """Latent columns that cover `samples` (None: all features); whole windows if they are laid out as published."""
     if samples is None:
         samples = sound_samples(features, clock, config, published)
     columns = clock.columns(samples / clock.sample_rate)
@@ -72,7 +72,7 @@ def latent_columns(features: int, samples: int | None, clock: Clock, config: Fie
 
 
 def window_layout(columns: int, clock: Clock, published: bool) -> tuple[list[int], int]:
-    """Starts and size of the windows over so many columns: overlapping ones, or, as published, side by side.
+    """Starts and size of the windows that cover `columns`: overlapping ones, or, as published, side by side.
 
     Raises:
         ValueError: if columns are not a whole number of published windows.
@@ -130,7 +130,7 @@ class GuidedField:
         )
         self.starts, self.size = window_layout(columns, clock, published)
         index = window_frames(field, times, self.starts, self.size, clock, published).to(features.device)
-        # Each window by itself, as in training: a field may be told the mean over its window.
+        # Each window by itself, as in training: a field may be given the mean over its window.
         shown = regulate(features, index.flatten()).unflatten(1, index.shape).flatten(0, 1)  # [B * N, size, D]
         self.condition = field.condition(shown, torch.arange(self.size))  # [B * N, size, W / 2]
         self.null = field.null_condition(self.condition)[:1]  # [1, size, W / 2]

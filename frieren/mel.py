@@ -16,7 +16,7 @@ Count = Callable[[int, int], None]  # done, total
 
 
 def ignore(done: int, total: int) -> None:
-    """Progress that nobody looks at."""
+    """Take no notice of progress."""
 
 
 def encode_mel(autoencoder: MelAutoencoder, mel: Tensor) -> tuple[Tensor, Tensor]:

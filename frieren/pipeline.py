@@ -293,7 +293,7 @@ class Model:
 
     @property
     def published(self) -> bool:
-        """Whether the windows of a long sound are solved side by side, as the authors do."""
+        """True if the windows of a long sound are solved side by side, as the authors do."""
         return self.config.windows == "published"
 
     def _autocast(self) -> AbstractContextManager[Any]:

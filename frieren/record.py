@@ -69,7 +69,7 @@ def make_record(
 
 
 def sampling_settings(model: Model) -> dict[str, str]:
-    """How windows, features, time and strong guidance are treated: as published, or refined."""
+    """Treatment of windows, features, time and strong guidance: as published, or refined."""
     field, rescale = model.field.config, model.config.guidance_rescale
     return {
         "windows": model.config.windows,

@@ -1,7 +1,7 @@
-"""Wave -> log-mel spectrogram: the published front end (paper section 4.5); and how far apart two waves sound.
+"""Wave -> log-mel spectrogram: the published front end (paper section 4.5); and a distance of two waves.
 
 Magnitude STFT without centring, Slaney mel filters, log10. Shared by the autoencoder, the vocoders and their training.
-The distance is what vocoders learn from, and what they are measured by.
+Vocoders are trained and measured with the distance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MelConfig:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # a tensor that is kept must serve training too, whoever asks first
+@torch.inference_mode(False)  # a cached tensor must serve training too, even if inference needs it first
 def mel_filters(config: MelConfig) -> Tensor:
     """Triangular filters on Slaney's mel scale with unit area, as librosa's default. [M, n_fft / 2 + 1]"""
     step, knee = 200 / 3, 1000.0  # linear below 1 kHz: 15 mels; logarithmic above: 27 mels for a factor of 6.4

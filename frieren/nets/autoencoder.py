@@ -198,8 +198,8 @@ class Decoder(nn.Module):
 class MelAutoencoder(nn.Module):
     """A variational autoencoder of mel spectrograms (paper section 4.6).
 
-    Both directions work on unscaled latents. The vector field works on `config.scale * z`; whoever hands latents
-    from one to the other multiplies or divides.
+    Both directions work on unscaled latents. The vector field works on `config.scale * z`; a caller that
+    passes latents from one to the other multiplies or divides.
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:

@@ -110,7 +110,7 @@ class WaveDiscriminators(nn.Module):
 
 
 class PatchDiscriminator(nn.Sequential):
-    """Says of every patch of a spectrogram, as an image of one channel, how real it looks (1) or not (0)."""
+    """Scores every patch of a spectrogram, as an image of one channel: real (1) or generated (0)."""
 
     def __init__(self, config: PatchConfig) -> None:
         sizes = [config.width * min(2**level, 8) for level in range(config.layers + 1)]

@@ -1,8 +1,9 @@
 """Diff-Foley's alignment classifier: do a sound and visual features belong together (arXiv:2306.17203)?
 
 A spectrogram is compressed as a picture by the encoder of a latent diffusion model; the down-going half of a denoising
-U-Net looks at the latent, with cross-attention to CAVP's features, and says yes or no. The alignment accuracy of the
-paper is the share of its yes. It looks through CAVP, which the generators are conditioned on: that flatters them.
+U-Net looks at the latent, with cross-attention to CAVP's features, and classifies the pair as matched or not. The
+alignment accuracy of the paper is the share of matched ones. It uses CAVP, which the generators are conditioned on:
+that flatters them.
 """
 
 from __future__ import annotations

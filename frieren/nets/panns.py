@@ -1,7 +1,7 @@
 """Cnn14 of PANNs: what AudioSet's 527 classes sound like, and the 2048 numbers before them (arXiv:1912.10211).
 
 FD, KID, IS and KL look through it. Unlike our other networks it takes waves: the published weights contain the
-matrices of its front end, so that nobody can listen through other filters than the authors did.
+matrices of its front end, so that the filters are always the authors' own.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def stand_ins() -> Iterator[None]:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether the file is a checkpoint in the zip format, all of it stored as it is; False for any other format.
+    """Tell a checkpoint in the zip format, all of it stored as it is, from any other format (False).
 
     Raises:
         WeightsError: if it is a zip of something else, or has packed members: torch packs none, and reads them wrongly.

@@ -248,7 +248,7 @@ def listed(keys: list[str]) -> str:
 
 
 def report(part: str, table: tables.Table, state: State, say: Say) -> None:
-    """Says which keys were left out on purpose, by pattern."""
+    """Report which keys were left out on purpose, by pattern."""
     counts = Counter(pattern for key in state if (pattern := table.left_out(key)))
     if counts:
         say(f"{part}: left out " + ", ".join(f"{pattern} ({count})" for pattern, count in counts.items()))

@@ -59,12 +59,12 @@ def download(url: str, target: Path, *, on_progress: Report = lambda done, total
 
 
 def parts(target: Path) -> list[Path]:
-    """What gdown has of an unfinished file: the name, eight characters, `.part`."""
+    """Gdown's files of an unfinished download: the name, eight characters, `.part`."""
     return [path for path in target.parent.glob("*.part") if path.name[:-13] == target.name]
 
 
 def is_stale(url: str, part: Path) -> bool:
-    """Whether the server says that it cannot go on from here: it knows no ranges, or has another file by now."""
+    """True if the server says that it cannot go on from here: it knows no ranges, or has another file by now."""
     done = part.stat()
     with requests.get(
         url, headers=IDENTITY | {"Range": f"bytes={done.st_size}-"}, stream=True, timeout=PATIENCE
@@ -90,7 +90,7 @@ def remote_size(url: str) -> int | None:
 
 
 def is_page(response: requests.Response) -> bool:
-    """Whether a web page came in place of a file: a quota, a permission."""
+    """True if a web page came in place of a file: a quota, a permission."""
     return response.headers.get("Content-Type", "").lower().startswith("text/html")
 
 

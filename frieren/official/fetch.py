@@ -36,7 +36,7 @@ class Remote:
 
 
 def is_fetched(name: str) -> bool:
-    """Whether a published model is in the cache."""
+    """True if a published model is in the cache."""
     return (cache_folder() / "models" / name / "config.json").exists()
 
 
@@ -76,7 +76,7 @@ def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = la
 
 
 def announce(name: str, remotes: list[Remote], store: Path, say: Say) -> None:
-    """Says how much is about to be downloaded; asking for the sizes shows at once whether there is a connection."""
+    """Report how much is about to be downloaded; asking for the sizes shows at once whether there is a connection."""
     missing = [remote for remote in remotes if not (store / remote.target).exists()]
     urls = [remote.url for remote in missing] + ([] if cavp_path(store).exists() else [cavp_url()])
     sizes = list(map(remote_size, urls))
@@ -127,14 +127,14 @@ def list_drive(folder: str) -> list[tuple[str, str]]:
 
 
 def cavp_url() -> str:
-    """Where CAVP is on the Hub."""
+    """Address of CAVP on the Hub."""
     from huggingface_hub import hf_hub_url
 
     return hf_hub_url(CAVP_REPOSITORY, CAVP_FILE)
 
 
 def cavp_path(store: Path) -> Path:
-    """Where CAVP's checkpoint goes."""
+    """Path of CAVP's checkpoint below the downloads."""
     return store / "cavp" / CAVP_FILE
 
 
@@ -156,7 +156,7 @@ def fetch_cavp(store: Path) -> Path:
 
 
 def by_hand(name: str) -> str:
-    """What to download where, and the command that makes a model of it."""
+    """Instructions: what to download, and the command that makes a model of it."""
     release = RELEASES[name]
     out = cache_folder() / "models" / name
     return (

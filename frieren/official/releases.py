@@ -1,4 +1,4 @@
-"""Where the published files are, as the two projects' front pages say.
+"""Addresses of the published files, as the two projects' front pages say.
 
 Facts from github.com/cyanbx/Frieren-V2A and github.com/luosiallen/Diff-Foley, which state no licence of the weights.
 """

@@ -59,12 +59,12 @@ class ReferenceModel:
 
     @property
     def file(self) -> str:
-        """What the checkpoint is called."""
+        """Name of the checkpoint file."""
         return self.url.rpartition("/")[2].replace("%3D", "=")
 
 
 def panns_config(state: State) -> PannsConfig:
-    """Of the two published front ends the one that is in the file: for 16 or for 32 kHz."""
+    """Sizes with the one of the two published front ends that is in the file: for 16 or for 32 kHz."""
     cosines = state.get("spectrogram_extractor.stft.conv_real.weight")
     return PANNS_32K if cosines is not None and cosines.shape[-1] == PANNS_32K.n_fft else PannsConfig()
 
@@ -211,7 +211,7 @@ def place(name: str) -> Path:
 
 
 def is_fetched(name: str) -> bool:
-    """Whether a reference model is in the cache."""
+    """True if a reference model is in the cache."""
     return (place(name) / "config.json").exists()
 
 
@@ -284,7 +284,7 @@ def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = la
 
 
 def by_hand(name: str) -> str:
-    """What to download where, and the command that puts it in its place."""
+    """Instructions: what to download, and the command that puts it in its place."""
     reference = REFERENCE_MODELS[name]
     return (
         f"Download by hand\n  {reference.url}\nand convert it:\n"

@@ -38,7 +38,7 @@ class Shapes:
         return key in self.shapes
 
     def __call__(self, key: str, axes: int) -> tuple[int, ...]:
-        """The shape of a parameter that must have so many axes."""
+        """The shape of a parameter, which must have this number of axes."""
         if key not in self.shapes:
             raise WeightsError(f"{key!r} is missing: is this {self.expected}?")
         if len(self.shapes[key]) != axes:
@@ -46,7 +46,7 @@ class Shapes:
         return self.shapes[key]
 
     def count(self, pattern: str) -> int:
-        """How many different numbers stand in place of `#` in the keys that begin with `pattern`."""
+        """Count the different numbers in place of `#` in the keys that begin with `pattern`."""
         expression = re.compile(re.escape(pattern).replace(r"\#", r"(\d+)") + r"\.")
         return len({match[1] for key in self.shapes if (match := expression.match(key))})
 
@@ -87,7 +87,7 @@ def init_config(state: Mapping[str, Tensor], *, heads: int = 8, fps: float = 4.0
 
 
 def _denoiser_config(shapes: Shapes, heads: int, **known: Any) -> FieldConfig:
-    """What text-to-audio denoiser and vector field have in common."""
+    """Sizes that text-to-audio denoiser and vector field have in common."""
     width, latent, input_kernel = shapes(f"{DENOISER}proj_in.weight", 3)
     _, hidden, kernel = shapes(f"{DENOISER}blocks.0.transformer_blocks.0.ff.net.2.weight", 3)
     try:
@@ -136,7 +136,7 @@ def autoencoder_config(state: Mapping[str, Tensor], scale: Tensor | None = None)
 
 
 def latent_scale(scale: Tensor) -> float:
-    """The `scale_factor` of a checkpoint: what a flow or a classifier sees is so many times the latent.
+    """The `scale_factor` of a checkpoint: the factor of the latent in a flow or a classifier.
 
     Raises:
         WeightsError: if it is not one positive number.

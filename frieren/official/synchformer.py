@@ -15,7 +15,7 @@ def synchformer_table(config: SynchformerConfig) -> Table:
         "aproj": "project_sound",
         **under("transformer", "classifier", classifier_modules(config)),
     }
-    # The embedding of single images is a rest of image transformers: it is in the files, and used by nobody.
+    # The embedding of single images is a rest of image transformers: it is in the files, and not used.
     return Table(modules, ("vfeat_extractor.patch_embed.*",), prefixes=("module.",))
 
 

@@ -36,7 +36,7 @@ DIFFUSION_BUFFERS = (  # left from the latent diffusion code that the official r
 
 @dataclass(frozen=True)
 class Table:
-    """What happens to the keys of one checkpoint.
+    """New names of the keys of one checkpoint, and the keys that are left out.
 
     Attributes:
         modules: module names, theirs -> ours.
@@ -142,7 +142,7 @@ def _blocks(depth: int) -> dict[str, str]:
 
 
 def _denoiser(config: FieldConfig) -> Table:
-    """What Make-An-Audio 2's text-to-audio denoiser shares with the vector field, which the authors started from."""
+    """The layers that Make-An-Audio 2's denoiser shares with the vector field, which the authors started from."""
     network = {
         "t_embedder.mlp.0": "embed_time.hidden",
         "t_embedder.mlp.2": "embed_time.out",
@@ -259,7 +259,7 @@ TABLES: dict[str, tuple[Callable[[Any], Table], Callable[[], Any]]] = {
 
 
 def table(part: str, config: Any = None) -> Table:
-    """What happens to the keys of a checkpoint that is read as `part`, a key of TABLES.
+    """The table for a checkpoint that is read as `part`, a key of TABLES.
 
     Args:
         config: sizes of the network; the published ones by default.
