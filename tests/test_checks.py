@@ -32,6 +32,14 @@ def test_a_device_that_is_not_there() -> None:
         checks.check_device("cuda:99")
 
 
+def test_the_number_of_a_gpu_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for name in ("cuda", "cuda:0", "cuda:1"):
+        checks.check_device(name)
+    with pytest.raises(checks.UnavailableError):
+        checks.check_device("cuda:2")
+
+
 def test_a_folder_is_made_and_nothing_stays_in_it(tmp_path: Path) -> None:
     checks.prepare_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []

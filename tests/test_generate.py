@@ -302,6 +302,26 @@ def test_a_folder_that_one_may_not_enter_is_one_line(
     assert capsys.readouterr().err.startswith(f"frieren: {tmp_path}: Permission denied; ")
 
 
+def test_an_output_whose_record_has_too_long_a_name_is_found_before_the_work(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    clip, target = make_video(tmp_path / "clip.mp4"), tmp_path / ("a" * 251 + ".wav")  # 255 bytes, and 5 for ".json"
+    assert run("generate", clip, "-o", target) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"frieren: {target}: cannot be written (") and error.endswith(
+        "choose another name with -o\n"
+    )
+    assert not fake_model.calls
+
+
+def test_a_device_that_is_not_there_is_found_before_the_work(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run("generate", make_video(tmp_path / "clip.mp4"), "--device", "cuda:99") == 1
+    assert capsys.readouterr().err.startswith("frieren: cuda:99: there is no such device here")
+    assert not fake_model.loads
+
+
 def test_long_names_leave_room_for_what_is_put_behind_them(fake_model: FakeModel, tmp_path: Path) -> None:
     clip = make_video(tmp_path / ("音" * 83 + ".mp4"))
     assert run("generate", tmp_path, "--samples", 2, "--seed", 2**50) == 0
@@ -358,8 +378,10 @@ def test_without_its_record_an_output_does_not_stay(
         "clip.mp4 -o out.wav --keep-original",
         "clip.mp4 --steps 0",
         "clip.mp4 --guidance nan",
+        "clip.mp4 --guidance inf",
         "clip.mp4 --solver magic",
         "clip.mp4 --device toaster",
+        "clip.mp4 --device cpus",
         "clip.mp4 --precision int3",
         "clip.mp4 --precision float16 --device cpu",
         "clip.mp4 --loudness quiet",

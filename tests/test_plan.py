@@ -56,6 +56,14 @@ def test_names_of_outputs_beside_the_input_and_in_a_folder() -> None:
     assert arrays == plan.BatchItem(Path("x.npz"), {0: Path("x_frieren.wav")})
 
 
+def test_a_file_that_is_given_twice_counts_once(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.touch()
+    (tmp_path / "link.mp4").symlink_to(clip)
+    given = [str(clip), f"{tmp_path}/../{tmp_path.name}/clip.mp4", str(tmp_path), f"{tmp_path}/*.mp4"]
+    assert plan.find_sources(given) == ([clip], [])
+
+
 def test_names_that_differ_in_case_alone_are_the_same() -> None:
     first, second = plan.plan_outputs([Path("a/x.mp4"), Path("b/X.mp4")], "out/", None, [0])
     assert [*first.targets.values(), *second.targets.values()] == [
