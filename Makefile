@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Threads that wait do not spin: on shared processors that is the difference between 0.1 s and 2 s.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test check mini tiny bench
+.PHONY: setup demo test check docs figures mini tiny bench
 
 setup: $(READY)  ## make .venv with everything pinned
 
@@ -26,6 +26,13 @@ test: $(READY)  ## the tests
 check: $(READY)  ## lint and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: $(READY)  ## this documentation as a site, in out/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Read it: $(CURDIR)/out/site/index.html"
+
+figures: $(READY)  ## the pictures and sounds of README and docs/gallery.md
+	$(BIN)/python docs/figures.py
 
 mini: $(READY)  ## train the model that ships, in parts that resume; AUDIO=DIR adds recordings
 	$(BIN)/frieren train mini $(if $(AUDIO),--audio "$(AUDIO)")
