@@ -37,7 +37,9 @@ USAGE_ERROR = typer.BadParameter.__base__  # of the click that typer brings alon
 
 
 # Pages that still have long lines; this set only shrinks.
-LONG_LINES = {"CONTRIBUTING.md", *(f"docs/{name}.md" for name in ("cues", "evaluation", "foleyworld", "scale", "training"))}
+LONG_LINES = {"CONTRIBUTING.md", "docs/cues.md", "docs/evaluation.md", "docs/foleyworld.md", "docs/scale.md"} | {
+    "docs/training.md"
+}
 
 
 def name_of(path: Path) -> str:
