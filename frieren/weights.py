@@ -41,7 +41,7 @@ NETWORKS = {
     "VectorField": "field",
     "Vocos": "vocos",
     "BigVGAN": "bigvgan",
-    "CAVP": "cavp",
+    "CAVP": "cavp_pair",
     "AlignmentClassifier": "alignment",
     "Tagger": "tagger",
     "Cnn14": "panns",

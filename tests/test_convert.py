@@ -22,7 +22,8 @@ from frieren.apps.cli import app
 from frieren.errors import ArrayError, OutputError, WeightsError
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
-from frieren.nets.cavp import CAVPConfig, CAVPPairConfig, SpectrogramConfig, VideoTower
+from frieren.nets.cavp import CAVPConfig, VideoTower
+from frieren.nets.cavp_pair import CAVPPairConfig, SpectrogramConfig
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.official import tables
 from frieren.official.convert import Files, convert

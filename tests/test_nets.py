@@ -11,8 +11,10 @@ import torch.nn.functional as F
 
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import Activation, BigVGAN, BigVGANConfig, low_pass
-from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, SpectrogramConfig, VideoTower
+from frieren.nets.cavp import CAVPConfig, VideoTower
+from frieren.nets.cavp_pair import CAVP, CAVPPairConfig, SpectrogramConfig
 from frieren.nets.field import FeatureEmbedding, FieldConfig, VectorField, column_frames, regulate, repeat_index
+from frieren.nets.starts import start_from_components, start_white
 
 VIDEO = CAVPConfig(
     width=4, blocks=(1, 2), expansion=2, stem_kernel=(3, 5, 5), temporal_kernels=(3, 3), embed=8, image_size=16
@@ -182,7 +184,7 @@ def test_features_can_start_white(context: int) -> None:
     turned, _ = torch.linalg.qr(torch.randn(6, 6))
     features = (torch.randn(4000, 6) * spreads) @ turned.T + 3
     rest = embedding.input.weight[6:].clone()
-    embedding.start_white(features)
+    start_white(embedding, features)
     white = embedding.input(features)[:, :6]
     torch.testing.assert_close(white.mean(0), torch.zeros(6), atol=0.02, rtol=0)
     covariance = white.T @ white / len(white)
@@ -301,7 +303,7 @@ def test_an_autoencoder_that_starts_linear_is_the_projection_on_principal_compon
     autoencoder = MelAutoencoder(config).eval()
     mels = (torch.randn(8, 4) @ torch.randn(5, 4, 64)) * torch.linspace(0.1, 2, 8)[:, None] - 3
     mels = torch.cat([mels, mels.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)])  # both columns of a pair: the same mean
-    autoencoder.start_linear(mels)
+    start_from_components(autoencoder, mels)
     mean, log_variance = autoencoder.encode(mels)
     rows = mels.unflatten(-1, (-1, 2)).transpose(1, 2).flatten(2).flatten(0, 1)
     centre = rows.mean(0)

@@ -11,7 +11,8 @@ from frieren.clock import Clock
 from frieren.errors import WeightsError
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig, low_pass
-from frieren.nets.cavp import CAVP, CAVPConfig, CAVPPairConfig, VideoTower
+from frieren.nets.cavp import CAVPConfig, VideoTower
+from frieren.nets.cavp_pair import CAVP, CAVPPairConfig
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.official import tables
 from frieren.pipeline import Model

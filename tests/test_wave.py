@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from frieren.nets.starts import start_from_filters
 from frieren.nets.vocos import Vocos, VocosConfig, overlap_add
 from frieren.spectrogram import MelConfig, log_mel, mel_filters, stft
 from frieren.wave import CHUNK, GriffinLim, GriffinLimRefinement, vocode
@@ -171,7 +172,7 @@ def test_a_vocoder_that_starts_from_the_mel_has_its_spectrum() -> None:
     """Before any training: the mel of its magnitudes is the mel that it was given, each frame a pulse in its middle."""
     mel_config = MelConfig()
     vocoder = Vocos(VocosConfig(width=16, hidden=32, blocks=2, shortcut=True)).eval()
-    vocoder.start_linear(mel_filters(mel_config))
+    start_from_filters(vocoder, mel_filters(mel_config))
     mel = (0.5 * torch.sin(torch.arange(80) / 9) - 1).view(1, 80, 1).expand(1, 80, 5)
     spread = vocoder.spread(10.0**mel.mT).mT.clamp(min=1e-5)
     again = torch.log10((mel_filters(mel_config) @ spread).clamp(min=1e-5))

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-START_LOG_VARIANCE = -7.0  # of the posterior of a network that starts from principal components
-
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
@@ -212,31 +210,6 @@ class MelAutoencoder(nn.Module):
         if config.shortcut:
             self.analysis = nn.Conv1d(config.bins, config.latent, config.stride, config.stride)
             self.synthesis = nn.ConvTranspose1d(config.latent, config.bins, config.stride, config.stride)
-
-    @torch.no_grad()
-    def start_linear(self, mels: Tensor) -> None:
-        """Put the principal components of mels [N, M, T] into the shortcut; the networks add nothing yet.
-
-        A component of standard deviation s gets the standard deviation sqrt(s) in the latent, times what makes their
-        mean variance 1: large ones stay ahead, and small ones are not lost in the noise of a flow.
-        """
-        latent, stride = self.config.latent, self.config.stride
-        rows = mels[..., : mels.shape[-1] // stride * stride].unflatten(-1, (-1, stride))
-        rows = rows.transpose(1, 2).flatten(2).flatten(0, 1).double()  # [N L, M stride]
-        mean = rows.mean(0)
-        variances, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
-        deviations, vectors = variances[-latent:].flip(0).clamp(min=1e-8).sqrt(), vectors[:, -latent:].flip(1).T
-        size = (deviations * deviations.mean()).rsqrt()[:, None]
-        biases = self.analysis.bias, self.synthesis.bias, self.to_posterior.bias
-        analysis, synthesis, posterior = (bias for bias in biases if bias is not None)
-        self.analysis.weight.copy_((size * vectors).unflatten(1, (-1, stride)))
-        analysis.copy_(-(size * vectors) @ mean)
-        self.synthesis.weight.copy_((vectors / size).unflatten(1, (-1, stride)))
-        synthesis.copy_(mean.unflatten(0, (-1, stride)).mean(1))
-        for layer in (self.to_posterior, self.decoder.conv_out):
-            for parameter in layer.parameters():
-                nn.init.zeros_(parameter)
-        posterior[latent:] = START_LOG_VARIANCE
 
     def encode(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior of a mel spectrogram.

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 TIME_SCALE = 1000  # the time embedding sees 0..1000 where the solver sees 0..1
-MIN_VARIANCE = 1e-6  # of a component, as a share of all variance; less is not whitened up to 1
 LONGEST_PERIOD = 10_000  # of the time embedding's cosines, in units of 2 pi / TIME_SCALE
 
 
@@ -114,20 +113,6 @@ class FeatureEmbedding(nn.Module):
         self.out = nn.Linear(config.width, config.width)
         self.norm = nn.LayerNorm(config.width)
         self.summary = nn.Linear(config.context, config.width, bias=False) if config.summary else None
-
-    @torch.no_grad()
-    def start_white(self, features: Tensor) -> None:
-        """Make the input linear the whitening of features [N, D]: principal components, each of variance 1.
-
-        Nearly all variance of an encoder's features may lie in a few directions. Learning begins with what is large;
-        whitened, all is.
-        """
-        mean, rows = features.double().mean(0), min(self.input.weight.shape)
-        centred = features.double() - mean
-        variances, vectors = torch.linalg.eigh(centred.mT @ centred / len(centred))
-        white = (vectors / variances.clamp(min=MIN_VARIANCE * variances.sum()).sqrt()).mT.flip(0)[:rows]
-        self.input.weight[:rows] = white.to(self.input.weight)
-        self.input.bias[:rows] = -(white @ mean).to(self.input.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """features [B, F, D] -> [B, F, W]; with a summary, F are the rows of one window."""

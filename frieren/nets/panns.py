@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frieren.nets.cavp import SpectrogramBlock
+from frieren.nets.cavp_pair import SpectrogramBlock
 
 FLOOR = 1e-10  # the smallest mel power: -100 dB
 

@@ -6,7 +6,6 @@ upsampling layers, which makes it many times cheaper than BigVGAN of the same qu
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -71,14 +70,6 @@ class Vocos(nn.Module):
                     nn.init.zeros_(module.bias)
         if config.shortcut:
             self.spread = nn.Linear(config.bins, config.n_fft // 2 + 1, bias=False)
-
-    @torch.no_grad()
-    def start_linear(self, filters: Tensor) -> None:
-        """Pseudo-inverse of mel filters [M, n_fft / 2 + 1] into the shortcut; no correction yet, pulses mid-frame."""
-        self.spread.weight.copy_(torch.linalg.pinv(filters.double()))
-        magnitude, phase = self.head.weight.chunk(2)
-        nn.init.zeros_(magnitude)
-        self.head.bias[len(magnitude) :] = math.pi * (torch.arange(len(phase)) % 2)
 
     @property
     def context(self) -> int:

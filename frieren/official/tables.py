@@ -18,7 +18,8 @@ from torch import Tensor
 from frieren.errors import WeightsError
 from frieren.nets.autoencoder import AutoencoderConfig
 from frieren.nets.bigvgan import BigVGANConfig
-from frieren.nets.cavp import CAVPConfig, CAVPPairConfig, SpectrogramConfig
+from frieren.nets.cavp import CAVPConfig
+from frieren.nets.cavp_pair import CAVPPairConfig, SpectrogramConfig
 from frieren.nets.field import FieldConfig
 
 DIFFUSION_BUFFERS = (  # left from the latent diffusion code that the official release grew out of; unused there too

@@ -17,7 +17,8 @@ from frieren.errors import ConfigError, FrierenError
 from frieren.nets.alignment import AlignmentConfig
 from frieren.nets.autoencoder import AutoencoderConfig
 from frieren.nets.bigvgan import BigVGANConfig
-from frieren.nets.cavp import CAVPConfig, CAVPPairConfig
+from frieren.nets.cavp import CAVPConfig
+from frieren.nets.cavp_pair import CAVPPairConfig
 from frieren.nets.field import FieldConfig
 from frieren.nets.tagger import TaggerConfig
 from frieren.nets.vocos import VocosConfig

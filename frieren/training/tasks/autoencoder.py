@@ -15,6 +15,7 @@ from torch import Tensor
 
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.discriminators import PatchDiscriminator
+from frieren.nets.starts import start_from_components
 from frieren.spectrogram import log_mel
 from frieren.training.data import TrainingData, WaveCrops, device_of
 from frieren.training.learner import Losses, Trainable
@@ -54,7 +55,7 @@ class AutoencoderTask(Task[MelAutoencoder]):
         self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
         self.network = MelAutoencoder(recipe.network)
         if recipe.network.shortcut and not recipe.init:
-            self.network.start_linear(log_mel(self.crops.draw(COMPONENTS), recipe.shared.mel))
+            start_from_components(self.network, log_mel(self.crops.draw(COMPONENTS), recipe.shared.mel))
         self.trainables = {"autoencoder": Trainable(self.network, self.losses)}
         if recipe.loss.disc_start < recipe.optim.steps:
             self.discriminator = PatchDiscriminator(recipe.loss.discriminator)

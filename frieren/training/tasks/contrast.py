@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frieren.nets.cavp import CAVP, CAVPPairConfig
+from frieren.nets.cavp_pair import CAVP, CAVPPairConfig
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.training.data import ClipDataset, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable

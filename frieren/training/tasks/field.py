@@ -20,6 +20,7 @@ from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpol
 from frieren.mel import decode_latent, encode_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.starts import start_white
 from frieren.nets.tagger import Tagger
 from frieren.solver import solve
 from frieren.training import machines
@@ -94,7 +95,7 @@ class FieldTask(Task[VectorField]):
         self.classify = ClassificationLoss(tagger.to(machines.device()), self.autoencoder) if tagger else None
         self.classes = self.classify.classes(train) | self.classify.classes(valid) if self.classify else {}
         if recipe.loss.white and recipe.part == "field" and not recipe.init:
-            network.embed_features.start_white(self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
+            start_white(network.embed_features, self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
         self.fields: tuple[str, ...] = ("mel",)
         if isinstance(recipe.loss, PairsLoss):
             self.fields = ("noise", "mean", "log_variance") if recipe.loss.reencode else ("noise", "latent")

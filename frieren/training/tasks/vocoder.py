@@ -10,6 +10,7 @@ from torch import Tensor
 
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.discriminators import WaveDiscriminators
+from frieren.nets.starts import start_from_filters
 from frieren.nets.vocos import Vocos, VocosConfig
 from frieren.spectrogram import log_mel, mel_filters, spectral_distance
 from frieren.training.data import TrainingData, WaveCrops, device_of
@@ -40,7 +41,7 @@ class VocoderTask(Task[Vocos | BigVGAN]):
         self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
         self.network = vocoder_of(recipe.network)
         if isinstance(self.network, Vocos) and self.network.config.shortcut and not recipe.init:
-            self.network.start_linear(mel_filters(recipe.shared.mel))
+            start_from_filters(self.network, mel_filters(recipe.shared.mel))
         self.discriminators = WaveDiscriminators(recipe.loss.discriminators)
         self.trainables = {
             "discriminators": Trainable(self.discriminators, self.discriminator_losses),
