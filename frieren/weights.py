@@ -44,6 +44,7 @@ NETWORKS = {
     "CAVP": "cavp_pair",
     "AlignmentClassifier": "alignment",
     "Tagger": "tagger",
+    "MotionEncoder": "motion",
     "Cnn14": "panns",
     "Vggish": "vggish",
     "LatentAlignment": "latent_alignment",
