@@ -58,6 +58,7 @@ RENAMED: dict[str, dict[str, str]] = {
 RENAMED_MODULES = {"past": "skip", "judge": "convolve"}  # in names of parameters, likewise
 Windows = Literal["seamless", "published"]
 T = TypeVar("T")
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,18 @@ def load_part(folder: Path) -> nn.Module:
     restore_constants(part)
     part.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
     return part.eval().requires_grad_(False)
+
+
+def load_network(folder: Path, kind: type[Network]) -> Network:
+    """One part, which must be of a class; otherwise as `load_part`.
+
+    Raises:
+        WeightsError: if it is of another class, and as `load_part`.
+    """
+    part = load_part(folder)
+    if not isinstance(part, kind):
+        raise WeightsError(f"{folder}: expected a {kind.__name__}, found a {type(part).__name__}")
+    return part
 
 
 def read_parameters(path: Path) -> dict[str, torch.Tensor]:

@@ -76,7 +76,7 @@ def train(
                 compile=compile,
                 gradient_checkpointing=gradient_checkpointing,
                 steps=steps,
-                on_progress=lambda done, total, chosen=chosen: bars(chosen, done, total),
+                on_progress=partial(bars, chosen),
             )
             reports.append(report)
     show(reports)

@@ -1,16 +1,18 @@
-"""Noise, and where the guided flow leads from it, for every clip of a data set: for reflow and distillation.
+"""Make pairs for reflow and distillation: noise and the latent that the guided flow leads to, for every clip.
 
 frieren pairs runs/mini/model data/vggsound data/pairs
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from frieren.apps.generate.options import Solver
+from frieren.apps.prepare import exit_if_incomplete
 from frieren.apps.progress import Bars
 
 Precision = Literal["float32", "bfloat16"]
@@ -43,36 +45,34 @@ def pairs(
 ) -> None:
     """Sample pairs for every clip of DATA; what was stopped goes on where it was."""
     from frieren.catalogue import find
-    from frieren.training.pairs import Pairing, make_pairs
+    from frieren.dataset.pairs import Pairing, make_pairs
+    from frieren.dataset.shards import Shards
     from frieren.weights import part_folders, read_model_config
 
     folder = find(model)
     config = read_model_config(folder)
     parts = part_folders(folder, config)
-    how = {"steps": steps, "solver": solver, "reencode": reencode, "draws": draws, "seed": seed}
-    how |= {"precision": precision, "batch": batch}
-    gamma = (
-        (config.guidance_rescale or config.guidance) if guidance is None else guidance
-    )  # pairs are of plain guidance
-    pairing = Pairing(data, parts["field"], parts["autoencoder"], config.clock, guidance=gamma, **how)
+    plain = config.guidance_rescale or config.guidance  # pairs are not rescaled
+    pairing = Pairing(
+        data,
+        parts["field"],
+        parts["autoencoder"],
+        config.clock,
+        steps=steps,
+        guidance=plain if guidance is None else guidance,
+        solver=solver,
+        reencode=reencode,
+        draws=draws,
+        seed=seed,
+        precision=precision,
+        batch=batch,
+    )
     splits = tuple(split or ("train", "valid"))
     with Bars(str(out)) as bars:
+        on_done = partial(bars, "shards")
         failures = make_pairs(
-            pairing,
-            out,
-            splits,
-            per_shard=per_shard,
-            workers=workers,
-            ray=ray,
-            gpus=gpus,
-            on_done=lambda done, total: bars("shards", done, total),
+            pairing, out, splits, per_shard=per_shard, workers=workers, ray=ray, gpus=gpus, on_done=on_done
         )
-    for path, reason in failures.items():
-        typer.echo(f"frieren: {path}: not made: {reason}", err=True)
-    if failures:
-        typer.echo(f"frieren: {len(failures)} shards are missing; the same command makes them", err=True)
-        raise typer.Exit(1)
-    from frieren.dataset.shards import Shards
-
+    exit_if_incomplete(failures)
     count = sum(len(Shards(out, name)) for name in splits)
     typer.echo(f"{out}  {count} pairs; use them with: --set shared.pairs={out}")

@@ -105,11 +105,7 @@ def report(summary: PreparedSummary, data: Path) -> None:
     Raises:
         typer.Exit: with code 1 if a shard is missing.
     """
-    for path, reason in summary.failures.items():
-        typer.echo(f"frieren: {path}: not made: {reason}", err=True)
-    if summary.failures:
-        typer.echo(f"frieren: {len(summary.failures)} shards are missing; the same command makes them", err=True)
-        raise typer.Exit(1)
+    exit_if_incomplete(summary.failures)
     for id, reason in summary.rejected[:SHOWN]:
         typer.echo(f"rejected {id}: {reason}")
     rejected = f", {len(summary.rejected)} rejected: {data / 'rejected.csv'}" if summary.rejected else ""
@@ -117,3 +113,16 @@ def report(summary: PreparedSummary, data: Path) -> None:
         f"{n} {what}{'s' if n != 1 else ''}" for n, what in ((summary.items, "clip"), (summary.shards, "shard"))
     )
     typer.echo(f"{data}  {clips} in {shards}{rejected}")
+
+
+def exit_if_incomplete(failures: dict[Path, str]) -> None:
+    """Print which shards could not be made.
+
+    Raises:
+        typer.Exit: with code 1 if there is one.
+    """
+    for path, reason in failures.items():
+        typer.echo(f"frieren: {path}: not made: {reason}", err=True)
+    if failures:
+        typer.echo(f"frieren: {len(failures)} shards are missing; the same command makes them", err=True)
+        raise typer.Exit(1)

@@ -46,8 +46,8 @@ class Order:
         if self.count == 0 or window < 1:
             raise ValueError(f"an order needs items and a window, got {self.count} items and a window of {window}")
         self.starts = np.cumsum(self.sizes) - self.sizes
-        self._epoch = lru_cache(maxsize=2)(self._epoch)
-        self._items = lru_cache(maxsize=2)(self._items)
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
+        self._items = lru_cache(maxsize=2)(self._draw_items)
 
     def __reduce__(self) -> tuple[type[Order], tuple[list[int], int, int]]:
         return Order, (self.sizes.tolist(), self.seed, self.window)
@@ -77,13 +77,13 @@ class Order:
         """Another item, for a position whose own cannot be read."""
         return int(np.random.default_rng((self.seed, position, attempt, 1)).integers(self.count))
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray, list[int]]:
+    def _draw_epoch(self, epoch: int) -> tuple[np.ndarray, list[int]]:
         """The epoch's order of shards, and the positions at which its windows end."""
         shards = np.random.default_rng((self.seed, epoch)).permutation(np.flatnonzero(self.sizes))
         sums = np.add.reduceat(self.sizes[shards], np.arange(0, len(shards), self.window))
         return shards, list(accumulate(sums.tolist()))
 
-    def _items(self, epoch: int, window: int) -> np.ndarray:
+    def _draw_items(self, epoch: int, window: int) -> np.ndarray:
         """The items of one window in their order."""
         shards = self._epoch(epoch)[0][window * self.window : (window + 1) * self.window]
         items = np.concatenate([self.starts[shard] + np.arange(self.sizes[shard]) for shard in shards])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge, shard_path
@@ -28,7 +28,9 @@ from frieren.dataset.scatter import ShardJob, scatter
 from frieren.dataset.shards import INDEX, ShardError, Shards
 from frieren.latent import draw_noise, sample_latent
 from frieren.mel import decode_latent, encode_mel
-from frieren.weights import load_part
+from frieren.nets.autoencoder import MelAutoencoder
+from frieren.nets.field import VectorField
+from frieren.weights import load_network
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def make_pairs(
     Shards(pairing.data)  # says what is wrong if there is none
     parts["data"] = hashlib.sha256(index.read_bytes()).hexdigest()
     declare(out / "dataset.json", {**table, **parts, "splits": list(splits), "per_shard": per_shard})
-    jobs = []
+    jobs: list[ShardJob] = []
     for split in splits:
         count = len(Shards(pairing.data, split))
         for start in range(0, count, per_shard):
@@ -127,7 +129,7 @@ def make_shard(pairing: Pairing, job: ShardJob) -> None:
     number = int(job.target.stem)
     gpus = torch.cuda.device_count()
     device = torch.device("cuda", number % gpus) if gpus else torch.device("cpu")
-    field, data = part(pairing.field, device), Shards(pairing.data, job.what.split)
+    field, data = field_on(pairing.field, device), Shards(pairing.data, job.what.split)
     writer = ShardWriter(job.target.parent, number)
     channels, window = field.config.latent, pairing.clock.window
     clips = readable(pairing, field, data, job.what, writer)
@@ -144,7 +146,7 @@ def make_shard(pairing: Pairing, job: ShardJob) -> None:
 
 
 def readable(
-    pairing: Pairing, field: nn.Module, data: Shards, what: PairItems, writer: ShardWriter
+    pairing: Pairing, field: VectorField, data: Shards, what: PairItems, writer: ShardWriter
 ) -> Iterator[tuple[str, int, Tensor]]:
     """Name, item and features of one window for each pair; clips that have no window are rejected by name.
 
@@ -166,7 +168,7 @@ def readable(
                 writer.reject(pair_name, str(error))
 
 
-def frames_in_window(field: nn.Module, clock: Clock) -> int:
+def frames_in_window(field: VectorField, clock: Clock) -> int:
     """Features behind the columns of one window."""
     if field.config.regulator == "repeat":
         return clock.window // field.config.repeat
@@ -179,22 +181,38 @@ def seed_of(pairing: Pairing, name: str) -> int:
 
 
 @torch.inference_mode()
-def pair(pairing: Pairing, field: nn.Module, features: Tensor, noise: Tensor) -> dict[str, Tensor]:
+def pair(pairing: Pairing, field: VectorField, features: Tensor, noise: Tensor) -> dict[str, Tensor]:
     """features [B, F, D], noise [B, C, L] -> latent [B, C, L], and its posterior after re-encoding if wanted."""
     times = torch.tensor(pairing.clock.frame_times(features.shape[1]), dtype=torch.float64)
-    how = {"steps": pairing.steps, "guidance": pairing.guidance, "solver": pairing.solver}
     half = pairing.precision == "bfloat16"
     with torch.autocast(noise.device.type, torch.bfloat16, enabled=half):
-        *_, (_, latent) = sample_latent(field, features, times, noise, pairing.clock, published=True, **how)
+        steps = sample_latent(
+            field,
+            features,
+            times,
+            noise,
+            pairing.clock,
+            steps=pairing.steps,
+            guidance=pairing.guidance,
+            solver=pairing.solver,
+            published=True,
+        )
+        *_, (_, latent) = steps
     if not pairing.reencode:
         return {"latent": latent}
-    autoencoder = part(pairing.autoencoder, latent.device)
+    autoencoder = autoencoder_on(pairing.autoencoder, latent.device)
     mel = decode_latent(autoencoder, latent, pairing.clock.window, 0)
     mean, log_variance = encode_mel(autoencoder, mel)
     return {"latent": latent, "mean": mean, "log_variance": log_variance}
 
 
 @cache
-def part(folder: Path, device: torch.device) -> nn.Module:
-    """A part, loaded once by each worker."""
-    return load_part(folder).to(device)
+def field_on(folder: Path, device: torch.device) -> VectorField:
+    """The field, loaded once by each worker."""
+    return load_network(folder, VectorField).to(device)
+
+
+@cache
+def autoencoder_on(folder: Path, device: torch.device) -> MelAutoencoder:
+    """The autoencoder, loaded once by each worker."""
+    return load_network(folder, MelAutoencoder).to(device)

@@ -39,7 +39,7 @@ from frieren.features import encode_frames
 from frieren.files import file_hash, replacing
 from frieren.nets.cavp import VideoTower
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.weights import PART_FILES, load_part
+from frieren.weights import PART_FILES, load_network
 
 FIELDS = ("features", "mel", "wave", "images")
 LARGEST = 200_000_000  # bytes of images in a shard, as it is collected in memory
@@ -161,7 +161,7 @@ def described(source: ClipSource, spec: DatasetSpec, per_shard: int) -> dict[str
         "list": source.digest,
         "per_shard": per_shard,
         "fields": sorted(spec.fields),
-        "encoder": fingerprint(spec.encoder) if "features" in spec.fields else None,
+        "encoder": fingerprint(spec.encoder) if spec.encoder and "features" in spec.fields else None,
         "size": spec.size if "images" in spec.fields else None,
         "seconds": spec.seconds,
         "clock": dataclasses.asdict(spec.clock),
@@ -239,7 +239,7 @@ class UsableClip:
 def extract(clip: UsableClip, spec: DatasetSpec) -> dict[str, Tensor]:
     """The fields of a clip: features [F, D], mel [T, M], wave [S] int16, images [F, 3, H, W] uint8."""
     columns: dict[str, Tensor] = {}
-    if "features" in spec.fields:
+    if spec.encoder and "features" in spec.fields:
         encoder = tower(spec.encoder)
         blocks = (block[None] for block in clip.frames(encoder.config.image_size))
         columns["features"] = torch.cat(list(encode_frames(encoder, blocks)), dim=1)[0]
@@ -255,7 +255,7 @@ def extract(clip: UsableClip, spec: DatasetSpec) -> dict[str, Tensor]:
 @cache
 def tower(folder: Path) -> VideoTower:
     """The visual encoder, loaded once by each worker."""
-    return load_part(folder)
+    return load_network(folder, VideoTower)
 
 
 def video_clip(path: Path, spec: DatasetSpec) -> UsableClip:
@@ -295,13 +295,16 @@ def first(count: int, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
 
 def world_clip(item: SourceItem, spec: DatasetSpec) -> UsableClip:
     """A clip of FoleyWorld with its script as meta; its label is the kind that sounds, or "silence"."""
-    rendered = world.clip(item.split, item.index, spec.clock, picture=False)
+    assert item.index is not None
+    index, rendered = item.index, world.clip(item.split, item.index, spec.clock, picture=False)
     seconds = min(rendered.seconds, spec.seconds)
 
     def frames(size: int) -> Iterator[Tensor]:
-        images = world.clip(item.split, item.index, spec.clock, size, sound=False).images
+        images = world.clip(item.split, index, spec.clock, size, sound=False).images
+        assert images is not None
         yield torch.from_numpy(images[: spec.clock.frames(seconds)]).float() / 255
 
+    assert rendered.wave is not None
     wave = rendered.wave[: spec.clock.samples(seconds)]
     meta = {"seconds": seconds, **script(rendered)}
     return UsableClip(frames, wave, rendered.kinds[0] if rendered.kinds else "silence", meta)

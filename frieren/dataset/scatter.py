@@ -15,7 +15,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +144,8 @@ def over_processes(work: Work, jobs: Sequence[ShardJob], workers: int, threads: 
     pool = ProcessPool(max(1, min(workers, len(jobs))), initializer=end_with_parent, context=context)
     deaths = Counter[Path]()
     try:
-        pending = {pool.schedule(attempt, (work, job, threads)): job for job in jobs}
+        pending: dict[Future[str | None], ShardJob] = {}
+        pending |= {pool.schedule(attempt, (work, job, threads)): job for job in jobs}
         while pending:
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 job = pending.pop(future)
@@ -157,7 +158,7 @@ def over_processes(work: Work, jobs: Sequence[ShardJob], workers: int, threads: 
                     else:
                         yield job, f"its worker died {RETRIES + 1} times (exit code {death.exitcode})"
     finally:
-        pool.stop()
+        pool.stop()  # type: ignore[no-untyped-call]
         pool.join()
 
 

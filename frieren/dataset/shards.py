@@ -61,7 +61,7 @@ class ShardError(FrierenError):
 
 def digest(tensor: Tensor) -> str:
     """SHA-256 of a tensor's bytes."""
-    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy().data).hexdigest()
 
 
 class Header(NamedTuple):
@@ -232,7 +232,7 @@ class Shards:
         stride = found[0].numel() * found.element_size()  # bytes of a time step
         place = shard.begins[field] + (int(self._starts[field][row]) + start) * stride
         try:
-            done = os.preadv(shard.file.fileno(), [found.flatten().view(torch.uint8).numpy()], place)
+            done = os.preadv(shard.file.fileno(), [found.flatten().view(torch.uint8).numpy().data], place)
         except OSError as error:
             raise ShardError(shard.path, f"cannot be read ({error.strerror}); check the disk") from error
         if done != count * stride:

@@ -135,7 +135,7 @@ def read_source(
 
 def check_files(items: list[SourceItem]) -> None:
     """Raises SourceError if two items mean the same file, as two parts of one uncut video do."""
-    owners: dict[Path, str] = {}
+    owners: dict[Path | None, str] = {}
     for item in items:
         if (other := owners.setdefault(item.video, item.id)) != item.id:
             raise SourceError(

@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_sharded
+from torch.distributed.checkpoint.state_dict_saver import save as save_sharded
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from frieren.errors import FrierenError
@@ -63,7 +66,7 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], own: dict[str, Any
     machines.barrier()
     sharded = any(isinstance(tensor, DTensor) for tensor in tensors.values())
     if sharded:
-        dcp.save(tensors, storage_writer=dcp.FileSystemWriter(part))
+        save_sharded(tensors, storage_writer=FileSystemWriter(part))
     elif machines.rank() == 0:
         write(part / STATE, tensors)
     write(part / f"process-{machines.rank()}.pt", own)
@@ -115,12 +118,13 @@ def load(path: Path, targets: Callable[[Mapping[str, torch.Size]], dict[str, Ten
         CheckpointError: if names or shapes differ: the recipe has changed.
     """
     if json.loads((path / MANIFEST).read_text())["sharded"]:
-        reader = dcp.FileSystemReader(path)
-        shapes = {name: entry.size for name, entry in reader.read_metadata().state_dict_metadata.items()}
+        reader = FileSystemReader(path)
+        entries = reader.read_metadata().state_dict_metadata
+        shapes = {name: entry.size for name, entry in entries.items() if isinstance(entry, TensorStorageMetadata)}
         live = fitting(path, shapes, targets(shapes))
         with warnings.catch_warnings():  # that a single process loads what several saved is what we want
             warnings.filterwarnings("ignore", "torch.distributed is disabled")
-            dcp.load(live, storage_reader=reader, no_dist=not machines.joined())
+            load_sharded(live, storage_reader=reader, no_dist=not machines.joined())
     else:
         saved = torch.load(path / STATE, map_location="cpu", weights_only=True, mmap=True)
         saved = {current_name(name): tensor for name, tensor in saved.items()}

@@ -16,7 +16,7 @@ from frieren.training import machines, randomness
 from frieren.training.recipe import AnyRecipe
 
 
-class Batches(Dataset):
+class Batches(Dataset[Any]):
     """Index -> micro-batch of this process, counted over all steps."""
 
     def __init__(self, make: Callable[[int], Any], recipe: AnyRecipe) -> None:

@@ -23,10 +23,10 @@ def seed_all(*key: int) -> None:
 
 def states() -> dict[str, Any]:
     """The states of the global generators, as `torch.load(weights_only=True)` reads them."""
-    name, key, *rest = np.random.get_state()
+    name, key, *rest = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
-        "numpy": (name, key.tolist(), *rest),
+        "numpy": (name, np.asarray(key).tolist(), *rest),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }

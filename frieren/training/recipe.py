@@ -159,7 +159,8 @@ class Recipe(Generic[Net, Loss]):
         init = self.init or str(out / STAGE_BEFORE[self.part])
         path = trained(Path(init)) / "config.json"
         table = {key: value for key, value in read_json(path).items() if key != "network"}
-        return replace(self, init=init, network=config_from(FieldConfig, table, path))
+        fields: dict[str, Any] = {"init": init, "network": config_from(FieldConfig, table, path)}
+        return replace(self, **fields)
 
 
 AnyRecipe = Recipe[Any, Any]

@@ -18,7 +18,9 @@ from torch import nn
 from frieren.dataset.pairs import Pairing, make_pairs
 from frieren.dataset.scatter import OnDone
 from frieren.dataset.shards import INDEX, Shards
+from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import VectorField
+from frieren.nets.tagger import Tagger
 from frieren.training import machines
 from frieren.training.data import TrainingData, dataset, open_data, raise_if_incomplete
 from frieren.training.loop import Report, Task
@@ -31,7 +33,7 @@ from frieren.training.tasks.encoder import EncoderTask
 from frieren.training.tasks.field import FieldTask
 from frieren.training.tasks.tagger import TaggerTask
 from frieren.training.tasks.vocoder import VocoderTask
-from frieren.weights import check, load_part, read_parameters
+from frieren.weights import check, load_network, read_parameters
 
 Announce = Callable[[str], Report]  # a heading -> where its progress goes
 
@@ -85,13 +87,15 @@ def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announ
 def field_task(recipe: Recipe[Any, FieldLoss], out: Path, on_done: OnDone) -> FieldTask:
     """The task of a stage of the field, with its features and pairs made now if need be."""
     data = dataset(recipe, out, ("features", "mel"), on_done)
-    autoencoder = trained(recipe.frozen_folder(out, "autoencoder"))
-    loss = recipe.loss
+    folder, loss = trained(recipe.frozen_folder(out, "autoencoder")), recipe.loss
     if isinstance(loss, PairsLoss):
-        data = pairs_of(recipe, loss, out, data, autoencoder, on_done)
+        data = pairs_of(recipe, loss, out, data, folder, on_done)
     train, valid = (Shards(data, split) for split in recipe.splits)
-    tagger = load_part(trained(Path(loss.classifier or out / "classifier"))) if loss.class_weight else None
-    return FieldTask(recipe, VectorField(recipe.network), train, valid, load_part(autoencoder), tagger)
+    tagger = None
+    if loss.class_weight:
+        tagger = load_network(trained(Path(loss.classifier or out / "classifier")), Tagger)
+    autoencoder = load_network(folder, MelAutoencoder)
+    return FieldTask(recipe, VectorField(recipe.network), train, valid, autoencoder, tagger)
 
 
 def pairs_of(recipe: AnyRecipe, loss: PairsLoss, out: Path, data: Path, autoencoder: Path, on_done: OnDone) -> Path:

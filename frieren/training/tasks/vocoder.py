@@ -66,7 +66,8 @@ class VocoderTask(Task[Vocos | BigVGAN]):
         with torch.no_grad():
             fake = self.vocode(batch)
         pairs = zip(self.discriminators(batch["real"]), self.discriminators(fake), strict=True)
-        return {"total": sum(discriminator_loss(real[-1], fake[-1]) for real, fake in pairs)}
+        losses = [discriminator_loss(real[-1], fake[-1]) for real, fake in pairs]
+        return {"total": sum(losses[1:], losses[0])}
 
     def losses(self, batch: Any, step: int) -> Losses:
         real, fake, loss = batch["real"], self.vocode(batch), self.recipe.loss
