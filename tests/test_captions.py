@@ -89,7 +89,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def judge(model: Path):
+def scorer(model: Path):
     from frieren.evaluation.scorers.clap import CaptionAgreement
 
     return CaptionAgreement(model)
@@ -102,62 +102,62 @@ def film(folder: Path, name: str, words: str) -> Path:
     return folder / f"{name}.mp4"
 
 
-def test_the_cosine_is_the_models_own(judge, model: Path, tmp_path: Path) -> None:
+def test_the_cosine_is_the_models_own(scorer, model: Path, tmp_path: Path) -> None:
     import transformers
 
     paths = [film(tmp_path, "a", "the sound of a ball"), film(tmp_path, "b", "rain")]
     wave = torch.from_numpy(0.1 * np.random.default_rng(0).normal(size=480_000)).float()
     with torch.inference_mode():
-        said = torch.cat([judge.judge(judge.see(path, 8.0), judge(wave)) for path in paths])
+        scores = torch.cat([scorer.score(scorer.encode_video(path, 8.0), scorer.encode_sound(wave)) for path in paths])
         network = transformers.ClapModel.from_pretrained(model).eval()
-        words = transformers.AutoTokenizer.from_pretrained(model)(
+        tokens = transformers.AutoTokenizer.from_pretrained(model)(
             ["the sound of a ball", "rain"], padding=True, return_tensors="pt"
         )
-        ears = transformers.ClapFeatureExtractor.from_pretrained(model)
-        whole = network(**words, **ears(wave.numpy(), sampling_rate=48_000, return_tensors="pt"))
+        extractor = transformers.ClapFeatureExtractor.from_pretrained(model)
+        whole = network(**tokens, **extractor(wave.numpy(), sampling_rate=48_000, return_tensors="pt"))
         expected = (whole.text_embeds @ whole.audio_embeds.mT)[:, 0]
-    torch.testing.assert_close(said.float(), expected, atol=1e-5, rtol=1e-5)
-    assert abs(said[0] - said[1]) > 1e-4 and judge.sample_rate == 48_000
+    torch.testing.assert_close(scores.float(), expected, atol=1e-5, rtol=1e-5)
+    assert abs(scores[0] - scores[1]) > 1e-4 and scorer.sample_rate == 48_000
 
 
-def test_a_long_sound_is_heard_from_its_beginning_and_a_short_one_repeated(judge) -> None:
+def test_a_long_sound_is_cut_and_a_short_one_repeated(scorer) -> None:
     wave = torch.from_numpy(0.1 * np.random.default_rng(0).normal(size=600_000)).float()
     with torch.inference_mode():
-        heard = judge(wave)["heard"]
-        torch.testing.assert_close(judge(wave[:480_000])["heard"], heard, atol=0, rtol=0)
-        torch.testing.assert_close(judge(wave[:240_000])["heard"], judge(wave[:240_000].repeat(2))["heard"])
+        sound = scorer.encode_sound(wave)
+        torch.testing.assert_close(scorer.encode_sound(wave[:480_000]), sound, atol=0, rtol=0)
+        torch.testing.assert_close(scorer.encode_sound(wave[:240_000]), scorer.encode_sound(wave[:240_000].repeat(2)))
 
 
-def test_the_score_from_end_to_end(judge, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_score_from_end_to_end(scorer, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy")
     from frieren.evaluation.protocol import PRESETS
     from frieren.evaluation.run import evaluate
     from frieren.evaluation.scorers.cache import FeatureCache
 
     monkeypatch.setenv("FRIEREN_CLAP", str(model))
-    folders = {name: tmp_path / name for name in ("made", "true", "films")}
+    folders = {name: tmp_path / name for name in ("generated", "reference", "films")}
     for folder in folders.values():
         folder.mkdir()
     for index, (name, words) in enumerate((("a", "rain"), ("b", "drum"), ("c", "ball"))):
         film(folders["films"], name, words)
-        for folder in ("made", "true"):
+        for folder in ("generated", "reference"):
             noise = 0.1 * np.random.default_rng(index).normal(size=16_000)
             soundfile.write(folders[folder] / f"{name}.wav", noise, 16_000)
 
     def score(**options: object):
         options = {"scores": ["clap"], "videos": folders["films"], "cache": FeatureCache(tmp_path / "kept")} | options
-        return evaluate(folders["made"], folders["true"], PRESETS["world"], **options).scores[0]
+        return evaluate(folders["generated"], folders["reference"], PRESETS["world"], **options).scores[0]
 
     first = score()
-    assert first.name == "clap" and first.count == 3 and first.digest == judge.digest and -1 <= first.value <= 1
-    assert first.beside["true sounds"] == pytest.approx(first.value)
+    assert first.name == "clap" and first.count == 3 and first.digest == scorer.digest and -1 <= first.value <= 1
+    assert first.baselines["reference sounds"] == pytest.approx(first.value)
     table = folders["films"] / "captions.csv"
     table.write_text(table.read_text().replace("a,rain", "a,the sound of a ball"))
     captions.table.cache_clear()
     assert score().value != first.value, "the cache knows captions apart"
     table.unlink()
     captions.table.cache_clear()
-    with pytest.raises(Exception, match="clap: cannot be seen: .*a.mp4: has no caption"):
+    with pytest.raises(Exception, match="clap: cannot be read: .*a.mp4: has no caption"):
         score()
 
 
@@ -174,7 +174,9 @@ def test_what_is_missing_is_said(model: Path, tmp_path: Path, monkeypatch: pytes
     weights = load_file(model / "model.safetensors")
     del weights["audio_projection.linear1.weight"]
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(WeightsError, match="1 parameters missing or too many, such as audio_projection.linear1.weight"):
+    with pytest.raises(
+        WeightsError, match="1 parameters missing or unexpected, such as audio_projection.linear1.weight"
+    ):
         CaptionAgreement(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(WeightsError, match="cannot be loaded as a CLAP model"):

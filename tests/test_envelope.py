@@ -42,11 +42,11 @@ def test_the_level_follows_the_script():
     wave, loud = swelling()
     times = np.arange(401) / 50
     activity = Activity("wind", "air", times, np.interp(times, np.arange(len(loud)) / RATE, loud), np.ones(401))
-    asked = METER.activity([activity], 8.0)
-    heard = METER.level(wave, RATE)
-    assert asked.shape == heard.shape == (160,)
-    assert METER.correlation(heard, asked)[0] > 0.98
-    assert METER.activity([activity, activity], 8.0) == pytest.approx(asked)  # twice the power, the same curve
+    scripted = METER.activity([activity], 8.0)
+    measured = METER.level(wave, RATE)
+    assert scripted.shape == measured.shape == (160,)
+    assert METER.correlation(measured, scripted)[0] > 0.98
+    assert METER.activity([activity, activity], 8.0) == pytest.approx(scripted)  # twice the power, the same curve
 
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100])

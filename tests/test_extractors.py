@@ -1,4 +1,4 @@
-"""Front ends, networks and checkpoints of the published judges, against numbers of the published implementations.
+"""Front ends, networks and checkpoints of published reference models, compared with the published implementations.
 
 The weights can be drawn again by anybody: each tensor comes from a generator seeded with its own published name. The
 answers in `data/extractors_golden.npz` and `data/synchformer_golden.npz` are those of the official code at full size;
@@ -27,15 +27,16 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from frieren.apps.cli import app
-from frieren.errors import WeightsError
+from frieren.errors import FrierenError, WeightsError
 from frieren.evaluation.scorers import extractors, spectra
+from frieren.evaluation.scorers.alignment import DiffFoleyAlignment
 from frieren.evaluation.scorers.resampling import resample_sinc
 from frieren.nets.latent_alignment import LatentAlignmentConfig
 from frieren.nets.panns import PannsConfig
 from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.nets.tagger import Tagger, TaggerConfig
 from frieren.nets.vggish import VggishConfig
-from frieren.official import scorers as judges
+from frieren.official import scorers as published_models
 from frieren.official.convert import fill
 from frieren.official.fetch import FetchError
 from frieren.official.scorers import REFERENCE_MODELS
@@ -110,13 +111,13 @@ def front_end(config: PannsConfig) -> dict[str, Tensor]:
 
 
 def drawn(name: str) -> nn.Module:
-    """A judge at full size with the drawn weights, by way of the published names."""
-    judge = REFERENCE_MODELS[name]
+    """A reference model at full size with the drawn weights, by way of the published names."""
+    model = REFERENCE_MODELS[name]
     own = {"panns": front_end(PannsConfig()), "alignment": {"scale_factor": torch.tensor(0.18215)}}.get(name, {})
-    config = judge.config(own)
-    table = judge.table(config)
+    config = model.config(own)
+    table = model.table(config)
     state = {key: draw(key, shape) for key, shape in published(name).items() if not table.left_out(key)} | own
-    return fill(name, judge.network, config, state, lambda line: None, table)
+    return fill(name, model.network, config, state, lambda line: None, table)
 
 
 def near(value: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
@@ -259,7 +260,7 @@ def test_names_and_shapes_are_the_published_ones(name: str) -> None:
 
 def test_parameter_counts() -> None:
     with torch.device("meta"):
-        made = {name: judge.network(judge.config({})) for name, judge in REFERENCE_MODELS.items()}
+        made = {name: model.network(model.config({})) for name, model in REFERENCE_MODELS.items()}
     counts = {name: sum(x.numel() for x in network.parameters()) for name, network in made.items()}
     assert counts["panns"] - 2 * 257 * 512 == 80_753_615, "without the Fourier transform"
     assert counts["vggish"] == sum(math.prod(shape) for shape in published("vggish").values())
@@ -279,7 +280,7 @@ def test_the_front_end_for_32_khz_is_known_by_its_matrices() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judges of the same names, a thousand times smaller."""
+    """Reference models of the same names, a thousand times smaller."""
     for name, config in SMALL.items():
         monkeypatch.setitem(
             REFERENCE_MODELS,
@@ -298,7 +299,7 @@ def little(name: str) -> nn.Module:
 
 
 def published_state(name: str) -> dict[str, Tensor]:
-    """The parameters of a little judge under their published names."""
+    """The parameters of a little network under their published names."""
     table = REFERENCE_MODELS[name].table(SMALL[name])
     return {table.published_name(key): value.detach().clone() for key, value in little(name).state_dict().items()}
 
@@ -323,7 +324,7 @@ def write(name: str, folder: Path, state: dict[str, Tensor]) -> Path:
 def test_a_file_becomes_a_folder_with_the_same_network(name: str, small: None, tmp_path: Path) -> None:
     said: list[str] = []
     path = write(name, tmp_path, published_state(name))
-    out = judges.convert(name, path, tmp_path / "out", say=said.append)
+    out = published_models.convert(name, path, tmp_path / "out", say=said.append)
     made = load_part(out)
     assert type(made) is REFERENCE_MODELS[name].network and made.config == SMALL[name]
     for key, value in little(name).state_dict().items():
@@ -331,7 +332,7 @@ def test_a_file_becomes_a_folder_with_the_same_network(name: str, small: None, t
     assert json.loads((out / "source.json").read_text())[name]["name"] == path.name
     assert ("first_stage_model.decoder.* (1)" in said[0]) == (name == "alignment"), "what is left out is said"
     with pytest.raises(WeightsError, match="exists already"):
-        judges.convert(name, path, out)
+        published_models.convert(name, path, out)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -341,7 +342,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(name: str, small: None,
 
     def refused(changed: dict[str, Tensor], message: str) -> None:
         with pytest.raises(WeightsError, match=message) as caught:
-            judges.convert(name, write(name, tmp_path, changed), tmp_path / "out")
+            published_models.convert(name, write(name, tmp_path, changed), tmp_path / "out")
         assert str(caught.value).startswith(str(tmp_path)), "the file is named"
         assert list(tmp_path.iterdir()) == [tmp_path / REFERENCE_MODELS[name].file], "nothing is left behind"
 
@@ -353,7 +354,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(name: str, small: None,
 
 def test_the_classifier_that_steers_sampling_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="take eval_classifier.ckpt"):
-        judges.convert("alignment", tmp_path / "double_guidance_classifier.ckpt", tmp_path / "out")
+        published_models.convert("alignment", tmp_path / "double_guidance_classifier.ckpt", tmp_path / "out")
 
 
 def test_the_scale_of_the_latent_is_the_file_s_own() -> None:
@@ -414,7 +415,7 @@ def test_fetch_then_load(server: Path) -> None:
     near(heard["embedding"], embedding, 1e-6)
     near(heard["logits"], logits[0], 1e-6)
     (server / REFERENCE_MODELS["panns"].file).unlink()
-    assert judges.fetch("panns") == judges.place("panns"), "the second time it comes from the cache"
+    assert published_models.fetch("panns") == published_models.place("panns"), "the second time it comes from the cache"
     unknown = runner.invoke(app, ["weights", "fetch", "pann"])
     assert unknown.exit_code == 2 and "vggish" in unknown.output
 
@@ -422,7 +423,7 @@ def test_fetch_then_load(server: Path) -> None:
 def test_what_cannot_be_fetched_is_said_how_to_get_by_hand(server: Path, tmp_path: Path) -> None:
     path = (server / REFERENCE_MODELS["vggish"].file).rename(tmp_path / "vggish.pth")
     with pytest.raises(FetchError, match="404") as caught:
-        judges.fetch("vggish")
+        published_models.fetch("vggish")
     command = next(line.strip() for line in str(caught.value).splitlines() if "weights convert" in line)
     made = CliRunner().invoke(
         app, shlex.split(command.replace(REFERENCE_MODELS["vggish"].file, shlex.quote(str(path))))[1:]
@@ -435,12 +436,12 @@ def test_a_bad_download_is_fetched_again(server: Path) -> None:
     good = (server / REFERENCE_MODELS["vggish"].file).read_bytes()
     (server / REFERENCE_MODELS["vggish"].file).write_bytes(b"<html>quota</html>")
     with pytest.raises(FetchError, match="HTML"):
-        judges.fetch("vggish")
+        published_models.fetch("vggish")
     (server / REFERENCE_MODELS["vggish"].file).write_bytes(good)
-    assert judges.fetch("vggish").exists()
+    assert published_models.fetch("vggish").exists()
 
 
-def test_a_judge_is_converted_alone(tmp_path: Path) -> None:
+def test_a_reference_model_is_converted_alone(tmp_path: Path) -> None:
     options = ["--panns", "a.pth", "--cavp", "c.ckpt", str(tmp_path / "out")]
     result = CliRunner().invoke(app, ["weights", "convert", *options])
     assert result.exit_code == 2 and "stands alone" in result.output
@@ -450,7 +451,7 @@ def test_a_judge_is_converted_alone(tmp_path: Path) -> None:
 
 
 def test_vggish_gives_a_row_per_patch(small: None, tmp_path: Path) -> None:
-    folder = judges.convert("vggish", write("vggish", tmp_path, published_state("vggish")), tmp_path / "out")
+    folder = published_models.convert("vggish", write("vggish", tmp_path, published_state("vggish")), tmp_path / "out")
     extractor = extractors.load("vggish", folder)
     wave = golden()["wave16k"]
     near(extractor(wave)["embedding"], little("vggish")(golden()["vggish.examples"]))
@@ -477,18 +478,23 @@ def test_the_tagger_that_ships(tmp_path: Path) -> None:
     assert extractors.load("world", tmp_path / "tagger").digest != before
 
 
-def test_the_alignment_judge_walks_the_whole_way(small: None, tmp_path: Path) -> None:
-    folder = judges.convert("alignment", write("alignment", tmp_path, published_state("alignment")), tmp_path / "out")
+def test_the_alignment_scorer_walks_the_whole_way(small: None, tmp_path: Path) -> None:
+    folder = published_models.convert(
+        "alignment", write("alignment", tmp_path, published_state("alignment")), tmp_path / "out"
+    )
     wave, features = golden()["wave16k"], torch.nn.functional.normalize(torch.randn(40, 8), dim=-1)
     network = little("alignment")
-    mean, logvar = network.encode(golden()["wav2mel.mel128"][None, :, :512])
+    mean, _ = network.encode(golden()["wav2mel.mel128"][None, :, :512])
     expected = torch.sigmoid(network(0.18215 * mean, features[None, :32])).item()
-    judge = extractors.load_alignment(folder, padding="constant")
-    assert judge(wave, features) == pytest.approx(expected, abs=1e-5)
-    assert judge(wave, features) == judge(wave, features[:32])
-    drawn = extractors.load_alignment(folder, padding="constant", noise=torch.Generator().manual_seed(0))
-    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))
-    near(drawn.latent(golden()["wav2mel.mel128"][:, :512]), (0.18215 * (mean + (logvar / 2).exp() * noise))[0], 1e-5)
-    for wrong in (features[:31], features[:, :7], features[0]):
-        with pytest.raises(ValueError, match="32 or more, 8"):
-            judge(wave, wrong)
+    scorer = DiffFoleyAlignment(folder, padding="constant")
+
+    def score(given: Tensor) -> float:
+        np.savez(tmp_path / "a.npz", feat=given.numpy())
+        with torch.inference_mode():
+            return scorer.score(scorer.encode_video(tmp_path / "a.npz", 8.0), scorer.encode_sound(wave)).item()
+
+    assert score(features) == pytest.approx(expected, abs=1e-5) == score(features[:32])
+    with pytest.raises(ValueError, match="a.npz: 31 CAVP features, expected 32 or more"):
+        score(features[:31])
+    with pytest.raises(FrierenError):
+        score(features[:, :7])

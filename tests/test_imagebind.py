@@ -1,4 +1,4 @@
-"""ImageBind's score through a stand-in for the user's package: what it is fed, and what is said without it."""
+"""ImageBind's score through a stand-in for the user's package: its inputs, and the messages without it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from frieren.errors import WeightsError
-from frieren.evaluation.scorers import imagebind
-from frieren.evaluation.scorers import scorer as judges
+from frieren.evaluation.scorers import catalogue, imagebind
 from frieren.evaluation.scorers.spectra import imagebind_fbank
 
 
 class Binding(nn.Module):
-    """Keeps what it is fed; embeds a video by its brightness, a sound by its level."""
+    """Keeps its inputs; embeds a video by its brightness, a sound by its level."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,13 +41,13 @@ def package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def judge(package: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> imagebind.MeaningAgreement:
+def scorer(package: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> imagebind.MeaningAgreement:
     torch.save(Binding().state_dict(), tmp_path / "weights.pth")
     monkeypatch.setenv("FRIEREN_IMAGEBIND", str(tmp_path / "weights.pth"))
-    return judges.loaders()["imagebind"]()
+    return catalogue.loaders()["imagebind"]()
 
 
-def test_pictures_two_at_a_time_in_three_squares(judge: imagebind.MeaningAgreement, tmp_path: Path) -> None:
+def test_pictures_two_at_a_time_in_three_squares(scorer: imagebind.MeaningAgreement, tmp_path: Path) -> None:
     images = []
     for index in range(80):  # 10 frames per second; the left, middle and right third have a level of their own
         image = np.zeros((48, 144, 3), np.uint8)
@@ -57,8 +56,8 @@ def test_pictures_two_at_a_time_in_three_squares(judge: imagebind.MeaningAgreeme
         images.append(image)
     path = clips.video(tmp_path / "a.mkv", [index / 10 for index in range(80)], size=(144, 48), images=images)
     with torch.inference_mode():
-        judge.see(path, 8.1)
-    (fed,) = judge.network.fed["vision"]
+        scorer.encode_video(path, 8.1)
+    (fed,) = scorer.network.fed["vision"]
     assert fed.shape == (9, 3, 2, 224, 224)
     mean, deviation = (torch.tensor(one)[:, None] for one in (imagebind.MEAN, imagebind.DEVIATION))
     levels = 255 * (fed.mean(dim=(3, 4)) * deviation + mean)
@@ -66,20 +65,20 @@ def test_pictures_two_at_a_time_in_three_squares(judge: imagebind.MeaningAgreeme
     wanted = [[60 * third + 10 * (pair + later) for later in (0, 1)] for pair in range(3) for third in range(3)]
     torch.testing.assert_close(levels.mean(dim=1), torch.tensor(wanted).float(), atol=4, rtol=0)
     with torch.inference_mode():
-        judge.see(path, 12.0)
-    assert judge.network.fed["vision"].shape[1] == 15, "the last picture stays"
+        scorer.encode_video(path, 12.0)
+    assert scorer.network.fed["vision"].shape[1] == 15, "the last picture stays"
 
 
-def test_three_pieces_of_the_sound(judge: imagebind.MeaningAgreement) -> None:
+def test_three_pieces_of_the_sound(scorer: imagebind.MeaningAgreement) -> None:
     wave = torch.from_numpy(0.1 * np.random.default_rng(0).normal(size=128_000)).float()
     with torch.inference_mode():
-        heard = judge(wave)
-    (fed,) = judge.network.fed["audio"]
+        sound = scorer.encode_sound(wave)
+    (fed,) = scorer.network.fed["audio"]
     assert fed.shape == (3, 1, 128, 204)
     for piece, start in zip(fed, (0, 48_000, 96_000), strict=True):
         torch.testing.assert_close(piece[0], imagebind_fbank(wave[start : start + 32_000]))
-    said = judge.judge({"seen": torch.tensor([[1.0, 0.0]])}, heard)
-    assert said.item() == pytest.approx((heard["heard"][0, 0] / heard["heard"].norm()).item())
+    score = scorer.score(torch.tensor([[1.0, 0.0]]), sound)
+    assert score.item() == pytest.approx((sound[0, 0] / sound.norm()).item())
 
 
 def test_squares_of_a_tall_picture() -> None:

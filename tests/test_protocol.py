@@ -1,12 +1,13 @@
-"""The protocol: which files are compared and how they are heard, caches, reports, and the command itself.
+"""The protocol: which files are compared and how they are read, caches, reports, and the command itself.
 
-Most of it looks through fakes, which are exact and free; what needs the networks that ship uses random ones.
+Most of it uses fakes, which are exact and free; what needs the networks that ship uses random ones.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -27,15 +28,12 @@ from frieren.errors import WeightsError  # noqa: E402
 from frieren.evaluation import run
 from frieren.evaluation.protocol import PRESETS, FrontEnd, ProtocolError, list_hash, pair  # noqa: E402
 from frieren.evaluation.run import evaluate  # noqa: E402
-from frieren.evaluation.scorers import extractors
-from frieren.evaluation.scorers import scorer as judges
-from frieren.evaluation.scorers.alignment import DiffFoleyAlignment, WorldAlignment  # noqa: E402
+from frieren.evaluation.scorers import catalogue, extractors
+from frieren.evaluation.scorers.alignment import WorldAlignment  # noqa: E402
 from frieren.evaluation.scorers.cache import FeatureCache  # noqa: E402
-from frieren.evaluation.scorers.extractors import AlignmentJudge  # noqa: E402
-from frieren.evaluation.scorers.features import InWindows, front_wave, load_extractor  # noqa: E402
+from frieren.evaluation.scorers.features import WindowedExtractor, front_wave, load_extractor  # noqa: E402
 from frieren.evaluation.scorers.resampling import resample_sinc  # noqa: E402
 from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig  # noqa: E402
-from frieren.nets.latent_alignment import LatentAlignment, LatentAlignmentConfig  # noqa: E402
 from frieren.nets.tagger import Tagger, TaggerConfig  # noqa: E402
 from frieren.weights import save_part  # noqa: E402
 
@@ -43,10 +41,10 @@ RATE = 16_000
 WORLD = PRESETS["world"]
 
 
-class Ears:
-    """Loudness of eight pieces of a wave as the embedding, and as logits; counts how often it is asked."""
+class FakeExtractor:
+    """Loudness of eight pieces of a wave as the embedding, and as logits; counts its calls."""
 
-    name, sample_rate = "ears", RATE
+    name, sample_rate = "fake", RATE
 
     def __init__(self, digest: str = "0" * 64) -> None:
         self.digest, self.calls = digest, 0
@@ -57,24 +55,24 @@ class Ears:
         return {"embedding": pieces[None], "logits": 20 * pieces}
 
 
-class Eyes:
-    """Says yes to a sound whose first half is louder, as loud as the video's name says; counts what it sees."""
+class FakeScorer:
+    """Accepts a sound whose first half is louder; counts the videos that it encodes."""
 
-    name, digest, sample_rate, better, share, shortest = "eyes", "1" * 64, RATE, "higher", True, 0.5
+    name, digest, sample_rate, better, share, shortest = "fake scorer", "1" * 64, RATE, "higher", True, 0.5
 
     def __init__(self) -> None:
-        self.seen = 0
+        self.videos = 0
 
-    def see(self, path: Path, seconds: float) -> dict[str, torch.Tensor]:
-        self.seen += 1
-        return {"which": torch.tensor(float(path.stem == "b"))}
+    def encode_video(self, path: Path, seconds: float) -> torch.Tensor:
+        self.videos += 1
+        return torch.tensor(float(path.stem == "b"))
 
-    def __call__(self, wave: torch.Tensor) -> dict[str, torch.Tensor]:
+    def encode_sound(self, wave: torch.Tensor) -> torch.Tensor:
         first, second = wave.tensor_split(2)
-        return {"early": (first.std() > second.std()).float()}
+        return (first.std() > second.std()).float()
 
-    def judge(self, seen: dict[str, torch.Tensor], heard: dict[str, torch.Tensor]) -> torch.Tensor:
-        return heard["early"].reshape(1)
+    def score(self, video: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        return sound.reshape(1)
 
 
 def wave(seed: int, seconds: float = 1.0) -> np.ndarray:
@@ -94,15 +92,15 @@ def fill(folder: Path, names: list[str], seconds: float = 1.0, change: float = 0
 
 
 @pytest.fixture
-def ears(monkeypatch: pytest.MonkeyPatch) -> Ears:
-    fake = Ears()
+def extractor(monkeypatch: pytest.MonkeyPatch) -> FakeExtractor:
+    fake = FakeExtractor()
     monkeypatch.setattr(run, "load_extractor", lambda name: fake)
     return fake
 
 
 @pytest.fixture
-def measure(ears: Ears, tmp_path: Path) -> Callable:
-    """`evaluate` of two folders, without judges and without a cache."""
+def measure(extractor: FakeExtractor, tmp_path: Path) -> Callable:
+    """`evaluate` of two folders, without scorers of video and without a cache."""
 
     def call(generated: Path, reference: Path, preset: str = "world", **options: object):
         options = {"scores": run.SETS, "cache": FeatureCache(False)} | options
@@ -175,7 +173,7 @@ def test_the_hash_of_a_list_depends_on_names_alone() -> None:
 # -- front ends --
 
 
-def test_front_ends_hear_what_their_tools_hear() -> None:
+def test_front_ends_are_those_of_their_tools() -> None:
     stereo = np.stack([np.full(3 * RATE, 0.5), np.linspace(0, 1, 3 * RATE)]).astype(np.float32)
     first = front_wave(stereo, RATE, RATE, PRESETS["paper"].front, 1.0)
     assert len(first) == 2 * RATE and not first.any()  # the first channel without its mean, filled up to 2 s
@@ -202,13 +200,13 @@ def test_the_sinc_resampler_is_torchaudios() -> None:
 # -- what is compared --
 
 
-def test_the_true_sound_is_cut_to_the_generated_one_unless_told_otherwise(measure: Callable, tmp_path: Path) -> None:
+def test_the_reference_is_cut_to_the_generated_sound_by_default(measure: Callable, tmp_path: Path) -> None:
     made, true = fill(tmp_path / "made", ["a", "b", "c"]), fill(tmp_path / "true", ["a", "b", "c"], seconds=1.5)
     assert measure(made, true).reference_lengths.longest == 1.0
     assert measure(made, true, crop="none").reference_lengths.longest == 1.5
     both = measure(made, true, crop=0.75)
     assert both.generated_lengths.longest == both.reference_lengths.longest == 0.75
-    assert measure(true, made).notes == ("3 of 3 true sounds are shorter than the generated ones",)
+    assert measure(true, made).notes == ("3 of 3 reference sounds are shorter than the generated ones",)
 
 
 def test_identical_sounds_score_nothing(measure: Callable, tmp_path: Path) -> None:
@@ -243,21 +241,21 @@ def test_samples_share_their_reference_and_the_paper_counts_it_once_for_each(mea
     )
 
 
-def test_another_number_of_samples_than_the_presets_is_told(measure: Callable, tmp_path: Path) -> None:
+def test_another_number_of_samples_than_the_presets_is_noted(measure: Callable, tmp_path: Path) -> None:
     true = fill(tmp_path / "true", ["a", "b", "c"])
     uneven = fill(tmp_path / "made", ["a_0", "a_1", "b_0", "c_0"])
     assert "world wants equally many samples of every video, here are 1 to 2" in measure(uneven, true).notes
     assert "paper wants 10 samples of every video, here are 1 to 1" in measure(true, true, "paper").notes
 
 
-# -- what cannot be heard --
+# -- files that cannot be read --
 
 
 def test_unreadable_files_are_named_and_stop_the_run(measure: Callable, tmp_path: Path) -> None:
     made, true = fill(tmp_path / "made", ["a", "b", "c", "d"]), fill(tmp_path / "true", ["a", "b", "c", "d"])
     (made / "b.wav").write_bytes(b"no sound")
     soundfile.write(true / "c.wav", np.array([0.0, np.nan]), RATE, subtype="FLOAT")
-    with pytest.raises(ProtocolError, match=r"cannot be heard: .*b.wav .*c.wav \(holds samples that are not finite"):
+    with pytest.raises(ProtocolError, match=r"cannot be read: .*b.wav .*c.wav \(holds samples that are not finite"):
         measure(made, true)
     report = measure(made, true, allow_missing=True)
     assert report.videos == 2 and {Path(name).name for name in report.left_out} == {"b.wav", "c.wav"}
@@ -275,13 +273,13 @@ def test_an_unknown_score_is_refused(measure: Callable, tmp_path: Path) -> None:
         measure(tmp_path, tmp_path, scores=["fid"])
 
 
-# -- judges --
+# -- scores of video and sound --
 
 
 @pytest.fixture
-def eyes(monkeypatch: pytest.MonkeyPatch) -> Eyes:
-    fake = Eyes()
-    monkeypatch.setitem(judges.JUDGES, "alignment_world", lambda: fake)
+def scorer(monkeypatch: pytest.MonkeyPatch) -> FakeScorer:
+    fake = FakeScorer()
+    monkeypatch.setitem(catalogue.SCORERS, "alignment_world", lambda: fake)
     return fake
 
 
@@ -292,24 +290,26 @@ def films(folder: Path, names: list[str]) -> Path:
     return folder
 
 
-def test_a_judge_stands_beside_true_rolled_and_foreign_sounds(measure: Callable, eyes: Eyes, tmp_path: Path) -> None:
+def test_a_score_has_controls_as_baselines(measure: Callable, scorer: FakeScorer, tmp_path: Path) -> None:
     videos = list("abcdefgh")  # the swell of video i lies in eighth (i + 1) % 8, in the first half for a, b, c, h
     made, true = fill(tmp_path / "made", videos, 2.0), fill(tmp_path / "true", videos, 2.0)
     (score,) = measure(made, true, videos=films(tmp_path / "films", videos), scores=["alignment_world"]).scores
     assert score.value == 0.5 and score.count == 8 and score.interval.low < 0.5 < score.interval.high
-    # Rolled by half of its length, what was early is late.
-    shares = {"true sounds": 0.5, "true sounds rolled by 1 s": 0.5, "true sounds of other videos": 0.5}
-    assert score.beside == pytest.approx(shares | {"mean probability": 0.5})
-    assert eyes.seen == 8
+    # Shifted by half of its length, what was early is late.
+    shares = {
+        "reference sounds": 0.5, "reference sounds shifted by 1 s": 0.5, "reference sounds of other videos": 0.5
+    }  # fmt: skip
+    assert score.baselines == pytest.approx(shares | {"mean probability": 0.5})
+    assert scorer.videos == 8
 
 
-def test_a_judge_that_cannot_be_asked_says_why_in_the_table(
-    measure: Callable, eyes: Eyes, ears: Ears, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_score_that_is_not_available_has_its_reason_in_the_report(
+    measure: Callable, scorer: FakeScorer, extractor: FakeExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fill(tmp_path / "true", ["a", "b", "c"])
     report = measure(folder, folder, scores=())
     assert report.scores[-1].value is None and "--videos FOLDER" in report.scores[-1].notes[0]
-    assert "| alignment_world | – |" in report.markdown()
+    assert re.search(r"\| alignment_world +\| higher +\| +– \|", report.markdown())
     with pytest.raises(ProtocolError, match="no video among the references for a, b, c"):
         measure(folder, folder, scores=["alignment_world"])
     monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
@@ -323,21 +323,21 @@ def test_a_judge_that_cannot_be_asked_says_why_in_the_table(
             measure(folder, folder, scores=[name], videos=films(tmp_path / name, ["a", "b", "c"]))
 
 
-def test_a_judge_may_come_from_an_installed_package(
+def test_a_scorer_may_come_from_an_installed_package(
     measure: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    entry = EntryPoint("desync", "test_protocol:Eyes", judges.PLUGINS)
-    monkeypatch.setattr(judges, "entry_points", lambda group: [entry] if group == judges.PLUGINS else [])
+    entry = EntryPoint("desync", "test_protocol:FakeScorer", catalogue.PLUGINS)
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: [entry] if group == catalogue.PLUGINS else [])
     folder = fill(tmp_path / "true", ["a", "b", "c"])
     (score,) = measure(folder, folder, scores=["desync"], videos=films(tmp_path / "films", ["a", "b", "c"])).scores
-    assert score.backbone == "eyes" and score.value is not None
+    assert score.backbone == "fake scorer" and score.value is not None
 
 
 # -- cache --
 
 
-def test_a_second_run_hears_nothing_and_finds_the_same(
-    measure: Callable, ears: Ears, eyes: Eyes, tmp_path: Path
+def test_a_second_run_extracts_nothing_and_gives_the_same(
+    measure: Callable, extractor: FakeExtractor, scorer: FakeScorer, tmp_path: Path
 ) -> None:
     made, true = fill(tmp_path / "made", ["a", "b", "c"], change=0.02), fill(tmp_path / "true", ["a", "b", "c"])
     options = {
@@ -346,18 +346,18 @@ def test_a_second_run_hears_nothing_and_finds_the_same(
         "cache": FeatureCache(tmp_path / "kept"),
     }
     before = measure(made, true, **options)
-    heard, seen = ears.calls, eyes.seen
-    assert heard == 6 and seen == 3
+    sounds, videos = extractor.calls, scorer.videos
+    assert sounds == 6 and videos == 3
     assert measure(made, true, **options).scores == before.scores
-    assert (ears.calls, eyes.seen) == (heard, seen)
-    ears.digest = "2" * 64  # other weights
+    assert (extractor.calls, scorer.videos) == (sounds, videos)
+    extractor.digest = "2" * 64  # other weights
     measure(made, true, **options)
-    assert ears.calls == heard + 6
+    assert extractor.calls == sounds + 6
     soundfile.write(made / "a.wav", wave(5), RATE)  # another file under the same name
     measure(made, true, **options)
-    assert ears.calls == heard + 7
+    assert extractor.calls == sounds + 7
     measure(made, true, "paper", **(options | {"scores": ["fd"]}))  # another front end
-    assert ears.calls == heard + 13
+    assert extractor.calls == sounds + 13
 
 
 def test_a_broken_entry_of_the_cache_is_made_again(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_a_broken_entry_of_the_cache_is_made_again(tmp_path: Path) -> None:
     assert cache.get(key) is None
     cache.put(key, {"x": np.arange(3)})
     assert cache.get(key)["x"].tolist() == [0, 1, 2] and key != FeatureCache.key(a=2)
-    cache.path(key).write_bytes(cache.path(key).read_bytes()[:50])
+    cache.path(tmp_path, key).write_bytes(cache.path(tmp_path, key).read_bytes()[:50])
     assert cache.get(key) is None
 
 
@@ -387,9 +387,11 @@ def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             ("tagger", Tagger, TaggerConfig(classes=("a", "b", "c"), widths=(4, 4, 4), embed=8)),
             ("alignment", AlignmentClassifier, AlignmentConfig(widths=(8, 8), embed=16, hidden=8)),
         ):
-            save_part(tmp_path / "judges" / name, network(config), config)
+            save_part(tmp_path / "scorers" / name, network(config), config)
     monkeypatch.setattr(extractors, "SHIPPED", tmp_path)
-    monkeypatch.setitem(judges.JUDGES, "alignment_world", lambda: WorldAlignment(tmp_path / "judges" / "alignment"))
+    monkeypatch.setitem(
+        catalogue.SCORERS, "alignment_world", lambda: WorldAlignment(tmp_path / "scorers" / "alignment")
+    )
     return tmp_path
 
 
@@ -400,7 +402,7 @@ def test_windows_are_rows_and_a_tail_is_left_out(shipped: Path) -> None:
     assert rows.shape == (2, 8) and pieces.name == "world-windows" and pieces.digest == whole.digest
     assert torch.equal(rows[1:], whole(sound[15_360:30_720])["embedding"])
     with pytest.raises(ValueError, match="fills no window; pad it to 15360"):
-        InWindows(whole)(sound[:15_000])
+        WindowedExtractor(whole)(sound[:15_000])
     assert all(torch.isfinite(value).all() for value in whole(torch.zeros(100)).values())
 
 
@@ -424,7 +426,7 @@ def test_the_command_from_end_to_end(
     assert names == [*sets, *onsets, "onset_offset_ms", "envelope", "alignment_world"]
     assert report["timing"]["scripts"] == 2 and report["timing"]["shifts"] == 1000
     assert all(score["value"] is not None and len(score["digest"]) == 64 for score in report["scores"])
-    assert report["scores"][-1]["count"] == 4  # one verdict for each sound
+    assert report["scores"][-1]["count"] == 4  # one score for each sound
     assert set(report["scores"][3]["interval"]) == {"low", "high", "method"}
     assert report["preset"]["kid_size"] == 1000 and report["versions"]["torch"] == torch.__version__
     text = (out / "scores.md").read_text()
@@ -469,19 +471,5 @@ def test_command_line_and_presets_have_the_same_names() -> None:
     assert get_args(verb.Preset) == tuple(PRESETS)
     assert get_args(verb.Over) == get_args(divergence.Over)
     for preset in PRESETS.values():
-        assert {*preset.judges} <= judges.loaders().keys()
+        assert {*preset.scorers} <= catalogue.loaders().keys()
         assert preset.name == "world" or "world" not in preset.labels
-
-
-def test_diff_foleys_judge_says_what_the_classifier_says(tmp_path: Path) -> None:
-    config = LatentAlignmentConfig(width=32, picture_width=32, picture_multipliers=(1, 1, 1, 1))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = LatentAlignment(config).eval()
-        features = torch.nn.functional.normalize(torch.randn(40, config.features), dim=1)
-    np.savez(tmp_path / "a.npz", feat=features.numpy())
-    classifier, sound = AlignmentJudge(network, "0" * 64), torch.from_numpy(wave(0, 8.0)).float()
-    judge = DiffFoleyAlignment(classifier)
-    with torch.inference_mode():
-        said = judge.judge(judge.see(tmp_path / "a.npz", 8.0), judge(sound))
-    assert said.shape == (1,) and said.item() == pytest.approx(classifier(sound, features), abs=1e-6)

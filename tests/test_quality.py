@@ -1,4 +1,4 @@
-"""The judges are asked the right questions: own sound, rolled around, another clip's of the same or another kind."""
+"""The scorers get the right pairs: own sound, circularly shifted, another clip's of the same or another kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = ("ball", "drum", "ball", "drum", "ball")
 
 
 def toy_clip(split, index, clock, size):
-    """A clip whose picture and whose first sample are its number; the last has nothing to be seen in time."""
+    """A clip whose frames and whose first sample are its index plus one; the last has no timing that can be seen."""
     event = Event(KINDS[index], "wood", 1.0, 1.0, 0.5, 0.5, True, 100.0)
     wave = np.zeros(8 * clock.sample_rate, np.float32)
     wave[0] = index + 1
@@ -29,7 +29,7 @@ def toy_clip(split, index, clock, size):
 
 
 class Tagger:
-    """Hears a ball in everything."""
+    """Names a ball in everything."""
 
     digest = "t"
     network = SimpleNamespace(config=SimpleNamespace(classes=("drum", "ball")))
@@ -39,22 +39,22 @@ class Tagger:
 
 
 class Classifier:
-    """Says yes to the numbers in `yes` (seen, heard); a sound that was rolled starts with 0."""
+    """Accepts the pairs in `accepted` (video, sound); a sound that was shifted starts with 0."""
 
     digest, sample_rate = "c", 1000
     network = SimpleNamespace(config=SimpleNamespace(fps=25.0))
 
-    def __init__(self, yes):
-        self.yes = yes
+    def __init__(self, accepted):
+        self.accepted = accepted
 
-    def look(self, images, seconds):
+    def encode_frames(self, images, seconds):
         return round(float(images.max() * 255))
 
-    def __call__(self, wave):
+    def encode_sound(self, wave):
         return int(wave[0])
 
-    def judge(self, seen, heard):
-        return torch.tensor([float((seen, heard) in self.yes)])
+    def score(self, video, sound):
+        return torch.tensor([float((video, sound) in self.accepted)])
 
 
 @pytest.fixture(autouse=True)
@@ -63,24 +63,25 @@ def toys(monkeypatch):
 
 
 def test_shares_are_of_the_right_pairs():
-    yes = {(1, 1), (2, 2), (3, 3), (1, 2), (2, 4), (3, 0)}
-    rows = {row["question"]: row for row in quality.measure("valid", 5, Tagger(), Classifier(yes)).rows()}
+    accepted = {(1, 1), (2, 2), (3, 3), (1, 2), (2, 4), (3, 0)}
+    rows = {row["pairs"]: row for row in quality.measure("valid", 5, Tagger(), Classifier(accepted)).rows()}
     assert rows["tagger, single source"]["share"] == pytest.approx(3 / 5)
-    assert (rows["true"]["share"], rows["true"]["answers"]) == (3 / 4, 4)
-    assert (rows["shifted"]["share"], rows["shifted"]["answers"]) == (1 / 4, 20)  # clip 3: all of its five shifts
-    assert (rows["foreign, another kind"]["share"], rows["foreign, another kind"]["answers"]) == (1 / 8, 8)
-    assert (rows["foreign, same kind"]["share"], rows["foreign, same kind"]["answers"]) == (1 / 4, 4)
-    assert not rows["true"]["met"] and rows["foreign, same kind"]["met"] is None
+    assert (rows["matched"]["share"], rows["matched"]["decisions"]) == (3 / 4, 4)
+    assert (rows["shifted"]["share"], rows["shifted"]["decisions"]) == (1 / 4, 20)  # clip 3: all of its five shifts
+    assert (rows["mismatched, another kind"]["share"], rows["mismatched, another kind"]["decisions"]) == (1 / 8, 8)
+    assert (rows["mismatched, same kind"]["share"], rows["mismatched, same kind"]["decisions"]) == (1 / 4, 4)
+    assert not rows["matched"]["met"] and rows["mismatched, same kind"]["met"] is None
 
 
-def test_report_says_what_it_is_of():
+def test_a_report_has_its_networks_and_clips():
     report = quality.measure("valid", 5, Tagger(), Classifier(set()))
     body = json.loads(report.to_json())
     assert body["networks"] == {"tagger": "t", "alignment": "c"} and body["clips"] == 5
-    assert "| shifted | 0.000 | 0.000 … " in report.markdown() and "| at most 0.1 | yes |" in report.markdown()
+    cells = [cell.strip() for cell in report.markdown().splitlines()[4].split("|")]
+    assert cells[1:5] == ["shifted", "at most 0.1", "yes", "0.000"] and cells[5].startswith("0.000 … ")
 
 
-def test_clips_without_timing_cannot_be_asked_about(monkeypatch):
+def test_clips_without_timing_are_refused(monkeypatch):
     monkeypatch.setattr(world, "clip", lambda split, index, clock, size: toy_clip(split, 4, clock, size))
     with pytest.raises(ValueError, match="no clip of 2 has two visible impacts"):
         quality.measure("valid", 2, Tagger(), Classifier(set()))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 pytest.importorskip("scipy")
 
@@ -23,9 +25,10 @@ from frieren.evaluation.inception import inception_score, splits_of  # noqa: E40
 from frieren.evaluation.intervals import bootstrap, deal, jackknife, quotient, ratio, wilson  # noqa: E402
 from frieren.evaluation.kernel import kernel_distance, squared_mmd  # noqa: E402
 from frieren.evaluation.protocol import PRESETS  # noqa: E402
-from frieren.evaluation.scorers.features import Features  # noqa: E402
-from frieren.evaluation.scorers.scorer import GRID, cosine, desync  # noqa: E402
-from frieren.evaluation.scores import Comparison, accepted, judged  # noqa: E402
+from frieren.evaluation.scorers.features import FeatureSet  # noqa: E402
+from frieren.evaluation.scorers.imagebind import MeaningAgreement  # noqa: E402
+from frieren.evaluation.scorers.synchrony import GRID, desync  # noqa: E402
+from frieren.evaluation.scores import Comparison, accepted, agreement_score  # noqa: E402
 
 
 class Golden:
@@ -243,23 +246,24 @@ def test_mmd_without_a_group_is_that_of_the_rest() -> None:
     assert squared_mmd(y, x)[0] == pytest.approx(values[0], rel=1e-12)
 
 
-# -- judges --
+# -- scores of video and sound --
 
 
 def test_accuracy_desync_and_cosine_are_those_of_the_references() -> None:
     assert accepted(GOLDEN["alignacc.prob"]).mean() == GOLDEN["alignacc.expected"]
     assert accepted(np.float32([0.5])) == 0
     logits = np.concatenate([GOLDEN["desync.logits_first"], GOLDEN["desync.logits_last"]])
-    assert desync(logits).mean() == pytest.approx(GOLDEN["desync.expected"], rel=1e-6)
+    assert desync(torch.from_numpy(logits)).mean().item() == pytest.approx(GOLDEN["desync.expected"], rel=1e-6)
     np.testing.assert_allclose(GRID, GOLDEN["desync.grid"], atol=1e-6)
-    assert cosine(GOLDEN["cosine.a"], GOLDEN["cosine.b"]).mean() == pytest.approx(GOLDEN["cosine.expected"], rel=1e-6)
+    cosines = MeaningAgreement(nn.Identity(), "").score(*(torch.from_numpy(GOLDEN[f"cosine.{side}"]) for side in "ab"))
+    assert cosines.mean().item() == pytest.approx(GOLDEN["cosine.expected"], rel=1e-6)
 
 
-def test_a_share_of_yes_stands_beside_its_controls() -> None:
-    values = {"generated": [np.array([0.9, 0.4]), np.array([0.8, 0.6])], "true sounds": [np.ones(2)], "none": []}
-    score = judged("alignment", values, ["a", "b"], better="higher", share=True)
+def test_an_acceptance_rate_has_its_controls_as_baselines() -> None:
+    values = {"generated": [np.array([0.9, 0.4]), np.array([0.8, 0.6])], "reference sounds": [np.ones(2)], "none": []}
+    score = agreement_score("alignment", values, ["a", "b"], better="higher", share=True)
     assert score.value == 0.75 and score.count == 4 and score.interval.method == "Wilson"
-    assert score.beside == pytest.approx({"true sounds": 1.0, "mean probability": 0.675})
+    assert score.baselines == pytest.approx({"reference sounds": 1.0, "mean probability": 0.675})
 
 
 # -- intervals --
@@ -289,12 +293,12 @@ def test_the_jackknife_finds_the_true_spread(score: str) -> None:
     assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.3)
 
 
-def toy(random: np.random.Generator, videos: int, samples: int) -> tuple[Features, Features]:
+def toy(random: np.random.Generator, videos: int, samples: int) -> tuple[FeatureSet, FeatureSet]:
     """Features and logits in which the samples of a video resemble each other and its true sound."""
     topic = random.normal(size=(videos, 6)) * [3, 2, 1, 1, 1, 1]
     true = topic + random.normal(size=topic.shape)
     made = np.repeat(topic, samples, axis=0) + 0.7 + random.normal(size=(videos * samples, 6))
-    return Features(made, np.arange(len(made)), made), Features(true, np.arange(len(true)), true)
+    return FeatureSet(made, np.arange(len(made)), made), FeatureSet(true, np.arange(len(true)), true)
 
 
 def test_the_bootstrap_counts_videos_and_not_samples() -> None:
@@ -365,7 +369,7 @@ def test_groups_are_equal_and_do_not_depend_on_the_order() -> None:
 def compare(made: np.ndarray, true: np.ndarray, preset: str = "world") -> dict[str, float]:
     """All the scores of sets whose logits are their features."""
     sets = Comparison([str(index) for index in range(len(made))], np.arange(len(true)), PRESETS[preset])
-    sides = [Features(side, np.arange(len(side)), side) for side in (made, true)]
+    sides = [FeatureSet(side, np.arange(len(side)), side) for side in (made, true)]
     return {
         "fd": sets.frechet("fd", *sides).value,
         "is": sets.inception("is", made, true).value,
@@ -410,7 +414,7 @@ def test_another_order_of_pairs_raises_kl_and_nothing_else() -> None:
 
 def test_too_few_rows_for_a_covariance_are_told_in_the_score() -> None:
     sets = Comparison([str(index) for index in range(12)], np.arange(12), PRESETS["world"])
-    few, some = (Features(rng().normal(size=(12, width)), np.arange(12), None) for width in (12, 7))
+    few, some = (FeatureSet(rng().normal(size=(12, width)), np.arange(12), None) for width in (12, 7))
     assert "singular" in sets.frechet("fd", few, few).notes[0]
     assert "fewer than twice" in sets.frechet("fd", some, some).notes[0]
     assert "subsets of 12 files" in sets.kernel("kid", few, few).notes[0]
@@ -418,6 +422,6 @@ def test_too_few_rows_for_a_covariance_are_told_in_the_score() -> None:
 
 def test_what_cannot_be_measured_says_why() -> None:
     sets = Comparison(["a"], np.arange(1), PRESETS["paper"])
-    one = Features(np.ones((1, 3)), np.arange(1), np.ones((1, 3)))
+    one = FeatureSet(np.ones((1, 3)), np.arange(1), np.ones((1, 3)))
     for score in (sets.frechet("x", one, one), sets.kernel("x", one, one), sets.inception("x", one.logits, one.logits)):
         assert score.value is None and "1" in score.notes[0]

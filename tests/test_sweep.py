@@ -1,4 +1,4 @@
-"""A setting that is swept: measured once each, beside ceiling and chance, the same numbers as `evaluate timing`."""
+"""A setting that is swept: measured once each, with ceiling and chance, the same numbers as `evaluate timing`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_each_setting_is_measured_once_and_drawn(tmp_path: Path) -> None:
     settings = {"steps": (4, 1, 1), "guidance": (2.0, 3.0)}
     report = measure(generate, clips, CLOCK.sample_rate, settings, model="late", own=OWN, shifts=20)
     assert asked == {(("steps", steps), ("guidance", gamma)): 3 for steps, gamma in ((1, 2), (4, 2), (25, 2), (25, 3))}
-    scores = {at: timing.measured["onset_f1_50ms"] for at, timing in report.curves["steps"].items()}
+    scores = {at: timing.pooled["onset_f1_50ms"] for at, timing in report.curves["steps"].items()}
     assert list(scores) == [1, 4] and scores[1].value < 0.3 and scores[4].value > 0.95
     assert all(one.ceiling > 0.95 and one.chance_upper < 0.6 for one in scores.values())
     report.save(tmp_path)

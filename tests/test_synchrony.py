@@ -1,6 +1,6 @@
-"""DeSync from end to end with a small random Synchformer: what it looks at, and by how much it calls a sound late.
+"""DeSync from end to end with a small random Synchformer: which segments it takes, and which offsets it gives.
 
-The network itself is held against its authors' in `test_extractors`.
+The network itself is compared with its authors' in `test_extractors`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from frieren import picture, video
-from frieren.evaluation.scorers.scorer import GRID
 from frieren.evaluation.scorers.spectra import synchformer_mel
-from frieren.evaluation.scorers.synchrony import Synchrony
+from frieren.evaluation.scorers.synchrony import GRID, Synchrony
 from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.weights import save_part
 
@@ -27,7 +26,7 @@ SMALL = SynchformerConfig(
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> Synchrony:
+def scorer(tmp_path: Path) -> Synchrony:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save_part(tmp_path / "synchformer", Synchformer(SMALL), SMALL)
@@ -48,20 +47,20 @@ def noise(seconds: float) -> Tensor:
         (20.0, [*range(14), *range(47, 61)]),
     ],
 )
-def test_first_and_last_segments_each_once(judge: Synchrony, seconds: float, numbers: list[int]) -> None:
-    assert judge.segments(seconds) == numbers and judge.shortest == 4.8
-    assert judge.segments(round(seconds * 16_000) / 16_000) == numbers
+def test_first_and_last_segments_each_once(scorer: Synchrony, seconds: float, numbers: list[int]) -> None:
+    assert scorer.segments(seconds) == numbers and scorer.shortest == 4.8
+    assert scorer.segments(round(seconds * 16_000) / 16_000) == numbers
     with torch.inference_mode():
         wave = noise(seconds)
-        torch.testing.assert_close(judge(wave)["heard"], judge.network.hear(synchformer_mel(wave)[numbers]))
+        torch.testing.assert_close(scorer.encode_sound(wave), scorer.network.hear(synchformer_mel(wave)[numbers]))
 
 
-def test_a_segment_is_16_frames_and_the_next_begins_8_later(judge: Synchrony, tmp_path: Path) -> None:
+def test_a_segment_is_16_frames_and_the_next_begins_8_later(scorer: Synchrony, tmp_path: Path) -> None:
     path = clips.video(tmp_path / "a.mkv", [index / 25 for index in range(150)], size=(64, 48))
     seen: list[Tensor] = []
-    judge.network.see = lambda images: (seen.append(images), torch.zeros(1, 8, 8))[1]
-    kept = judge.see(path, 8.0)["seen"]
-    assert kept.shape == (24, 8, 8) and all(images.shape == (1, 16, 3, 32, 32) for images in seen)
+    scorer.network.see = lambda images: (seen.append(images), torch.zeros(1, 8, 8))[1]
+    rows = scorer.encode_video(path, 8.0)
+    assert rows.shape == (24, 8, 8) and all(images.shape == (1, 16, 3, 32, 32) for images in seen)
     assert min(x.min().item() for x in seen) >= -1 and max(x.max().item() for x in seen) <= 1
     shown = [clips.indices((images[0] + 1) / 2) for images in seen]
     # Of the 200 frames of 8 s the file has 150; the last one stays.
@@ -87,30 +86,32 @@ def test_a_wide_picture_is_cut_not_squashed(tmp_path: Path) -> None:
     assert block.images.shape == (3, 3, 32, 32) and block.images[:, :, :, 2:-2].min() > 0.7
 
 
-def test_the_verdict_is_the_offset_at_either_end(judge: Synchrony) -> None:
+def test_the_score_is_the_offset_at_either_end(scorer: Synchrony) -> None:
     with torch.no_grad():
-        seen, heard = torch.randn(24, 8, 8), judge(noise(8.0))["heard"]
-        said = judge.judge({"seen": seen}, {"heard": heard})
-        logits = [judge.network.compare(seen[None, part], heard[None, part]) for part in (slice(0, 14), slice(10, 24))]
-    assert said.tolist() == [abs(GRID[one.argmax().item()]) for one in logits]
-    judge.network.compare = lambda seen, heard: torch.eye(21)[[3, 12]]
-    assert judge.judge({"seen": seen}, {"heard": heard}).tolist() == pytest.approx([1.4, 0.4])
+        video, sound = torch.randn(24, 8, 8), scorer.encode_sound(noise(8.0))
+        scores = scorer.score(video, sound)
+        logits = [
+            scorer.network.compare(video[None, part], sound[None, part]) for part in (slice(0, 14), slice(10, 24))
+        ]
+    assert scores.tolist() == [abs(GRID[one.argmax()].item()) for one in logits]
+    scorer.network.compare = lambda video, sound: torch.eye(21)[[3, 12]]
+    assert scorer.score(video, sound).tolist() == pytest.approx([1.4, 0.4])
 
 
-def test_the_first_and_the_last_14_segments_are_compared(judge: Synchrony) -> None:
-    asked: list[list[list[float]]] = []
+def test_the_first_and_the_last_14_segments_are_compared(scorer: Synchrony) -> None:
+    compared: list[list[list[float]]] = []
 
-    def compare(seen: Tensor, heard: Tensor) -> Tensor:
-        asked.extend(part[:, :, 0, 0].tolist() for part in (seen, heard))
+    def compare(video: Tensor, sound: Tensor) -> Tensor:
+        compared.extend(part[:, :, 0, 0].tolist() for part in (video, sound))
         return torch.eye(21)[[0, 0]]
 
-    judge.network.compare = compare
+    scorer.network.compare = compare
     rows = torch.arange(24.0)[:, None, None]
-    judge.judge({"seen": rows.expand(24, 8, 8)}, {"heard": rows.expand(24, 6, 8)})
-    assert asked == [[[*range(14)], [*range(10, 24)]]] * 2
+    scorer.score(rows.expand(24, 8, 8), rows.expand(24, 6, 8))
+    assert compared == [[[*range(14)], [*range(10, 24)]]] * 2
 
 
-def test_the_score_from_end_to_end(judge: Synchrony, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_score_from_end_to_end(scorer: Synchrony, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy")
     from frieren.evaluation.protocol import PRESETS
     from frieren.evaluation.run import evaluate
@@ -120,12 +121,12 @@ def test_the_score_from_end_to_end(judge: Synchrony, tmp_path: Path, monkeypatch
     (tmp_path / "judges").mkdir()
     (tmp_path / "synchformer").rename(tmp_path / "judges" / "synchformer")
     times = [index / 25 for index in range(125)]
-    made, true = tmp_path / "made", tmp_path / "true"
-    for folder in (made, true):
+    generated, reference = tmp_path / "generated", tmp_path / "reference"
+    for folder in (generated, reference):
         folder.mkdir()
     for index, (name, seconds) in enumerate((("a", 5.2), ("b", 5.2), ("c", 4.0))):
-        clips.video(true / f"{name}.mkv", times, sounds=[(clips.noise(5.2, 16_000, index), 16_000, 0.0)])
-        soundfile.write(made / f"{name}.wav", clips.noise(seconds, 16_000, 10 + index), 16_000)
-    (score,) = evaluate(made, true, PRESETS["av-bench"], scores=["desync"], cache=FeatureCache(False)).scores
-    assert (score.name, score.better, score.count, score.digest) == ("desync", "lower", 4, judge.digest)
+        clips.video(reference / f"{name}.mkv", times, sounds=[(clips.noise(5.2, 16_000, index), 16_000, 0.0)])
+        soundfile.write(generated / f"{name}.wav", clips.noise(seconds, 16_000, 10 + index), 16_000)
+    (score,) = evaluate(generated, reference, PRESETS["av-bench"], scores=["desync"], cache=FeatureCache(False)).scores
+    assert (score.name, score.better, score.count, score.digest) == ("desync", "lower", 4, scorer.digest)
     assert 0 <= score.value <= 2 and score.notes == ("1 sounds shorter than 4.80 s left out",)

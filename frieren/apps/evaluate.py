@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 from typer.core import TyperGroup
@@ -63,7 +63,9 @@ def top() -> None:
 @app.command()
 def scores(
     generated: Annotated[Path, typer.Argument(metavar="GENERATED", help="Folder of generated sounds or videos.")],
-    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Folder of the true ones, by the same names.")],
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE", help="Folder of the reference ones, by the same names.")
+    ],
     preset: Annotated[Preset, typer.Option(help="Networks and settings; world needs no download.")] = "world",
     only: Annotated[
         list[str] | None,
@@ -72,11 +74,11 @@ def scores(
     videos: Annotated[Path | None, typer.Option(help="Folder of the videos, if REFERENCE holds sounds.")] = None,
     crop: Annotated[
         str | None,
-        typer.Option(metavar="generated|none|SECONDS", help="Length of the true sounds; otherwise the preset's."),
+        typer.Option(metavar="generated|none|SECONDS", help="Length of the reference sounds; otherwise the preset's."),
     ] = None,
     kl: Annotated[Over | None, typer.Option(help="What KL is over; otherwise the preset's.")] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out what is missing or unreadable, and say so.")
+        bool, typer.Option("--allow-missing", help="Leave out what is missing or unreadable, and note it.")
     ] = False,
     cache: Annotated[bool, typer.Option(help="Keep features, so that a second run is quick.")] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.json and scores.md.")] = None,
@@ -86,8 +88,6 @@ def scores(
     Files are named <id>.wav, <id>_<k>.wav, Y<id>_<k>.wav or as `frieren generate` names them.
     """
     needs_extra()
-    from rich.console import Console
-
     from frieren.evaluation.protocol import PRESETS
     from frieren.evaluation.run import evaluate
     from frieren.evaluation.scorers.cache import FeatureCache
@@ -107,8 +107,7 @@ def scores(
             changed=changed,
             on_progress=bars,
         )
-    Console().print(report.table())
-    typer.echo("\n".join(report.remarks()))
+    typer.echo(report.markdown())
     if out:
         report.save(out)
 
@@ -134,75 +133,68 @@ def timing(
     steady: Annotated[int, typer.Option(min=0, help="Clips whose only sounds are visible rain, engines, wind.")] = 24,
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps; otherwise the model's own.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance; otherwise the model's own.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Clip i is generated with seed + i.")] = 0,
-    pictures: Annotated[int, typer.Option(min=0, help="How many clips to draw, spread over the kinds.")] = 7,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and pictures.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The clip with index i is generated with seed + i.")] = 0,
+    pictures: Annotated[int, typer.Option(min=0, help="How many clips to plot, spread over the kinds.")] = 7,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables and plots.")] = None,
 ) -> None:
-    """Does the sound strike, and swell, when the picture does? Needs the extra `eval`."""
+    """Onsets and levels of a model's sounds on FoleyWorld, by its scripts. Needs the extra `eval`."""
     needs_extra()
     import frieren
     from frieren.evaluation.foleyworld.takes import features_of, sound_of
-    from frieren.evaluation.timing import clipsets, impacts
-    from frieren.evaluation.timing import steady as swells
+    from frieren.evaluation.timing import impacts
+    from frieren.evaluation.timing import steady as sustained
 
     if out:
         prepare_folder(out)
     loaded = frieren.load(model)
-    struck = struck_clips(split, clips, loaded)
-    try:
-        going_on = clipsets.steady_clips(split, steady, loaded.clock, loaded.image_size)
-    except ValueError as error:
-        raise typer.BadParameter(f"--steady: {error}") from error
-    drawn = {round(index * (clips - 1) / max(1, pictures - 1)) for index in range(pictures)} if out else set()
-    numbers = iter(range(clips + steady))
+    chosen = impact_clips(split, clips, loaded)
+    others = steady_clips(split, steady, loaded)
+    plotted = {round(index * (clips - 1) / max(1, pictures - 1)) for index in range(pictures)} if out else set()
     with Bars(f"{clips + steady} clips") as bars:
 
         def generate(clip: Clip) -> np.ndarray:
-            number = next(numbers)
-            wave = sound_of(loaded, features_of(loaded, clip.images), clip.seconds, seed + number, steps, guidance)
-            bars("sample", number + 1, clips + steady)
-            if number in drawn:
-                draw(out, loaded, clip, wave)
-            return wave
+            return sound_of(loaded, features_of(loaded, clip), clip.seconds, seed + clip.index, steps, guidance)
 
-        reports = {"timing": impacts.measure(generate, struck, loaded.clock.sample_rate)}
+        def on_impacts(index: int, clip: Clip, wave: np.ndarray) -> None:
+            bars("sample", index + 1, clips + steady)
+            if out and index in plotted:
+                plot(out, loaded, clip, wave)
+
+        def on_steady(index: int, clip: Clip, wave: np.ndarray) -> None:
+            bars("sample", clips + index + 1, clips + steady)
+
+        rate, sampled = loaded.clock.sample_rate, steps or loaded.config.steps
+        impact_report = impacts.measure(generate, chosen, rate, model=model, steps=sampled, on_clip=on_impacts)
+        show(impact_report, out, "timing")
         if steady:
-            reports["steady"] = swells.measure(generate, going_on, loaded.clock.sample_rate)
-    for name, report in reports.items():
-        typer.echo(report.markdown())
-        if out:
-            (out / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
-            (out / f"{name}.md").write_text(report.markdown(), encoding="utf-8")
+            show(sustained.measure(generate, others, rate, on_clip=on_steady), out, "steady")
 
 
 @app.command()
-def judges(
+def scorers(
     split: Annotated[Split, typer.Option(help="FoleyWorld split.")] = "test",
-    clips: Annotated[int, typer.Option(min=8, help="The first so many clips.")] = 512,
+    clips: Annotated[int, typer.Option(min=8, help="How many clips, the first ones.")] = 512,
     tagger: Annotated[Path | None, typer.Option(help="Folder of another tagger than the one that ships.")] = None,
     alignment: Annotated[Path | None, typer.Option(help="Folder of another alignment classifier.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for judges.json and judges.md.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scorers.json and scorers.md.")] = None,
 ) -> None:
-    """How good are the judges of the preset world? Asked about true clips. Needs the extra `eval`."""
+    """How good the scorers of the preset world are, on reference sounds. Needs the extra `eval`."""
     needs_extra()
     from frieren.evaluation.foleyworld.quality import measure
     from frieren.evaluation.scorers.alignment import WORLD, WorldAlignment
-    from frieren.evaluation.scorers.extractors import load
+    from frieren.evaluation.scorers.extractors import load_world
 
     if out:
         prepare_folder(out)
-    asked = load("world", tagger), WorldAlignment(alignment or WORLD)
+    networks = load_world(tagger), WorldAlignment(alignment or WORLD)
     with Bars(f"{clips} clips") as bars:
-        report = measure(split, clips, *asked, on_clip=lambda done: bars("ask", done, clips))
-    typer.echo(report.markdown())
-    if out:
-        (out / "judges.json").write_text(report.to_json(), encoding="utf-8")
-        (out / "judges.md").write_text(report.markdown(), encoding="utf-8")
+        report = measure(split, clips, *networks, on_clip=lambda done: bars("score", done, clips))
+    show(report, out, "scorers")
 
 
 @app.command()
 def sweep(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for sweep.json, sweep.md and the pictures.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for sweep.json, sweep.md and the plots.")],
     model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
     steps: Annotated[
         list[int] | None,
@@ -213,9 +205,9 @@ def sweep(
     ] = None,
     split: Annotated[Split, typer.Option(help="FoleyWorld split.")] = "valid",
     clips: Annotated[int, typer.Option(min=2, help="Clips whose only sounds are visible impacts.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Clip i is generated with seed + i, at every setting.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The clip with index i has seed + i, at every setting.")] = 0,
 ) -> None:
-    """Onset F1 against solver steps, and against guidance: tables and pictures. Needs the extra `eval`.
+    """Onset F1 against solver steps, and against guidance: tables and plots. Needs the extra `eval`.
 
     Where one is swept the other is the model's own.
     """
@@ -226,17 +218,19 @@ def sweep(
 
     prepare_folder(out)
     loaded = frieren.load(model)
-    chosen = struck_clips(split, clips, loaded)
+    chosen = impact_clips(split, clips, loaded)
     settings = {"steps": steps or (() if guidance else STEPS), "guidance": guidance or ()}
-    number = {clip.index: place for place, clip in enumerate(chosen)}
-    features = {clip.index: features_of(loaded, clip.images) for clip in chosen}
+    features = {clip.index: features_of(loaded, clip) for clip in chosen}
     with Bars(f"{clips} clips") as bars:
 
         def generate(clip: Clip, at: Mapping[str, float]) -> np.ndarray:
-            place = number[clip.index]
-            wave = sound_of(loaded, features[clip.index], clip.seconds, seed + place, **at)
-            bars(f"{at['steps']:g} steps, guidance {at['guidance']:g}", place + 1, clips)
-            return wave
+            chosen_steps, strength = int(at["steps"]), at["guidance"]
+            return sound_of(
+                loaded, features[clip.index], clip.seconds, seed + clip.index, chosen_steps, strength
+            )  # fmt: skip
+
+        def on_setting(at: Mapping[str, float], done: int) -> None:
+            bars(f"{at['steps']:g} steps, guidance {at['guidance']:g}", done, clips)
 
         report = sweeps.measure(
             generate,
@@ -246,6 +240,7 @@ def sweep(
             model=model,
             own={"steps": loaded.config.steps, "guidance": loaded.config.guidance},
             about={"split": split, "seed": seed},
+            on_clip=on_setting,
         )
     report.save(out)
     typer.echo(report.markdown())
@@ -253,7 +248,7 @@ def sweep(
 
 @app.command()
 def foleyworld(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for tables, pictures and the models' sounds.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for tables, plots and the models' sounds.")],
     model: Annotated[
         list[str] | None,
         typer.Option(help="A name, a folder, or a Hub repository; may be repeated.", show_default="all that ship"),
@@ -263,12 +258,14 @@ def foleyworld(
         typer.Option(help="Folder of recordings for the vocoder; the test split, if it has a manifest.csv."),
     ] = None,
     clips: Annotated[
-        Path | None, typer.Option(help="Folder of real clips with a manifest.json; pictures of them go to OUT/real.")
+        Path | None, typer.Option(help="Folder of real clips with a manifest.json; plots of them go to OUT/real.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=2, help="The first so many clips.", show_default="512")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="How many clips, the first ones.", show_default="512")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit code 1 if an aim is missed.")] = False,
 ) -> None:
-    """Every number by which the shipped models are judged. Needs the extra `eval`.
+    """All scores by which the shipped models are compared. Needs the extra `eval`.
 
     Sounds are kept in OUT/sounds: a run that was interrupted goes on where it stopped.
     """
@@ -277,7 +274,7 @@ def foleyworld(
     from frieren.catalogue import shipped
     from frieren.evaluation.foleyworld import benchmark, report
     from frieren.evaluation.scorers.alignment import WorldAlignment
-    from frieren.evaluation.scorers.extractors import load
+    from frieren.evaluation.scorers.extractors import load_world
 
     prepare_folder(out)
     models = {Path(name).name: frieren.load(name) for name in dict.fromkeys(model or shipped())}
@@ -285,7 +282,7 @@ def foleyworld(
         found = benchmark.measure(
             models,
             out,
-            load("world"),
+            load_world(),
             WorldAlignment(),
             count=limit or benchmark.CLIPS,
             recordings=recordings,
@@ -298,21 +295,54 @@ def foleyworld(
         raise typer.Exit(1)
 
 
-def struck_clips(split: str, count: int, model: Model) -> list[Clip]:
-    """Clips whose only sounds are visible impacts, as the model wants them."""
-    from frieren.evaluation.timing.clipsets import impact_clips
+class Showable(Protocol):
+    """A report that can be shown and saved."""
+
+    def markdown(self) -> str:
+        """Return its tables."""
+        ...
+
+    def to_json(self) -> str:
+        """Return all of it."""
+        ...
+
+
+def show(report: Showable, out: Path | None, name: str) -> None:
+    """Print a report, and write it to a folder if there is one, as JSON and Markdown."""
+    typer.echo(report.markdown())
+    if out:
+        (out / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
+        (out / f"{name}.md").write_text(report.markdown(), encoding="utf-8")
+
+
+def impact_clips(split: str, count: int, model: Model) -> list[Clip]:
+    """Return clips whose only sounds are visible impacts, at the model's frame rate and image size."""
+    from frieren.evaluation.timing import clipsets
 
     try:
-        return impact_clips(split, count, model.clock, model.image_size)
+        return clipsets.impact_clips(split, count, model.clock, model.image_size)
     except ValueError as error:
         raise typer.BadParameter(f"--clips: {error}") from error
 
 
-def draw(out: Path, model: Model, clip: Clip, wave: np.ndarray) -> None:
-    """The picture of one clip: motion, true and generated mel, true instants."""
-    from frieren.evaluation.pictures import plot_clip
+def steady_clips(split: str, count: int, model: Model) -> list[Clip]:
+    """Return clips whose only sounds are visible and sustained, at the model's frame rate and image size."""
+    from frieren.evaluation.timing import clipsets
 
-    waves = {"true": clip.wave, "generated": wave[: len(clip.wave)]}
+    try:
+        return clipsets.steady_clips(split, count, model.clock, model.image_size)
+    except ValueError as error:
+        raise typer.BadParameter(f"--steady: {error}") from error
+
+
+def plot(out: Path, model: Model, clip: Clip, wave: np.ndarray) -> None:
+    """Write the plot of one clip: motion, mels of the reference and of the generated sound, events."""
+    from frieren.evaluation.pictures import plot_clip
+    from frieren.evaluation.timing.clipsets import reference_wave
+
+    reference = reference_wave(clip)
+    waves = {"reference": reference, "generated": wave[: len(reference)]}
     path = out / f"{clip.split}_{clip.index:04d}_{clip.kinds[0]}.png"
     title = f"{clip.split} {clip.index}: {', '.join(clip.kinds)}, level {clip.level}"
-    plot_clip(path, clip.images, waves, model.clock.sample_rate, clip.events, times=clip.times, title=title)
+    times = [float(time) for time in clip.times]
+    plot_clip(path, clip.images, waves, model.clock.sample_rate, clip.events, times=times, title=title)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,22 +16,24 @@ LEVEL = 0.95
 DRAWS = 10_000  # of a bootstrap
 GROUPS = 20  # of a jackknife
 
+Clusters = Sequence[Any] | np.ndarray  # [N] the cluster of each value
+
 
 class Interval(NamedTuple):
-    """Where a score lies with a probability of 95 %, and how that was found."""
+    """A 95 % interval, and the method by which it was found."""
 
     low: float
     high: float
     method: str
 
 
-def by_cluster(values: np.ndarray, clusters: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of the values [N] of each cluster, [C] and [C]."""
+def by_cluster(values: np.ndarray, clusters: Clusters) -> tuple[np.ndarray, np.ndarray]:
+    """Return sum and number of the values [N] of each cluster, [C] and [C]."""
     _, place = np.unique(np.asarray(clusters), return_inverse=True)
     return np.bincount(place, weights=values), np.bincount(place)
 
 
-def bootstrap(values: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, seed: int = 0) -> Interval | None:
+def bootstrap(values: np.ndarray, clusters: Clusters, *, draws: int = DRAWS, seed: int = 0) -> Interval | None:
     """Percentile interval of the mean of values [N]; clusters [N] are drawn again, with all of their values.
 
     Returns:
@@ -41,39 +43,45 @@ def bootstrap(values: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, see
 
 
 def ratio(
-    tops: np.ndarray, bottoms: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, seed: int = 0
+    numerators: np.ndarray, denominators: np.ndarray, clusters: Clusters, *, draws: int = DRAWS, seed: int = 0
 ) -> Interval | None:
-    """Percentile interval of sum of tops [N] over sum of bottoms [N] (positive); clusters [N] are drawn again.
+    """Percentile interval of the sum of numerators over that of denominators (positive), [N]; clusters are drawn again.
 
     Returns:
         None where there is only one cluster.
     """
-    return quotient([tops], [bottoms], clusters, draws=draws, seed=seed)
+    return quotient([numerators], [denominators], clusters, draws=draws, seed=seed)
 
 
 def quotient(
-    tops: Sequence[np.ndarray], bottoms: Sequence[np.ndarray], clusters: Sequence, *, draws: int = DRAWS, seed: int = 0
+    numerators: Sequence[np.ndarray],
+    denominators: Sequence[np.ndarray],
+    clusters: Clusters,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Interval | None:
-    """Percentile interval of a product of sums over another: of the tops, over that of the bottoms; [N] each.
+    """Percentile interval of the product of the numerators' sums over that of the denominators', [N] each.
 
-    A score over that of the same clips' true sounds, both of them ratios of sums, has two of either. Clusters [N] are
-    drawn again, with all of their values.
+    A score over that of the same clips' reference sounds, both of them ratios of sums, has two of either. Clusters [N]
+    are drawn again, with all of their values.
 
     Returns:
         None where there is only one cluster.
     """
-    sums = [by_cluster(np.asarray(one, np.float64), clusters)[0] for one in (*tops, *bottoms)]
+    sums = [by_cluster(np.asarray(one, np.float64), clusters)[0] for one in (*numerators, *denominators)]
     if len(sums[0]) < 2:
         return None
 
     def share(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
         totals = [one.sum(axis=axis) for one in drawn]
-        return math.prod(totals[: len(tops)]) / math.prod(totals[len(tops) :])
+        count = len(numerators)
+        return np.asarray(math.prod(totals[:count]) / math.prod(totals[count:]))
 
     return percentile(tuple(sums), share, draws, seed, paired=True, vectorized=True)
 
 
-def median(values: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, seed: int = 0) -> Interval | None:
+def median(values: np.ndarray, clusters: Clusters, *, draws: int = DRAWS, seed: int = 0) -> Interval | None:
     """Percentile interval of the median of values [N]; clusters [N] are drawn again, with all of their values.
 
     Returns:
@@ -85,12 +93,14 @@ def median(values: np.ndarray, clusters: Sequence, *, draws: int = DRAWS, seed: 
     groups = [values[place == index] for index in range(len(names))]
 
     def middle(drawn: np.ndarray) -> float:
-        return np.median(np.concatenate([groups[index] for index in drawn]))
+        return float(np.median(np.concatenate([groups[index] for index in drawn])))
 
     return percentile((np.arange(len(names)),), middle, draws, seed, vectorized=False)
 
 
-def percentile(data: tuple[np.ndarray, ...], statistic: Callable, draws: int, seed: int, **options: bool) -> Interval:
+def percentile(
+    data: tuple[np.ndarray, ...], statistic: Callable[..., Any], draws: int, seed: int, **options: bool
+) -> Interval:
     """SciPy's percentile bootstrap of a statistic of clusters, data [C] each."""
     from scipy.stats import bootstrap
 
@@ -107,8 +117,8 @@ def percentile(data: tuple[np.ndarray, ...], statistic: Callable, draws: int, se
     return Interval(float(found.confidence_interval.low), float(found.confidence_interval.high), "bootstrap")
 
 
-def deal(clusters: Sequence, groups: int = GROUPS, seed: int = 0) -> tuple[dict, int]:
-    """The group of each cluster, dealt at random like cards, and how many groups there are: no more than clusters.
+def deal(clusters: Clusters, groups: int = GROUPS, seed: int = 0) -> tuple[dict[Any, int], int]:
+    """Deal the clusters to groups at random, like cards; return the group of each, and how many groups there are.
 
     The deal goes by the sorted names, so that the order of the files changes nothing.
     """
@@ -137,11 +147,12 @@ def jackknife(estimate: float, without: np.ndarray) -> Interval | None:
     return Interval(estimate - reach, estimate + reach, f"jackknife, {groups} groups")
 
 
-def wilson(hits: np.ndarray, clusters: Sequence) -> Interval | None:
+def wilson(hits: np.ndarray, clusters: Clusters) -> Interval | None:
     """Wilson's interval of a share, for hits [N] (0 or 1) in clusters.
 
     The number of hits that counts is what independent ones would need for the same variance between clusters, at most
-    N; where there is no variance at all (all hits, or none), the number of clusters.
+    N; where there is no variance at all (all hits, or none), the number of clusters. SciPy's `binomtest` takes whole
+    numbers alone, which these are not.
 
     Returns:
         None where there is only one cluster.
@@ -149,12 +160,12 @@ def wilson(hits: np.ndarray, clusters: Sequence) -> Interval | None:
     from scipy.stats import norm
 
     sums, counts = by_cluster(np.asarray(hits, np.float64), clusters)
-    clusters_, total = len(sums), counts.sum()
-    if clusters_ < 2:
+    number, total = len(sums), counts.sum()
+    if number < 2:
         return None
     share = sums.sum() / total
-    spread = ((sums - share * counts) ** 2).sum() * clusters_ / (clusters_ - 1) / total**2  # of the ratio of two sums
-    n = min(share * (1 - share) / spread, total) if spread > 0 else clusters_
+    spread = ((sums - share * counts) ** 2).sum() * number / (number - 1) / total**2  # of the ratio of two sums
+    n = min(share * (1 - share) / spread, total) if spread > 0 else number
     z = norm.ppf((1 + LEVEL) / 2)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

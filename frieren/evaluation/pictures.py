@@ -1,4 +1,4 @@
-"""Scores to look at: motion above mels with true instants marked, two mels side by side, score against a setting."""
+"""Plots: motion above mels with onsets marked, contact sheets, a score against a setting, scores by group."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from frieren.evaluation.timing.onsets import match
 from frieren.spectrogram import FLOOR, MelConfig, log_mel
 
 if TYPE_CHECKING:
-    from frieren.world import Clip, Event
+    from frieren.world import Clip
+    from frieren.world.script import Event
 
-BOTTOM = -70.0  # dB below each panel's loudest cell at which the colours end
+FLOOR_DB = -70.0  # below each panel's loudest cell, where the colours end
 
 
 def motion_energy(images: np.ndarray) -> np.ndarray:
-    """Mean absolute change from the frame before, [F] in 0..1 (0 for the first).
+    """Return the mean absolute change from the frame before, [F] in 0..1 (0 for the first).
 
     `images` is [F, 3, H, W], bytes or floats in 0..1.
     """
@@ -31,7 +31,7 @@ def motion_energy(images: np.ndarray) -> np.ndarray:
 
 
 def levels(wave: np.ndarray, sample_rate: int, hop: int = 128) -> np.ndarray:
-    """The model's own mel in dB below its loudest cell, [80, T]; silence is all BOTTOM."""
+    """Return the model's own mel in dB below its loudest cell, [80, T]; silence is all FLOOR_DB."""
     import torch
 
     config = MelConfig(sample_rate=sample_rate, hop=hop, fmax=min(MelConfig.fmax, sample_rate / 2))
@@ -39,8 +39,8 @@ def levels(wave: np.ndarray, sample_rate: int, hop: int = 128) -> np.ndarray:
     wave = np.pad(wave, (0, max(0, config.n_fft - len(wave))))
     mel = log_mel(torch.from_numpy(wave), config).numpy()
     if mel.max() <= math.log10(FLOOR) + 1e-6:
-        return np.full(mel.shape, BOTTOM, dtype=np.float32)
-    return np.maximum(20.0 * (mel - mel.max()), BOTTOM)
+        return np.full(mel.shape, FLOOR_DB, dtype=np.float32)
+    return np.maximum(20.0 * (mel - mel.max()), FLOOR_DB)
 
 
 def plot_clip(
@@ -54,16 +54,16 @@ def plot_clip(
     onsets: Mapping[str, Sequence[float]] | None = None,
     title: str = "",
 ) -> None:
-    """Write one picture: motion energy (if there are images) above the mel of every wave, true instants as lines.
+    """Write one plot: motion energy (if there are images) above the mel of every wave, events as lines.
 
     Args:
         path: where to write; the suffix decides the format (.png, .svg, .pdf).
         images: [F, 3, H, W], bytes or floats in 0..1, or None.
-        waves: name -> wave [S], drawn from top to bottom, such as {"true": ..., "generated": ...}.
+        waves: name -> wave [S], drawn from top to bottom, such as {"reference": ..., "generated": ...}.
         sample_rate: of all waves.
         events: solid lines where they are visible, dotted where not.
         times: [F] seconds of the images; evenly over the longest wave by default.
-        onsets: seconds at which something is heard, by the name of a wave; lines over that wave alone.
+        onsets: seconds of onsets, by the name of a wave; lines over that wave alone.
         title: above it all.
 
     Raises:
@@ -98,7 +98,7 @@ def plot_sheet(path: str | Path, clips: Sequence[Clip], *, columns: int = 12, ti
 
     Args:
         path: where to write; the suffix decides the format.
-        clips: with picture and sound, drawn from top to bottom.
+        clips: with frames and sound, drawn from top to bottom.
         columns: frames in a row.
         title: above it all.
     """
@@ -122,53 +122,13 @@ def plot_sheet(path: str | Path, clips: Sequence[Clip], *, columns: int = 12, ti
 
 
 def main_moment(clip: Clip) -> float:
-    """Seconds of the hardest contact, or of where a sound that goes on is loudest; 0 if nothing sounds."""
+    """Return the seconds of the hardest contact, or of where a sustained sound is loudest; 0 of silence."""
     if clip.events:
         return max(clip.events, key=lambda event: event.strength).time
     if clip.activities:
         loudest = max(clip.activities, key=lambda activity: activity.loudness.max())
         return float(loudest.times[np.argmax(loudest.loudness)])
     return 0.0
-
-
-def plot_pair(
-    path: str | Path,
-    generated: np.ndarray,
-    reference: np.ndarray,
-    sample_rate: int,
-    *,
-    found: Sequence[float],
-    true: Sequence[float],
-    window: float = 0.050,
-    title: str = "",
-) -> None:
-    """Write the mels of a generated sound and of its reference side by side, onsets marked.
-
-    Args:
-        path: where to write; the suffix decides the format.
-        generated, reference: waves [S].
-        sample_rate: of both.
-        found: [K] seconds of the generated sound's onsets.
-        true: [N] seconds of the reference's onsets, or of what is known to happen.
-        window: seconds; onsets with a partner within it are solid lines, those without dotted.
-        title: above it all.
-    """
-    pairs = match(true, found, window)
-    figure = _figure(12.0, 3.2)
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    met_by = {"generated": {j for _, j in pairs}, "reference": {i for i, _ in pairs}}
-    panels = ((left, "generated", generated, found), (right, "reference", reference, true))
-    for axis, name, wave, onsets in panels:
-        met = met_by[name]
-        _draw_mel(axis, name, wave, sample_rate)
-        for place, time in enumerate(onsets):
-            axis.axvline(time, color="white", linewidth=0.8, alpha=0.8, linestyle="-" if place in met else ":")
-        axis.set_xlabel("seconds")
-        axis.set_title(f"{name}: {len(onsets)} onsets, {len(met)} matched", fontsize="medium")
-    right.set_ylabel("")
-    left.set_xlim(0.0, max(len(generated), len(reference)) / sample_rate)
-    figure.suptitle(title)
-    figure.savefig(path, dpi=110)
 
 
 class Point(NamedTuple):
@@ -179,24 +139,38 @@ class Point(NamedTuple):
     interval: tuple[float, float] | None = None
 
 
-def plot_steps(path: str | Path, curves: Mapping[str, Sequence[Point]], *, score: str, **beside: Any) -> None:
-    """Write a picture of a score against solver steps, on a logarithmic axis; arguments as in `plot_guidance`."""
-    _plot_curves(path, curves, "solver steps", score, "log", **beside)
+def plot_steps(
+    path: str | Path,
+    curves: Mapping[str, Sequence[Point]],
+    *,
+    score: str,
+    ceiling: float | None = None,
+    chance: float | None = None,
+) -> None:
+    """Plot a score against solver steps, on a logarithmic axis; arguments as in `plot_guidance`."""
+    _plot_curves(path, curves, "solver steps", score, "log", ceiling, chance)
 
 
-def plot_guidance(path: str | Path, curves: Mapping[str, Sequence[Point]], *, score: str, **beside: Any) -> None:
-    """Write a picture of a score against guidance.
+def plot_guidance(
+    path: str | Path,
+    curves: Mapping[str, Sequence[Point]],
+    *,
+    score: str,
+    ceiling: float | None = None,
+    chance: float | None = None,
+) -> None:
+    """Plot a score against guidance.
 
     Args:
         path: where to write; the suffix decides the format.
         curves: name -> measured points, such as {"mini": ..., "mini, reflow": ...}.
         score: what the points are, for the axis.
-        beside: `ceiling` and `chance`, drawn as lines if given.
+        ceiling, chance: of the score, drawn as lines if given.
 
     Raises:
         ValueError: if there is no point.
     """
-    _plot_curves(path, curves, "guidance", score, "linear", **beside)
+    _plot_curves(path, curves, "guidance", score, "linear", ceiling, chance)
 
 
 def _plot_curves(
@@ -205,11 +179,10 @@ def _plot_curves(
     setting: str,
     score: str,
     scale: str,
-    *,
-    ceiling: float | None = None,
-    chance: float | None = None,
+    ceiling: float | None,
+    chance: float | None,
 ) -> None:
-    """Measured points joined by lines, their intervals as bars; every setting that was measured has its own tick."""
+    """Plot measured points joined by lines, their intervals as bars; every measured setting has its own tick."""
     ticks = sorted({point.at for points in curves.values() for point in points})
     if not ticks:
         raise ValueError(f"nothing to draw: no point of {score} against {setting} was given")
@@ -223,7 +196,7 @@ def _plot_curves(
         for point in points:
             if point.interval is not None:
                 axis.vlines(point.at, *point.interval, color=drawn.get_color(), linewidth=1.0)
-    for name, level, style in (("true sound (ceiling)", ceiling, "--"), ("chance", chance, ":")):
+    for name, level, style in (("reference sound (ceiling)", ceiling, "--"), ("chance", chance, ":")):
         if level is not None:
             axis.axhline(level, color="gray", linewidth=1.0, linestyle=style, label=name)
     axis.set_xscale(scale)
@@ -237,17 +210,17 @@ def _plot_curves(
 
 def plot_groups(
     path: str | Path,
-    scores: Mapping[str, Mapping[str, tuple[float, tuple[float, ...] | None]]],
+    scores: Mapping[str, Mapping[str, tuple[float, Sequence[float] | None]]],
     *,
     score: str,
     aim: float,
 ) -> None:
-    """Write a picture of a score by group: a column for each group, in it a mark for everyone who is scored.
+    """Plot a score by group: a column for each group, in it a mark for every model.
 
     Args:
         path: where to write; the suffix decides the format.
-        scores: name of who is scored -> group -> (score, its 95 % interval or None); all have the same groups.
-        score: what is scored, for the axis.
+        scores: model -> group -> (score, 95 % interval or None); all have the same groups.
+        score: name of the score, for the axis.
         aim: drawn as a line.
     """
     groups = list(next(iter(scores.values())))
@@ -259,7 +232,7 @@ def plot_groups(
         (drawn,) = axis.plot(columns, values, "o", markersize=4, label=name)
         for column, interval in zip(columns, intervals, strict=True):
             if interval is not None:
-                axis.vlines(column, *interval[:2], color=drawn.get_color(), linewidth=1.0)
+                axis.vlines(column, interval[0], interval[1], color=drawn.get_color(), linewidth=1.0)
     axis.axhline(aim, color="gray", linewidth=1.0, linestyle="--", label="aim")
     axis.set_xticks(range(len(groups)), groups, rotation=60, ha="right")
     axis.set_ylabel(score)
@@ -268,7 +241,7 @@ def plot_groups(
 
 
 def _figure(width: float, height: float) -> Any:
-    """A figure of its own, not pyplot's: no global state, no display, nothing to close; in inches."""
+    """Make a figure of its own, not pyplot's: no global state, no display, nothing to close; in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -278,15 +251,15 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _draw_mel(axis: Any, name: str, wave: np.ndarray, sample_rate: int) -> None:
-    """The log-mel of one wave as an image over seconds."""
+    """Draw the log-mel of one wave as an image over seconds."""
     extent = (0.0, len(wave) / sample_rate, 0, 80)
     axis.imshow(
-        levels(wave, sample_rate), origin="lower", aspect="auto", extent=extent, vmin=BOTTOM, vmax=0.0, cmap="magma"
+        levels(wave, sample_rate), origin="lower", aspect="auto", extent=extent, vmin=FLOOR_DB, vmax=0.0, cmap="magma"
     )
     axis.set_ylabel(f"{name}\nmel band")
 
 
 def _mark(axis: Any, events: Sequence[Event], colour: str) -> None:
-    """A vertical line at every event."""
+    """Draw a vertical line at every event."""
     for event in events:
         axis.axvline(event.time, color=colour, linewidth=0.8, alpha=0.8, linestyle="-" if event.visible else ":")

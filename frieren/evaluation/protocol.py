@@ -1,7 +1,7 @@
-"""Which files are compared, how they are heard, and with which settings a score is computed: what a number hangs on.
+"""Which files are compared, how they are read, and with which settings scores are computed: what they depend on.
 
-A `Preset` holds every setting; `pair` finds the true sound of every generated file. Names of generated files, where the
-true sound or video is `<id>.wav`, `<id>.mp4`, ...:
+A `Preset` holds every setting; `pair` finds the reference of every generated file. Names of generated files, where the
+reference sound or video is `<id>.wav`, `<id>.mp4`, ...:
 
     <id>.wav                  one sample
     <id>_<k>.wav              sample k
@@ -34,7 +34,7 @@ class ProtocolError(FrierenError):
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """How a file becomes the wave that a network hears.
+    """How a file becomes a network's input.
 
     Attributes:
         channel: the first, or the mean of all.
@@ -60,12 +60,12 @@ class Preset:
         tagger: extractor of FD, IS, KL and KID: one embedding and logits per file.
         texture: extractor of FAD: several rows per file.
         labels: ends of the scores' names, for `tagger` and `texture`; no two backbones share one.
-        judges: scores of picture and sound together, by their names in `judges.JUDGES`.
-        timing: those of `timekeeping.TIMING` that are measured unless others are asked for.
+        scorers: scores of video and sound together, by their names in `catalogue.SCORERS`.
+        timing: those of `timing.scorer.TIMING` that are measured unless others are asked for.
         front: how files become waves.
-        crop: "generated": the true sound is cut to the length of the generated one; "none"; or seconds for both.
+        crop: "generated": the reference is cut to the length of the generated one; "none"; or seconds for both.
         samples: per video that are expected; None for any number.
-        repeat_reference: the true sound counts once per sample, as if copied under the samples' names.
+        repeat_reference: the reference counts once per sample, as if copied under the samples' names.
         is_splits, is_seed: of the inception score.
         kl_over, kl_epsilon: of the divergence.
         kid_subsets, kid_size, kid_seed: of the kernel distance.
@@ -75,7 +75,7 @@ class Preset:
     tagger: str
     texture: str
     labels: tuple[str, str]
-    judges: tuple[str, ...] = ()
+    scorers: tuple[str, ...] = ()
     front: FrontEnd = field(default_factory=FrontEnd)
     crop: str | float = "generated"
     samples: int | None = None
@@ -141,7 +141,7 @@ class Pair:
 
 
 def media_files(folder: Path, suffixes: Sequence[str] = MEDIA) -> dict[str, Path]:
-    """The files of a folder (not of those in it) by name without suffix, in order of name.
+    """Return the files of a folder (not of those in it) by name without suffix, in order of name.
 
     Raises:
         ProtocolError: if it is no folder, holds no such file, or two that differ in their suffix alone.
@@ -158,7 +158,7 @@ def media_files(folder: Path, suffixes: Sequence[str] = MEDIA) -> dict[str, Path
 
 
 def readings(stem: str) -> Iterator[tuple[str, int]]:
-    """What the name of a generated file may mean: (id, sample)."""
+    """Yield what the name of a generated file may mean: (id, sample)."""
     names = [(stem, 0)]
     for rule in (TAKE, NUMBERED):
         if found := rule.fullmatch(stem):
@@ -170,7 +170,7 @@ def readings(stem: str) -> Iterator[tuple[str, int]]:
 
 
 def pair(generated: Path, reference: Path, *, allow_missing: bool = False) -> tuple[list[Pair], dict[str, str]]:
-    """Every generated file with its true sound, in order of id and sample; and what is left out, with the reason.
+    """Return every generated file with its reference, in order of id and sample; and what is left out, and why.
 
     Args:
         generated, reference: folders.
@@ -179,17 +179,17 @@ def pair(generated: Path, reference: Path, *, allow_missing: bool = False) -> tu
     Raises:
         ProtocolError: a file has no partner, or a name may mean two samples; the files are named.
     """
-    made, true = media_files(generated), media_files(reference)
-    meanings = {stem: sorted({one for one in readings(stem) if one[0] in true}) for stem in made}
+    samples, references = media_files(generated), media_files(reference)
+    meanings = {stem: sorted({one for one in readings(stem) if one[0] in references}) for stem in samples}
     if unclear := [
         f"{stem} ({' or '.join(name for name, _ in found)})" for stem, found in meanings.items() if found[1:]
     ]:
         raise ProtocolError(
             f"{generated}: {listed(unclear)}: may belong to more than one reference; name samples Y<id>_<k>"
         )
-    alone = [made[stem].name for stem, found in meanings.items() if not found]
-    pairs = [Pair(*found[0], made[stem], true[found[0][0]]) for stem, found in meanings.items() if found]
-    unheard = sorted(true[name].name for name in true.keys() - {one.video for one in pairs})
+    alone = [samples[stem].name for stem, found in meanings.items() if not found]
+    pairs = [Pair(*found[0], samples[stem], references[found[0][0]]) for stem, found in meanings.items() if found]
+    unused = sorted(references[name].name for name in references.keys() - {one.video for one in pairs})
     if not pairs:
         raise ProtocolError(f"{generated}: no file has the name of one in {reference}; see `frieren evaluate --help`")
     if twice := [
@@ -200,20 +200,20 @@ def pair(generated: Path, reference: Path, *, allow_missing: bool = False) -> tu
         raise ProtocolError(
             f"{reference}: no reference for {listed(alone)}; add it, or leave them out: --allow-missing"
         )
-    if unheard and not allow_missing:
+    if unused and not allow_missing:
         raise ProtocolError(
-            f"{generated}: no generated file for {listed(unheard)}; make it, or leave them out: --allow-missing"
+            f"{generated}: no generated file for {listed(unused)}; make it, or leave them out: --allow-missing"
         )
-    left_out = {name: "no reference" for name in alone} | {name: "no generated file" for name in unheard}
+    left_out = {name: "no reference" for name in alone} | {name: "no generated file" for name in unused}
     return sorted(pairs, key=lambda one: (one.video, one.sample)), left_out
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """Join the first names, and count the rest."""
     rest = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def list_hash(videos: Iterable[str]) -> str:
-    """SHA-256 of the sorted ids, one a line: two evaluations with the same hash have the same list of clips."""
+    """Return SHA-256 of the sorted ids, one a line: two evaluations with the same hash have the same list of clips."""
     return hashlib.sha256("".join(f"{name}\n" for name in sorted(set(videos))).encode()).hexdigest()

@@ -1,10 +1,10 @@
-"""Features of generated and of true sounds -> scores with 95 % intervals."""
+"""Features of generated and of reference sounds -> scores with 95 % intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import partial
 
 import numpy as np
 
@@ -14,45 +14,46 @@ from frieren.evaluation.inception import inception_score, splits_of
 from frieren.evaluation.intervals import Interval, bootstrap, deal, jackknife, wilson
 from frieren.evaluation.kernel import kernel_distance
 from frieren.evaluation.protocol import Preset
-from frieren.evaluation.scorers.features import Features
+from frieren.evaluation.scorers.features import FeatureSet
+from frieren.evaluation.scorers.scorer import Better
 
 FEWEST = 4  # videos for a jackknife
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number and what it stands on.
+    """One number and what it is made of.
 
     Attributes:
         name: with the backbone in it, e.g. "fd_world".
         value: None if it could not be measured; the first of the notes says why.
         better: which direction.
         interval: 95 %, or None where there are too few videos.
-        count: how many files, or rows of features, or judged windows it is made of.
+        count: how many files, or rows of features, or scored windows.
         backbone, digest: the network's name and the SHA-256 of its weights.
         spread: population standard deviation over splits or subsets, as the reference tools print it.
-        beside: the same measure of something else, by what that is: ceilings and chance.
+        baselines: the same measure of something else, by what that is: ceilings and chance.
         notes: warnings.
     """
 
     name: str
     value: float | None
-    better: Literal["lower", "higher", "nearer 0"]
+    better: Better
     interval: Interval | None = None
     count: int = 0
     backbone: str = ""
     digest: str = ""
     spread: float | None = None
-    beside: Mapping[str, float] = field(default_factory=dict)
+    baselines: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
 class Comparison:
-    """Generated and true sounds of videos, ready to be scored.
+    """Generated and reference sounds of videos, ready to be scored.
 
     Args:
         videos: [N] the video of each generated sound.
-        reference_of: [N] the place of its true sound among R.
+        reference_of: [N] the index of its reference sound among R.
         preset: the settings.
     """
 
@@ -64,28 +65,28 @@ class Comparison:
         self.group = np.array([of_video[name] for name in videos])
         self.reference_group = np.empty(reference_of.max() + 1, np.int64)
         self.reference_group[reference_of] = self.group
-        # The set that kernel distances draw from: every true sound once, or once per sample.
+        # The set that kernel distances draw from: every reference once, or once per sample.
         self.drawn = reference_of if preset.repeat_reference else np.arange(len(self.reference_group))
 
-    def frechet(self, name: str, generated: Features, reference: Features) -> Score:
-        """FD or FAD. Without a group of videos neither their generated nor their true sounds count."""
+    def frechet(self, name: str, generated: FeatureSet, reference: FeatureSet) -> Score:
+        """FD or FAD. Without a group of videos neither their generated nor their reference sounds count."""
         repeats = None if self.repeats is None else self.repeats[reference.owner]
-        ours, theirs = self.group[generated.owner], self.reference_group[reference.owner]
+        generated_group, reference_group = self.group[generated.owner], self.reference_group[reference.owner]
         few = min(len(generated.rows), len(reference.rows))
         if few < 2:
             return Score(name, None, "lower", notes=(f"needs two rows of features on either side, there are {few}",))
-        made, true = moments(generated.rows), moments(reference.rows, repeats)
+        both = moments(generated.rows), moments(reference.rows, repeats)
         without = []
         for group in range(self.groups):
-            gone = theirs == group
-            left = true.without(reference.rows[gone], None if repeats is None else repeats[gone])
-            without.append(frechet_distance(made.without(generated.rows[ours == group]), left))
-        value = frechet_distance(made, true)
+            gone = reference_group == group
+            left = both[1].without(reference.rows[gone], None if repeats is None else repeats[gone])
+            without.append(frechet_distance(both[0].without(generated.rows[generated_group == group]), left))
+        value = frechet_distance(*both)
         interval = jackknife(value, np.array(without))
         return Score(name, value, "lower", interval, len(generated.rows), notes=few_rows(few, generated.rows.shape[1]))
 
     def inception(self, name: str, generated: np.ndarray, reference: np.ndarray) -> Score:
-        """IS of logits [N, K], and that of the true sounds [R, K] beside it."""
+        """IS of logits [N, K], with that of the reference sounds [R, K] as a baseline."""
         splits, seed = self.preset.is_splits, self.preset.is_seed
         if len(generated) < splits:
             return Score(
@@ -96,23 +97,24 @@ class Comparison:
         # The others stay in their splits: shuffled anew, they would add the spread of the shuffling to each group's.
         kept = [self.group != group for group in range(self.groups)]
         without = np.array([inception_score(generated[keep], split[keep])[0] for keep in kept])
-        beside = {}
+        baselines = {}
         if len(reference) >= splits:
-            beside["true sounds"] = inception_score(reference, splits_of(len(reference), splits, seed))[0]
+            baselines["reference sounds"] = inception_score(reference, splits_of(len(reference), splits, seed))[0]
         interval = jackknife(value, without)
-        return Score(name, value, "higher", interval, len(generated), spread=spread, beside=beside)
+        return Score(name, value, "higher", interval, len(generated), spread=spread, baselines=baselines)
 
     def divergence(self, name: str, generated: np.ndarray, reference: np.ndarray) -> Score:
-        """KL of logits [N, K] from those of their true sounds [R, K], and from other videos' beside it."""
-        settings = {"over": self.preset.kl_over, "epsilon": self.preset.kl_epsilon}
-        values = kl_divergence(reference, generated, self.reference_of, **settings)
-        others = kl_divergence(reference, generated, (self.reference_of + 1) % len(reference), **settings)
+        """KL of logits [N, K] from those of their references [R, K]; from other videos' as a baseline."""
+        divergence = partial(
+            kl_divergence, reference, generated, over=self.preset.kl_over, epsilon=self.preset.kl_epsilon
+        )
+        values, others = divergence(self.reference_of), divergence((self.reference_of + 1) % len(reference))
         interval = bootstrap(values, self.videos)
-        beside = {"another video's sound": float(others.mean())} if len(reference) > 1 else {}
-        return Score(name, float(values.mean()), "lower", interval, len(values), beside=beside)
+        baselines = {"another video's sound": float(others.mean())} if len(reference) > 1 else {}
+        return Score(name, float(values.mean()), "lower", interval, len(values), baselines=baselines)
 
-    def kernel(self, name: str, generated: Features, reference: Features) -> Score:
-        """KID."""
+    def kernel(self, name: str, generated: FeatureSet, reference: FeatureSet) -> Score:
+        """KID, with mean and spread over subsets."""
         preset, few = self.preset, min(len(generated.rows), len(self.drawn))
         if few < 2:
             return Score(name, None, "lower", notes=(f"needs two files on either side, there are {few}",))
@@ -134,7 +136,7 @@ class Comparison:
 
 
 def few_rows(rows: int, width: int) -> tuple[str, ...]:
-    """A warning where rows are too few for a covariance of `width` dimensions."""
+    """Return a warning where rows are too few for a covariance of `width` dimensions."""
     if rows <= width:
         return (f"{rows} rows for {width} dimensions: the covariance is singular and the distance mostly bias",)
     if rows < 2 * width:
@@ -143,31 +145,31 @@ def few_rows(rows: int, width: int) -> tuple[str, ...]:
 
 
 def accepted(probability: np.ndarray) -> np.ndarray:
-    """1 where a pair counts as aligned, by Diff-Foley's rule: the rounded probability; one half rounds to 0."""
+    """Return 1 where a pair counts as aligned, by Diff-Foley's rule: the rounded probability; one half rounds to 0."""
     return np.rint(probability)
 
 
-def judged(
+def agreement_score(
     name: str,
     values: Mapping[str, Sequence[np.ndarray]],
     videos: Sequence[str],
     *,
-    better: Literal["lower", "higher"],
+    better: Better,
     share: bool,
 ) -> Score:
-    """The mean of what a judge said of the generated sounds, and of the controls beside it.
+    """Return the mean score of the generated sounds, with those of the controls as baselines.
 
     Args:
         values: [W] of each sound; of "generated", and of every control under its name.
         videos: the video of each generated sound.
-        share: the judge says probabilities, and the share of accepted ones is the score.
+        share: the values are probabilities, and the share of accepted ones is the score.
     """
-    said = {what: np.concatenate(some) for what, some in values.items() if some}
+    joined = {what: np.concatenate(some) for what, some in values.items() if some}
     clusters = np.repeat(np.asarray(videos), [len(one) for one in values["generated"]])
-    verdicts = {what: accepted(some) for what, some in said.items()} if share else said
-    interval = (wilson if share else bootstrap)(verdicts["generated"], clusters)
-    means = {what: float(some.mean()) for what, some in verdicts.items()}
+    counted = {what: accepted(some) for what, some in joined.items()} if share else joined
+    interval = (wilson if share else bootstrap)(counted["generated"], clusters)
+    means = {what: float(some.mean()) for what, some in counted.items()}
     value = means.pop("generated")
     if share:
-        means["mean probability"] = float(said["generated"].mean())
-    return Score(name, value, better, interval, len(clusters), beside=means)
+        means["mean probability"] = float(joined["generated"].mean())
+    return Score(name, value, better, interval, len(clusters), baselines=means)

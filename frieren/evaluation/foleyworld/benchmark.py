@@ -1,4 +1,4 @@
-"""All of the benchmark in order: sounds, what is heard in them, scores."""
+"""All of the benchmark in order: sounds, measurements, scores."""
 
 from __future__ import annotations
 
@@ -8,40 +8,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from frieren.evaluation.foleyworld import aims, fitting, real, resynthesis, struck
-from frieren.evaluation.foleyworld.aims import Aim
-from frieren.evaluation.foleyworld.beside import Beside
-from frieren.evaluation.foleyworld.observed import Observed, Observer
+from frieren.evaluation.foleyworld import fitting, real, resynthesis
+from frieren.evaluation.foleyworld.aims import fitting_aims, vocoder_aims
+from frieren.evaluation.foleyworld.observed import ObservedClip, Observer
 from frieren.evaluation.foleyworld.real import RealClip
 from frieren.evaluation.foleyworld.resynthesis import Resynthesis
-from frieren.evaluation.foleyworld.struck import Struck
 from frieren.evaluation.foleyworld.takes import Takes
+from frieren.evaluation.paired import PairedScore
 from frieren.evaluation.scorers.alignment import WorldAlignment
-from frieren.evaluation.scorers.extractors import Extractor
+from frieren.evaluation.scorers.extractors import WorldExtractor
+from frieren.evaluation.timing.aims import Aim, detector_aim, timing_aims
+from frieren.evaluation.timing.onset_timing import OnsetTiming
+from frieren.evaluation.timing.onset_timing import measure as measure_onsets
 from frieren.pipeline import Model
 
 CLIPS = 512  # of `test`
 VOCODED, RECORDED = 64, 128  # clips of them and recordings that go through the vocoder, at most
 SOUNDS, PICTURES = "sounds", "real"  # folders in that of the results
 
-Progress = Callable[[str, int, int], None]  # stage, done, in all
+Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One model.
+class ModelScores:
+    """Scores of one model.
 
     Attributes:
         takes: settings of its sounds.
-        struck: when it strikes; None if no clip tells.
-        alignment: share of its sounds that the classifier accepts, beside that of true pairs.
-        kinds: share that the tagger names, beside that of true sounds: "all", and by kind.
+        timing: onset F1; None if no clip allows it.
+        alignment: share of its sounds that the classifier accepts, and of reference sounds.
+        kinds: share of clips whose kind the tagger names, and of reference sounds: "all", and by kind.
     """
 
     takes: Mapping[str, Any]
-    struck: Struck | None
-    alignment: Beside
-    kinds: Mapping[str, Beside]
+    timing: OnsetTiming | None
+    alignment: PairedScore
+    kinds: Mapping[str, PairedScore]
 
 
 @dataclass(frozen=True)
@@ -52,33 +54,33 @@ class Benchmark:
         models: by name.
         vocoders: by what went through: "<model>, FoleyWorld" and "<model>, recordings".
         real: real clips, if any were given.
-        clips: how many clips of `test` were looked at.
-        digests: of the judges.
+        clips: how many clips of `test` were used.
+        digests: of the scorers.
     """
 
-    models: Mapping[str, Judged]
+    models: Mapping[str, ModelScores]
     vocoders: Mapping[str, Resynthesis]
     real: tuple[RealClip, ...]
     clips: int
     digests: Mapping[str, str]
 
     def aims(self) -> list[Aim]:
-        """What is asked of all of it."""
-        timed = {name: one for name, one in self.models.items() if one.struck is not None}
-        found = [aims.detector(one.struck) for one in list(timed.values())[:1]]
-        for name, one in timed.items():
-            found += aims.timing(name, one.takes["steps"], one.struck)
+        """Return what is required of everything, and what was measured."""
+        timings = {name: one.timing for name, one in self.models.items() if one.timing is not None}
+        found = [detector_aim(timing) for timing in list(timings.values())[:1]]
+        for name, timing in timings.items():
+            found += timing_aims(name, self.models[name].takes["steps"], timing)
         for name, one in self.models.items():
-            found += aims.fitting(name, one.alignment, one.kinds)
-        for name, one in self.vocoders.items():
-            found += aims.vocoder(name, one)
+            found += fitting_aims(name, one.alignment, one.kinds)
+        for name, vocoder in self.vocoders.items():
+            found += vocoder_aims(name, vocoder)
         return found
 
 
 def measure(
     models: Mapping[str, Model],
     out: Path,
-    tagger: Extractor,
+    tagger: WorldExtractor,
     classifier: WorldAlignment,
     *,
     count: int = CLIPS,
@@ -91,8 +93,8 @@ def measure(
     Args:
         models: by name; each at its own steps and guidance.
         out: folder where the sounds are kept, and pictures of real clips.
-        tagger, classifier: the judges.
-        count: the first so many clips.
+        tagger, classifier: the scorers.
+        count: how many clips, the first ones.
         recordings: folder of recordings for the vocoder, see `sounds.recorded`.
         clips: folder of real clips, see `real`.
 
@@ -111,20 +113,29 @@ def measure(
         for what, waves in sets.items():
             on_sound = partial(on_progress, f"vocode {what}", total=len(waves))
             vocoders[f"{name}, {what}"] = resynthesis.measure(model, waves, tagger, on_sound)
-    heard = real.measure(models, clips, out / PICTURES, partial(on_progress, "real clips")) if clips else []
+    real_clips = real.measure(models, clips, out / PICTURES, partial(on_progress, "real clips")) if clips else []
     takes = [Takes(name, model, out / SOUNDS) for name, model in models.items()]
-    observed = list(Observer(takes, tagger, classifier).observe(count, partial(on_progress, "listen", total=count)))
-    judged = {one.name: judge(one, observed) for one in takes}
+    observed = list(Observer(takes, tagger, classifier).observe(count, partial(on_progress, "measure", total=count)))
+    scores = {one.name: scores_of(one, observed) for one in takes}
     digests = {"tagger": tagger.digest, "alignment": classifier.digest}
-    return Benchmark(judged, vocoders, tuple(heard), count, digests)
+    return Benchmark(scores, vocoders, tuple(real_clips), count, digests)
 
 
-def judge(takes: Takes, observed: Sequence[Observed]) -> Judged:
-    """One model, by what was heard in its sounds."""
+def scores_of(takes: Takes, observed: Sequence[ObservedClip]) -> ModelScores:
+    """Return the scores of one model, from what was measured of its sounds."""
     name = takes.name
-    return Judged(
-        takes.settings,
-        struck.measure(observed, name),
-        fitting.alignment(observed, name),
-        fitting.kinds(observed, name),
+    return ModelScores(
+        takes.settings, onset_timing(observed, name), fitting.alignment(observed, name), fitting.kinds(observed, name)
     )
+
+
+def onset_timing(observed: Sequence[ObservedClip], name: str) -> OnsetTiming | None:
+    """Return the onset F1 of one model; None if no clip allows it."""
+    clips, generated, reference = [], [], []
+    for one in observed:
+        ours, own = one.generated[name].timing if one.reference.timing else None, one.reference.timing
+        if ours is not None and own is not None:
+            clips.append(one.clip)
+            generated.append(ours)
+            reference.append(own)
+    return measure_onsets(clips, generated, reference) if clips else None

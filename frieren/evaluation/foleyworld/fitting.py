@@ -1,4 +1,4 @@
-"""Whether a sound fits its picture, by the alignment classifier, and what it is taken for, by the tagger."""
+"""How well sounds fit their videos, by the alignment classifier, and their kinds, by the tagger."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frieren.evaluation.foleyworld.beside import ALL, Beside, difference, groups, ratio
-from frieren.evaluation.foleyworld.observed import Observed
+from frieren.evaluation.foleyworld.observed import ObservedClip
+from frieren.evaluation.paired import ALL, PairedScore, groups, paired_difference, paired_ratio
 
 
-def alignment(observed: Sequence[Observed], name: str) -> Beside:
-    """Shares that the classifier accepts of a model's sounds and of true pairs, and their difference."""
-    there = [one for one in observed if one.true.fits is not None]
-    return difference([one.made[name].fits for one in there], [one.true.fits for one in there])
+def alignment(observed: Sequence[ObservedClip], name: str) -> PairedScore:
+    """Return the shares that the classifier accepts of a model's and of reference sounds, and their difference."""
+    pairs = [(one.generated[name].accepted, one.reference.accepted) for one in observed]
+    known = [(generated, reference) for generated, reference in pairs if None not in (generated, reference)]
+    return paired_difference(*([pair[k] for pair in known] for k in (0, 1)))
 
 
-def kinds(observed: Sequence[Observed], name: str) -> dict[str, Beside]:
-    """Shares in which the tagger names the one kind of a clip, of a model's and of true sounds, and their ratio.
+def kinds(observed: Sequence[ObservedClip], name: str) -> dict[str, PairedScore]:
+    """Return the shares of clips whose one kind the tagger names, of a model's and of reference sounds; their ratio.
 
     For all clips with one source, and by kind.
     """
-    there = [one for one in observed if one.true.kind is not None]
-    made, true = (
-        np.array([float(said.kind == one.clip.kinds[0]) for said, one in zip(opinions, there, strict=True)])
-        for opinions in ([one.made[name] for one in there], [one.true for one in there])
-    )
-    of = groups([one.clip for one in there])
-    every = np.ones(len(there))
-    return {group: ratio(made[k], every[k], true[k], every[k]) for by in (ALL, "kind") for group, k in of[by].items()}
+    known = [one for one in observed if one.reference.kind is not None]
+    generated = np.array([float(one.generated[name].kind == one.clip.kinds[0]) for one in known])
+    reference = np.array([float(one.reference.kind == one.clip.kinds[0]) for one in known])
+    ones, grouped = np.ones(len(known)), groups([one.clip for one in known])
+    return {
+        group: paired_ratio(generated[k], ones[k], reference[k], ones[k])
+        for by in (ALL, "kind")
+        for group, k in grouped[by].items()
+    }

@@ -1,8 +1,8 @@
-"""Real clips: onsets of a generated sound against those that are heard in the clip's own sound, beside chance.
+"""Real clips: onsets of a generated sound by those that the detector finds in the clip's own sound, with chance.
 
 The clips are the user's: a folder with a manifest.json, {"clips": [{"file": ..., "sync_confirmed": true}, ...]}. Those
-whose sound is known to go with the picture (`sync_confirmed`) are measured. Nothing of them is kept but numbers, and
-the pictures that are asked for.
+whose sound is known to go with the picture (`sync_confirmed`) are measured. Nothing of them is kept but numbers and
+pictures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from frieren.errors import VideoError
 from frieren.evaluation.pictures import plot_clip
 from frieren.evaluation.timing.envelope import Envelope
 from frieren.evaluation.timing.onsets import OnsetDetector
-from frieren.evaluation.timing.scores import Heard, Timing, Truth, compare, listen
+from frieren.evaluation.timing.protocol import ReferenceTiming, SoundTiming, analyse
+from frieren.evaluation.timing.scores import TimingScores, compare
 from frieren.pipeline import Model
 
 MANIFEST = "manifest.json"
@@ -33,8 +34,8 @@ class RealClip:
     Attributes:
         file: name of the clip.
         model: name of the model.
-        onsets: how many are heard in the generated and in the clip's own sound.
-        scores: of `Timing.summary`: "onset_f1_50ms", "onset_f1_100ms".
+        onsets: how many are found in the generated and in the clip's own sound.
+        scores: of `TimingScores.summary`: "onset_f1_50ms", "onset_f1_100ms".
     """
 
     file: str
@@ -44,7 +45,7 @@ class RealClip:
 
 
 def confirmed(folder: Path) -> list[Path]:
-    """The clips of a folder whose sound is known to go with the picture.
+    """Return the clips of a folder whose sound is known to go with the picture.
 
     Raises:
         VideoError: if there is no such manifest, or none of its clips is confirmed.
@@ -66,13 +67,13 @@ def measure(
     pictures: Path,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[RealClip]:
-    """Every confirmed clip with every model, seed 0.
+    """Measure every confirmed clip with every model, seed 0.
 
     Args:
         models: by name.
         folder: of the clips.
         pictures: folder for a picture of each: motion, own and generated mel with their onsets.
-        on_clip: told (sounds done, in all).
+        on_clip: called with (sounds done, total).
 
     Raises:
         VideoError: if the manifest or a clip cannot be read.
@@ -87,28 +88,37 @@ def measure(
 
 
 def one_clip(path: Path, name: str, model: Model, picture: Path) -> RealClip:
-    """One clip with one model, drawn to `picture`."""
+    """Measure one clip with one model, and write its plot to `picture`."""
     rate, detector = model.clock.sample_rate, OnsetDetector()
-    waves = {"true": own_sound(path, rate), "generated": model.generate(path, seed=0).wave.numpy()}
+    waves = {"reference": own_sound(path, rate), "generated": model.generate(path, seed=0).wave.numpy()}
     length = min(map(len, waves.values()))
     waves = {what: wave[:length] for what, wave in waves.items()}
-    true, made = (listen(wave, rate, detector, Envelope()) for wave in waves.values())
-    onsets = {"true": true.onsets.times, "generated": made.onsets.times}
+    reference, generated = (analyse(wave, rate, detector, Envelope()) for wave in waves.values())
+    onsets = {"reference": reference.onsets.times, "generated": generated.onsets.times}
     frames = video.read_frames(path, model.clock, model.image_size)
-    looks = {"times": frames.times.tolist(), "onsets": onsets, "title": f"{path.stem}, {name}"}
-    plot_clip(picture, frames.images.numpy(), waves, rate, (), **looks)
-    scores = timing_of(made, true, detector).summary()
+    plot_clip(
+        picture,
+        frames.images.numpy(),
+        waves,
+        rate,
+        (),
+        times=frames.times.tolist(),
+        onsets=onsets,
+        title=f"{path.stem}, {name}",
+    )
+    scores = timing_of(generated, reference, detector).summary()
     kept = {score: row for score, row in scores.items() if score.startswith("onset_f1")}
-    return RealClip(path.name, name, (len(made.onsets.times), len(true.onsets.times)), kept)
+    return RealClip(path.name, name, (len(generated.onsets.times), len(reference.onsets.times)), kept)
 
 
-def timing_of(made: Heard, true: Heard, detector: OnsetDetector) -> Timing:
-    """A generated sound against the onsets of the true one, with 1,000 random circular shifts."""
-    return compare([(made, Truth(true.onsets.times, None, true))], detector=detector, meter=Envelope())
+def timing_of(generated: SoundTiming, reference: SoundTiming, detector: OnsetDetector) -> TimingScores:
+    """Score a generated sound by the onsets of the reference, with 1,000 random circular shifts."""
+    known = ReferenceTiming(reference.onsets.times, None, reference)
+    return compare([(generated, known)], detector=detector, meter=Envelope())
 
 
 def own_sound(path: Path, sample_rate: int) -> np.ndarray:
-    """The sound of a video from its first frame on, one channel [S].
+    """Read the sound of a video from its first frame on, one channel [S].
 
     Raises:
         VideoError: if the video cannot be read, or is silent.

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieren.evaluation.pictures import Point, plot_guidance, plot_steps
+from frieren.evaluation.tables import table
 from frieren.evaluation.timing import impacts
-from frieren.evaluation.timing.scores import HEADING, RULE, SHIFTS, Timing, table_row
+from frieren.evaluation.timing.protocol import F1, SHIFTS, WINDOW
+from frieren.evaluation.timing.scores import HEADING, TimingScores, score_row
 
 if TYPE_CHECKING:
     from frieren.world import Clip
 
-SCORE, LABEL = "onset_f1_50ms", "onset F1, 50 ms"
+LABEL = f"onset F1, {1e3 * WINDOW:g} ms"
 PLOTS = {"steps": plot_steps, "guidance": plot_guidance}
 
 
@@ -33,12 +35,12 @@ class SweepReport:
         model: its name, for tables and pictures.
         own: the model's own steps and guidance; what is not swept stays there.
         curves: of "steps" and "guidance", those that were swept: setting -> scores.
-        about: split, seed and whatever else the numbers hang on, ready for JSON.
+        about: split, seed and whatever else the numbers depend on, ready for JSON.
     """
 
     model: str
     own: Mapping[str, float]
-    curves: Mapping[str, Mapping[float, Timing]]
+    curves: Mapping[str, Mapping[float, TimingScores]]
     about: Mapping[str, Any]
 
     @cached_property
@@ -47,7 +49,7 @@ class SweepReport:
         return {name: {at: one.summary() for at, one in curve.items()} for name, curve in self.curves.items()}
 
     def to_json(self) -> str:
-        """All timing scores at every setting, and the constants."""
+        """Return all timing scores at every setting, and the constants."""
         points = {
             name: [{name: at, "scores": scores} for at, scores in curve.items()]
             for name, curve in self.summaries.items()
@@ -57,24 +59,23 @@ class SweepReport:
         return json.dumps(body | some.settings(), indent=2) + "\n"
 
     def markdown(self) -> str:
-        """A table of the score for each setting that was swept."""
+        """Return a table of the score for each setting that was swept."""
         lines = []
         for name, curve in self.summaries.items():
             fixed = ", ".join(f"{other} {value:g}" for other, value in self.own.items() if other != name)
-            lines += [f"{LABEL} of {self.model} against {name} ({fixed})", "", HEADING.replace("score", name, 1), RULE]
-            lines += [table_row(f"{at:g}", scores[SCORE]) for at, scores in curve.items()]
-            lines.append("")
+            rows = (score_row(f"{at:g}", scores[F1]) for at, scores in curve.items())
+            lines += [f"{LABEL} of {self.model} against {name} ({fixed})", "", table((name, *HEADING[1:]), rows)]
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
         """Write sweep.json, sweep.md and one picture for each setting that was swept.
 
-        The line of chance in a picture is the mean over its points: each has its own, which the table tells.
+        The line of chance in a plot is the mean over its points: each has its own, which stands in the table.
         """
         (folder / "sweep.json").write_text(self.to_json(), encoding="utf-8")
         (folder / "sweep.md").write_text(self.markdown(), encoding="utf-8")
         for name, curve in self.summaries.items():
-            rows = {at: scores[SCORE] for at, scores in curve.items()}
+            rows = {at: scores[F1] for at, scores in curve.items()}
             points = [Point(at, row["value"], row["interval"]) for at, row in rows.items()]
             chance = float(np.mean([row["chance_mean"] for row in rows.values()]))
             ceiling = next(iter(rows.values()))["ceiling"]
@@ -92,24 +93,34 @@ def measure(
     shifts: int = SHIFTS,
     seed: int = 0,
     about: Mapping[str, Any] | None = None,
+    on_clip: Callable[[Mapping[str, float], int], None] = lambda at, done: None,
 ) -> SweepReport:
-    """Run the protocol of `impacts` once for every setting; a setting that occurs twice is measured once.
+    """Measure by `impacts` once for every setting; a setting that occurs twice is measured once.
 
     Args:
         generate: (clip, steps and guidance) -> wave [S] at `sample_rate`.
         clips: as `impact_clips` gives them.
-        sample_rate: of the true and the generated waves.
+        sample_rate: of the reference and the generated waves.
         settings: values of "steps" and of "guidance"; a name without values is not swept.
         model, own, about: as of the report.
         shifts, seed: of the random circular shifts.
+        on_clip: called with (steps and guidance, clips done at this setting) after each clip.
     """
-    measured: dict[tuple, Timing] = {}
+    measured: dict[tuple[tuple[str, float], ...], TimingScores] = {}
 
-    def timing(chosen: Mapping[str, float]) -> Timing:
+    def timing(chosen: Mapping[str, float]) -> TimingScores:
         key = tuple(sorted(chosen.items()))
         if key not in measured:
-            made = impacts.measure(lambda clip: generate(clip, chosen), clips, sample_rate, shifts=shifts, seed=seed)
-            measured[key] = made.timing
+            measured[key] = impacts.measure(
+                lambda clip: generate(clip, chosen),
+                clips,
+                sample_rate,
+                model=model,
+                steps=int(chosen["steps"]),
+                shifts=shifts,
+                seed=seed,
+                on_clip=lambda index, clip, wave: on_clip(chosen, index + 1),
+            ).scores
         return measured[key]
 
     curves = {

@@ -22,16 +22,27 @@ from frieren import sounds
 from frieren.files import write_json
 from frieren.pipeline import Model
 from frieren.record import sampling_settings
-from frieren.world import SECONDS, WORLD_VERSION
+from frieren.world import SECONDS, WORLD_VERSION, Clip
 
 SPLIT = "test"
 DIGITS = 8  # of the digest, in the name of a folder
 
-Draw = Callable[[float, int], np.ndarray]  # frames per second, side in pixels -> uint8 images [F, 3, H, W]
+Render = Callable[[float, int], np.ndarray]  # frames per second, side in pixels -> uint8 images [F, 3, H, W]
 
 
-def features_of(model: Model, images: np.ndarray) -> Tensor:
-    """What the model sees in uint8 frames [F, 3, H, W] at its own rate, [F, D]."""
+def features_of(model: Model, clip: Clip) -> Tensor:
+    """Return the model's features [F, D] of a clip's frames, which have the model's rate and size.
+
+    Raises:
+        ValueError: if the clip was made without frames.
+    """
+    if clip.images is None:
+        raise ValueError(f"clip {clip.split} {clip.index} was made without frames; make it with picture=True")
+    return encode(model, clip.images)
+
+
+def encode(model: Model, images: np.ndarray) -> Tensor:
+    """Return the model's features [F, D] of uint8 frames [F, 3, H, W] at its own rate."""
     return model.encode(torch.from_numpy(images).float() / 255)
 
 
@@ -43,7 +54,7 @@ def sound_of(
     steps: int | None = None,
     guidance: float | None = None,
 ) -> np.ndarray:
-    """The model's sound [S] for features [F, D] of a clip; steps and guidance are its own by default."""
+    """Return the model's sound [S] for features [F, D] of a clip; steps and guidance are its own by default."""
     latent = model.sample(features, seconds=seconds, seed=seed, steps=steps, guidance=guidance)
     return model.vocode(model.decode(latent)).numpy()[: model.clock.samples(seconds)]
 
@@ -73,8 +84,8 @@ class Takes:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / "takes.json", self.settings)
 
-    def sound(self, index: int, draw: Draw, sample_rate: int) -> Tensor:
-        """The sound [S] for the clip that `draw` draws, from the file or else made now.
+    def sound(self, index: int, render: Render, sample_rate: int) -> Tensor:
+        """Return the sound [S] for the clip whose frames `render` gives: from the file, or else generated now.
 
         Raises:
             OutputError: if the file cannot be written.
@@ -82,6 +93,6 @@ class Takes:
         """
         path = self.folder / f"{index:04d}.flac"
         if not path.exists():
-            features = features_of(self.model, draw(self.model.clock.fps, self.model.image_size))
+            features = encode(self.model, render(self.model.clock.fps, self.model.image_size))
             sounds.write(path, sound_of(self.model, features, SECONDS, index), self.model.clock.sample_rate)
         return torch.from_numpy(sounds.read(path, sample_rate))

@@ -1,4 +1,4 @@
-"""What networks made of files, kept on disk: an entry's name says network, settings and content of the file.
+"""Features on disk: an entry's name is a hash of network, settings and content of the file.
 
 audioldm_eval keeps its features beside the sounds under their names alone, so that a second run with another backbone
 takes those of the first. Here nothing that changes a feature is missing from the key, and no entry is ever stale.
@@ -27,22 +27,24 @@ class FeatureCache:
     """
 
     def __init__(self, folder: Path | bool = True) -> None:
-        self.folder = cache_folder() / "features" if folder is True else folder
+        self.folder = folder if isinstance(folder, Path) else cache_folder() / "features" if folder else None
 
     @staticmethod
     def key(**parts: Any) -> str:
-        """A name for everything that the arrays depend on."""
+        """Return a name that depends on everything that the arrays depend on."""
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def path(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}.npz"
+    @staticmethod
+    def path(folder: Path, key: str) -> Path:
+        """Return where an entry lies."""
+        return folder / key[:2] / f"{key}.npz"
 
     def get(self, key: str) -> Arrays | None:
-        """The arrays, or None where there are none, or none that can be read: a full disk may have cut them off."""
+        """Return the arrays; None where there are none that can be read: a full disk may have truncated them."""
         if not self.folder:
             return None
         try:
-            with np.load(self.path(key), allow_pickle=False) as file:
+            with np.load(self.path(self.folder, key), allow_pickle=False) as file:
                 return dict(file)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
@@ -55,7 +57,7 @@ class FeatureCache:
         """
         if not self.folder:
             return
-        path = self.path(key)
+        path = self.path(self.folder, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             np.savez(part, **arrays)

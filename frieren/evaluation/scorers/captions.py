@@ -1,10 +1,10 @@
-"""What a video is said to sound like: the caption that CLAP holds a sound against, found beside the video.
+"""Captions of videos, with which CLAP compares sounds; they lie in the folder of the videos.
 
     captions.csv     a header, then one line per video: id,caption (name,caption does as well)
     <id>.json        FoleyWorld's script, as `frieren world render` writes it: its kinds are named
     vggsound.csv     VGGSound's table, without a header: YouTube id, start in seconds, label, split
 
-The first of them that knows the video is taken. An id is the name of the video without its suffix.
+The first of them that has the video is taken. An id is the name of the video without its suffix.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IDS = ("id", "name")  # what the first column may be called; av-benchmark calls 
 
 
 def caption(video: Path) -> str:
-    """The caption of a video.
+    """Return the caption of a video.
 
     Raises:
         VideoError: if there is none, or a table or script beside the video cannot be read.
@@ -34,7 +34,7 @@ def caption(video: Path) -> str:
 
 @lru_cache(maxsize=8)
 def table(path: Path) -> dict[str, str]:
-    """Captions by id in a table; none where there is no table.
+    """Read captions by id from a table; none where there is no table.
 
     Raises:
         VideoError: if it cannot be read, has another header, or two captions for one video.
@@ -45,17 +45,17 @@ def table(path: Path) -> dict[str, str]:
     wanted = next((columns.index(name) for name in IDS if name in columns), None)
     if wanted is None or "caption" not in columns:
         raise VideoError(f"{path}: its header is {','.join(head)}, expected id,caption")
-    said = columns.index("caption")
-    for number, line in enumerate(lines, 2):
+    text = columns.index("caption")
+    for row, line in enumerate(lines, 2):
         if len(line) != len(head):
-            raise VideoError(f"{path}: line {number} has {len(line)} fields, expected {len(head)}; quote commas")
-        if found.setdefault(line[wanted], line[said].strip()) != line[said].strip():
-            raise VideoError(f"{path}: line {number} is a second caption of {line[wanted]}; leave one of them")
+            raise VideoError(f"{path}: line {row} has {len(line)} fields, expected {len(head)}; quote commas")
+        if found.setdefault(line[wanted], line[text].strip()) != line[text].strip():
+            raise VideoError(f"{path}: line {row} is a second caption of {line[wanted]}; leave one of them")
     return found
 
 
 def kinds(script: Path) -> str | None:
-    """ "ball, rain" of a script of FoleyWorld, in the order of the alphabet; None of no script, or a silent one.
+    """Return "ball, rain" of a script of FoleyWorld, in alphabetical order; None without a script, or of a silent one.
 
     Raises:
         VideoError: if the file cannot be read as a script.
@@ -72,7 +72,7 @@ def kinds(script: Path) -> str | None:
 
 
 def label(video: Path) -> str | None:
-    """VGGSound's label of `<YouTube id>_<start, 6 digits>.mp4`, or of `<YouTube id>.mp4`.
+    """Return VGGSound's label of `<YouTube id>_<start, 6 digits>.mp4`, or of `<YouTube id>.mp4`.
 
     Raises:
         VideoError: if the table beside it cannot be read.
@@ -82,19 +82,19 @@ def label(video: Path) -> str | None:
 
 @lru_cache(maxsize=8)
 def vggsound(path: Path) -> dict[str, str]:
-    """VGGSound's labels by the names that its clips go under; an uncut video's only if it has one label."""
+    """Read VGGSound's labels by the names of its clips; an uncut video has one only if all its clips agree."""
     found: dict[str, str] = {}
     whole: dict[str, set[str]] = {}
-    for number, line in enumerate(rows(path), 1):
+    for row, line in enumerate(rows(path), 1):
         if len(line) != 4 or not line[1].strip().isdecimal():
-            raise VideoError(f"{path}: line {number} is {','.join(line)}, expected id,start,label,split")
+            raise VideoError(f"{path}: line {row} is {','.join(line)}, expected id,start,label,split")
         found[f"{line[0]}_{int(line[1]):06d}"] = line[2]
         whole.setdefault(line[0], set()).add(line[2])
     return {name: only for name, (only, *others) in whole.items() if not others} | found
 
 
 def rows(path: Path) -> list[list[str]]:
-    """The lines of a CSV that are not empty; none where there is no file."""
+    """Read the lines of a CSV that are not empty; none where there is no file."""
     if not path.is_file():
         return []
     try:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from frieren.errors import WeightsError
 from frieren.evaluation.scorers.captions import caption
-from frieren.evaluation.scorers.scorer import cosine
+from frieren.evaluation.scorers.scorer import Better
 from frieren.official.scorers import place
 from frieren.weights import part_fingerprint
 
@@ -22,17 +22,18 @@ FOLDER = "FRIEREN_CLAP"  # the variable that names the model's folder
 
 
 class CaptionAgreement:
-    """The cosine of a caption's and a sound's embedding, which is all that it says: the video is not looked at.
+    """The cosine of a caption's and a sound's embedding, and nothing else: the frames are not used.
 
     The feature extractor is the model's own, so that a sound shorter than its 10 s is repeated. Of a longer one the
-    beginning is heard, where LAION's tool takes a random part.
+    beginning is used, where LAION's tool takes a random part.
 
     Raises:
         WeightsError: if transformers is not installed, or the model is not there or not what it should be.
     """
 
     name = "clap"
-    better, share, shortest = "higher", False, 0.0
+    better: Better = "higher"
+    share, shortest = False, 0.0
 
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or Path(os.environ.get(FOLDER) or place("clap"))
@@ -49,33 +50,33 @@ class CaptionAgreement:
             )
         try:
             # Safetensors alone: a pickle could run code.
-            self.network, told = ClapModel.from_pretrained(
+            self.network, loading_info = ClapModel.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-            self.words = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self.ears = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self.feature_extractor = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise WeightsError(f"{folder}: cannot be loaded as a CLAP model ({error})") from error
-        if wrong := sorted(set(told["missing_keys"]) | set(told["unexpected_keys"])):
-            raise WeightsError(f"{folder}: {len(wrong)} parameters missing or too many, such as {wrong[0]}")
+        if wrong := sorted(set(loading_info["missing_keys"]) | set(loading_info["unexpected_keys"])):
+            raise WeightsError(f"{folder}: {len(wrong)} parameters missing or unexpected, such as {wrong[0]}")
         self.network.eval().requires_grad_(False)
-        self.digest, self.sample_rate = part_fingerprint(folder), self.ears.sampling_rate
+        self.digest, self.sample_rate = part_fingerprint(folder), self.feature_extractor.sampling_rate
 
-    def about(self, path: Path) -> str:
-        """All that it knows of a video: its caption."""
+    def video_key(self, path: Path) -> str:
+        """Return a video's caption: all that `encode_video` depends on."""
         return caption(path)
 
-    def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
-        """A video -> "seen" [1, D] of its caption. `seconds` change nothing."""
-        words = self.words([caption(path)], return_tensors="pt", truncation=True)
-        return {"seen": self.network.get_text_features(**words).pooler_output}
+    def encode_video(self, path: Path, seconds: float) -> Tensor:
+        """A video -> [1, D] of its caption. `seconds` change nothing."""
+        tokens = self.tokenizer([caption(path)], return_tensors="pt", truncation=True)
+        return self.network.get_text_features(**tokens).pooler_output
 
-    def __call__(self, wave: Tensor) -> dict[str, Tensor]:
-        """wave [S] in -1..1 -> "heard" [1, D]."""
-        wave = wave[: self.ears.nb_max_samples].numpy()
-        heard = self.ears(wave, sampling_rate=self.sample_rate, return_tensors="pt")
-        return {"heard": self.network.get_audio_features(**heard).pooler_output}
+    def encode_sound(self, wave: Tensor) -> Tensor:
+        """wave [S] in -1..1 -> [1, D]."""
+        samples = wave[: self.feature_extractor.nb_max_samples].numpy()
+        inputs = self.feature_extractor(samples, sampling_rate=self.sample_rate, return_tensors="pt")
+        return self.network.get_audio_features(**inputs).pooler_output
 
-    def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
-        """The cosine [1]."""
-        return torch.from_numpy(cosine(seen["seen"].numpy(), heard["heard"].numpy()))
+    def score(self, video: Tensor, sound: Tensor) -> Tensor:
+        """Cosines [N] of embeddings [N, D], in float64."""
+        return F.cosine_similarity(video.double(), sound.double())

@@ -1,14 +1,14 @@
-"""What scores are computed of: a wave as embeddings and logits, and how probable it is that it fits a video.
+"""Networks that turn a wave into embeddings and logits, by which sets of sounds are compared.
 
 `load` gives an extractor by name: `panns` and `vggish` are published (`frieren weights fetch panns`), `world` is the
-small tagger that ships with the package. `load_alignment` gives Diff-Foley's alignment classifier. Every one says
-through which weights it hears: `digest`.
+small tagger that ships with the package. `digest` tells which weights it has.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +16,19 @@ from torch import Tensor, nn
 
 from frieren.catalogue import SHIPPED
 from frieren.errors import WeightsError
-from frieren.evaluation.scorers.spectra import PICTURE, RATE, Padding, picture_mel, vggish_patches
-from frieren.nets.latent_alignment import LatentAlignment
+from frieren.evaluation.scorers.spectra import RATE, vggish_patches
 from frieren.nets.panns import Cnn14
 from frieren.nets.tagger import Tagger
 from frieren.nets.vggish import Vggish
-from frieren.official import scorers as judges
+from frieren.official import scorers as published
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.weights import load_part, part_fingerprint
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 class Extractor(Protocol):
-    """A wave as numbers that sets of sounds are compared by.
+    """A wave as numbers by which sets of sounds are compared.
 
     Attributes:
         name: "panns", "vggish" or "world"; scores are named after it.
@@ -77,7 +78,7 @@ class VggishExtractor:
 
 
 class WorldExtractor:
-    """One embedding per sound and a logit for each kind of FoleyWorld, by a small tagger that has heard nothing else.
+    """One embedding per sound and a logit for each kind of FoleyWorld, by a small tagger trained on nothing else.
 
     A wave too short for the tagger is followed by silence.
     """
@@ -97,70 +98,15 @@ class WorldExtractor:
         return {"embedding": embedding, "logits": self.network.classify(embedding)[0]}
 
 
-class AlignmentJudge:
-    """Diff-Foley's verdict on a sound and the CAVP features of a video.
-
-    The paper's alignment accuracy is the share of files with a probability above one half: a rate of yes, since all of
-    the pairs are true ones.
-
-    Args:
-        network: the published classifier.
-        digest: SHA-256 of sizes and weights.
-        padding: of the spectrogram, see `spectra.picture_mel`.
-        noise: draws the latent from its posterior, as the authors do; None takes the mean, which is always the same.
-    """
-
-    name = "alignment"
-    sample_rate = PICTURE.sample_rate
-
-    def __init__(
-        self,
-        network: LatentAlignment,
-        digest: str,
-        *,
-        padding: Padding = "reflect",
-        noise: torch.Generator | None = None,
-    ) -> None:
-        self.network, self.digest, self.padding, self.noise = network, digest, padding, noise
-
-    @torch.inference_mode()
-    def __call__(self, wave: Tensor, features: Tensor) -> float:
-        """The probability that they belong together, 0..1.
-
-        Args:
-            wave: [S] in -1..1, from the instant of the first feature on; 8.192 s of it are heard.
-            features: [F, D] of length 1, 4 per second; the first 32 are seen.
-
-        Raises:
-            ValueError: if there are fewer features, or of another width than the classifier knows.
-        """
-        config = self.network.config
-        if features.ndim != 2 or len(features) < config.frames or features.shape[1] != config.features:
-            raise ValueError(
-                f"features must be [{config.frames} or more, {config.features}], got {list(features.shape)}: "
-                "encode 8 s or more of video with the published CAVP"
-            )
-        latent = self.latent(picture_mel(wave, padding=self.padding)[:, : config.columns])
-        return torch.sigmoid(self.network(latent[None], features[None, : config.frames])).item()
-
-    @torch.inference_mode()
-    def latent(self, mel: Tensor) -> Tensor:
-        """mel [128, 512] in 0..1 -> scaled latent [4, 16, 64]."""
-        latent, logvar = self.network.encode(mel[None])
-        if self.noise is not None:
-            latent = latent + torch.exp(logvar / 2) * torch.randn(latent.shape, generator=self.noise)
-        return self.network.config.scale * latent[0]
-
-
-EXTRACTORS = {
-    "panns": (Cnn14, PannsExtractor),
-    "vggish": (Vggish, VggishExtractor),
-    "world": (Tagger, WorldExtractor),
+EXTRACTORS: dict[str, Callable[[Path | None], Extractor]] = {
+    "panns": lambda folder: PannsExtractor(*load_network("panns", Cnn14, folder)),
+    "vggish": lambda folder: VggishExtractor(*load_network("vggish", Vggish, folder)),
+    "world": lambda folder: load_world(folder),
 }
 
 
 def load(name: str, folder: Path | None = None) -> Extractor:
-    """An extractor by name.
+    """Load an extractor by name.
 
     Args:
         name: "panns", "vggish" or "world".
@@ -171,30 +117,23 @@ def load(name: str, folder: Path | None = None) -> Extractor:
     """
     if name not in EXTRACTORS:
         raise WeightsError(f"{name}: no such extractor; choose one of {', '.join(EXTRACTORS)}")
-    network, extractor = EXTRACTORS[name]
-    return extractor(*opened(name, network, folder))
+    return EXTRACTORS[name](folder)
 
 
-def load_alignment(
-    folder: Path | None = None, *, padding: Padding = "reflect", noise: torch.Generator | None = None
-) -> AlignmentJudge:
-    """Diff-Foley's alignment classifier; `folder` as in `load`, the options as in `AlignmentJudge`.
-
-    Raises:
-        WeightsError: if the weights are missing or not what they should be.
-    """
-    return AlignmentJudge(*opened("alignment", LatentAlignment, folder), padding=padding, noise=noise)
+def load_world(folder: Path | None = None) -> WorldExtractor:
+    """Load FoleyWorld's tagger; raises as `load` does."""
+    return WorldExtractor(*load_network("world", Tagger, folder))
 
 
-def opened(name: str, kind: type[nn.Module], folder: Path | None) -> tuple[nn.Module, str]:
-    """The network of that kind in a folder, and its digest.
+def load_network(name: str, kind: type[Network], folder: Path | None) -> tuple[Network, str]:
+    """Load the network of that class from a folder; return it and its digest.
 
     Raises:
         WeightsError: if it is not there, saying where it comes from; or if another network is.
     """
-    folder = folder or (judges.place(name) if name in judges.REFERENCE_MODELS else SHIPPED / "judges" / "tagger")
+    folder = folder or (published.place(name) if name in published.REFERENCE_MODELS else SHIPPED / "scorers" / "tagger")
     if not (folder / "config.json").exists():
-        if name in judges.REFERENCE_MODELS:
+        if name in published.REFERENCE_MODELS:
             remedy = f"fetch them with: frieren weights fetch {name}"
         else:
             remedy = "install the package again, or train them with: frieren train recipes/mini/tagger.toml"

@@ -1,4 +1,4 @@
-"""Files -> what networks hear in them: front end, cache, and one decoding of a file for all networks."""
+"""Files -> features: front end, cache, and one decoding of a file for all networks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from frieren import sounds
 from frieren.errors import VideoError
@@ -24,11 +25,11 @@ from frieren.evaluation.scorers.resampling import resample_sinc
 from frieren.files import file_hash
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
-WINDOWS, WINDOW = "-windows", 0.96  # what such an extractor's name ends in, and seconds
+WINDOWS, WINDOW = "-windows", 0.96  # the end of such an extractor's name; its seconds
 
 
-class InWindows:
-    """An extractor that hears a sound piece by piece, for FAD: one row per 0.96 s, as VGGish has.
+class WindowedExtractor:
+    """An extractor applied window by window, for FAD: one row per 0.96 s, as VGGish has.
 
     A tail that fills no window is left out.
     """
@@ -52,22 +53,22 @@ class InWindows:
 
 
 def load_extractor(name: str) -> Extractor:
-    """By name: one of `extractors.EXTRACTORS`, with "-windows" behind it to hear by the window.
+    """Load one of `extractors.EXTRACTORS` by name; "-windows" at its end applies it window by window.
 
     Raises:
         WeightsError: if there is none, or its weights are not here.
     """
     whole = load(name.removesuffix(WINDOWS))
-    return InWindows(whole) if name.endswith(WINDOWS) else whole
+    return WindowedExtractor(whole) if name.endswith(WINDOWS) else whole
 
 
 @dataclass(frozen=True)
-class Heard:
-    """One sound as networks heard it.
+class SoundFeatures:
+    """One sound's features.
 
     Attributes:
         file: SHA-256 of the file.
-        seconds: length of what was heard.
+        seconds: length of what was used of it.
         features: by the network's name.
     """
 
@@ -77,8 +78,8 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Features:
-    """What one network heard in many sounds.
+class FeatureSet:
+    """One network's features of many sounds.
 
     Attributes:
         rows: [R, D] float32, embeddings of all sounds, one after the other.
@@ -91,36 +92,36 @@ class Features:
     logits: np.ndarray | None
 
 
-def gather(heard: Sequence[Heard], name: str) -> Features:
-    """The features of sounds by one network."""
-    parts = [one.features[name] for one in heard]
+def gather(sounds: Sequence[SoundFeatures], name: str) -> FeatureSet:
+    """Join one network's features of many sounds."""
+    parts = [sound.features[name] for sound in sounds]
     owner = np.repeat(np.arange(len(parts)), [len(part["embedding"]) for part in parts])
     logits = np.stack([part["logits"] for part in parts]) if "logits" in parts[0] else None
-    return Features(np.concatenate([part["embedding"] for part in parts]), owner, logits)
+    return FeatureSet(np.concatenate([part["embedding"] for part in parts]), owner, logits)
 
 
-class Listener:
+class FeatureExtractor:
     """Networks behind one front end.
 
     Args:
         extractors: the networks.
-        front: what a file goes through before they hear it.
+        front: what a file goes through before the networks.
         cache: where features are kept.
     """
 
     def __init__(self, extractors: Sequence[Extractor], front: FrontEnd, cache: FeatureCache) -> None:
         self.extractors, self.front, self.cache = extractors, front, cache
         self.hash = lru_cache(maxsize=None)(file_hash)
-        self.read = lru_cache(maxsize=8)(read_finite)  # a judge hears what an extractor has just heard
+        self.read = lru_cache(maxsize=8)(read_finite)  # a scorer takes what an extractor has just taken
 
-    def through(self, front: FrontEnd) -> Listener:
-        """The same behind another front end; files that are in memory are so for both."""
+    def with_front(self, front: FrontEnd) -> FeatureExtractor:
+        """Return a copy behind another front end; both share the files in memory."""
         other = copy.copy(self)
         other.front = front
         return other
 
-    def hear(self, path: Path, seconds: float | None = None) -> Heard:
-        """What all the networks hear in one file.
+    def extract(self, path: Path, seconds: float | None = None) -> SoundFeatures:
+        """Return all networks' features of one file.
 
         Args:
             seconds: the sound is cut to this length; None leaves it whole.
@@ -129,18 +130,18 @@ class Listener:
             VideoError: the file is no sound, holds none, or one that is not finite.
             OSError: the file cannot be read at all.
         """
-        return Heard(
+        return SoundFeatures(
             self.hash(path),
             self.length(path, seconds),
-            {one.name: self.features(one, path, seconds) for one in self.extractors},
+            {network.name: self.features(network, path, seconds) for network in self.extractors},
         )
 
-    def settings(self, path: Path, seconds: float | None, roll: float = 0.0) -> dict[str, Any]:
-        """What the wave that a network hears depends on."""
-        return {"file": self.hash(path), "front": dataclasses.asdict(self.front), "seconds": seconds, "roll": roll}
+    def settings(self, path: Path, seconds: float | None, shift: float = 0.0) -> dict[str, Any]:
+        """Return everything that a network's input depends on, as part of a key of the cache."""
+        return {"file": self.hash(path), "front": dataclasses.asdict(self.front), "seconds": seconds, "roll": shift}
 
     def length(self, path: Path, seconds: float | None = None) -> float:
-        """Seconds that are heard of a file."""
+        """Return the seconds that are used of a file."""
         key = FeatureCache.key(length=self.hash(path))
         kept = self.cache.get(key)
         if kept is None:
@@ -151,23 +152,23 @@ class Listener:
         return whole if seconds is None else min(whole, seconds)
 
     def features(self, extractor: Extractor, path: Path, seconds: float | None) -> Arrays:
-        """What one network hears in a file."""
+        """Return one network's features of a file."""
         key = FeatureCache.key(network=(extractor.name, extractor.digest), **self.settings(path, seconds))
         kept = self.cache.get(key)
         if kept is None:
             with torch.inference_mode():
-                heard = extractor(self.wave(path, extractor.sample_rate, seconds))
-            kept = {name: value.numpy() for name, value in heard.items()}
+                made = extractor(self.wave(path, extractor.sample_rate, seconds))
+            kept = {name: value.numpy() for name, value in made.items()}
             self.cache.put(key, kept)
         return kept
 
-    def wave(self, path: Path, sample_rate: int, seconds: float | None, roll: float = 0.0) -> Tensor:
-        """The wave [S] that a network hears; rolled around by `roll` seconds, to the later."""
-        return front_wave(*self.read(path), sample_rate, self.front, seconds).roll(round(roll * sample_rate))
+    def wave(self, path: Path, sample_rate: int, seconds: float | None, shift: float = 0.0) -> Tensor:
+        """Return a network's input, a wave [S]; circularly shifted by `shift` seconds, to the later."""
+        return front_wave(*self.read(path), sample_rate, self.front, seconds).roll(round(shift * sample_rate))
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """The results of `work` in order, one item per thread: small networks gain little from threads of torch's own."""
+    """Yield the results of `work` in order, one item per thread: small networks gain little from torch's threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(threads)
@@ -179,7 +180,7 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 
 
 def read_finite(path: Path) -> tuple[np.ndarray, int]:
-    """A sound [C, S] and its rate.
+    """Read a sound [C, S] and its rate.
 
     Raises:
         VideoError: the file is no sound, holds none, or one that is not finite.
@@ -191,7 +192,7 @@ def read_finite(path: Path) -> tuple[np.ndarray, int]:
 
 
 def front_wave(channels: np.ndarray, rate: int, target: int, front: FrontEnd, seconds: float | None = None) -> Tensor:
-    """The wave [S'] at `target` samples per second that a network hears, of a sound [C, S] at `rate`."""
+    """Return a network's input [S'] at `target` samples per second, of a sound [C, S] at `rate`."""
     if seconds is not None and front.crop_first:
         channels = channels[:, : round(seconds * rate)]
     wave = channels[0] if front.channel == "first" else channels.mean(axis=0)
@@ -201,7 +202,7 @@ def front_wave(channels: np.ndarray, rate: int, target: int, front: FrontEnd, se
         "sinc-hann": lambda wave: resample_sinc(torch.from_numpy(wave.copy()), rate, target),
         "soxr": lambda wave: torch.from_numpy(sounds.resample(wave, rate, target).copy()),
     }[front.resampler]
-    heard = resample(wave)
+    resampled = resample(wave)
     if seconds is not None:
-        heard = heard[: round(seconds * target)]
-    return torch.nn.functional.pad(heard, (0, max(0, round(front.shortest * target) - len(heard))))
+        resampled = resampled[: round(seconds * target)]
+    return pad(resampled, (0, max(0, round(front.shortest * target) - len(resampled))))

@@ -1,8 +1,8 @@
-"""Do picture and sound mean the same? The cosine of both by ImageBind, through the user's own copy of it.
+"""Do video and sound mean the same? Their cosine by ImageBind, through the user's own copy of it.
 
 Code and weights are under CC-BY-NC-SA-4.0: the package `imagebind` is installed from its source by who may use it, and
-`imagebind_huge.pth` is where FRIEREN_IMAGEBIND says, or in the cache. What network and weights are fed is made here, as
-av-benchmark does: two pictures at a time, 2 s apart, in three squares; three pieces of 2 s of the sound.
+`imagebind_huge.pth` is where FRIEREN_IMAGEBIND says, or in the cache. The inputs are prepared here, as
+av-benchmark does: two frames at a time, 2 s apart, in three square crops; three pieces of 2 s of the sound.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ import os
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frieren import video
 from frieren.errors import WeightsError
-from frieren.evaluation.scorers.scorer import cosine
+from frieren.evaluation.scorers.scorer import Better
 from frieren.evaluation.scorers.spectra import RATE, imagebind_fbank
 from frieren.official.checkpoint import read_checkpoint
 from frieren.official.convert import provenance
 from frieren.official.scorers import place
+from frieren.video import stream_frames
 
 FILE = "FRIEREN_IMAGEBIND"  # the variable that names the file of the weights
-FPS, SIZE = 0.5, 224  # pictures per second; height and width of a square
-MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP's pictures
+FPS, SIZE = 0.5, 224  # frames per second; height and width of a square
+MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP's images
 PIECES, PIECE = 3, 2 * RATE  # pieces of the sound, samples in each
 
 
 class MeaningAgreement:
     """ImageBind's cosine of a video and a sound.
 
-    The mean of all channels is heard; av-benchmark hears the first, and the whole file where this stops with the
+    The mean of all channels is used; av-benchmark uses the first, and the whole file where this stops with the
     generated sound.
 
     Args:
@@ -39,31 +40,32 @@ class MeaningAgreement:
     """
 
     name = "imagebind"
-    better, share = "higher", False
+    better: Better = "higher"
+    share = False
     sample_rate = RATE
     shortest = 2 / FPS
 
     def __init__(self, network: nn.Module, digest: str) -> None:
         self.network, self.digest = network, digest
 
-    def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
-        """The first `seconds` of a video -> "seen" [1, D]."""
+    def encode_video(self, path: Path, seconds: float) -> Tensor:
+        """The first `seconds` of a video -> [1, D]."""
         count = int(seconds * FPS + 1e-6)
-        images = torch.cat([one.images for one in video.stream_frames(path, FPS, SIZE, published=True, fit="whole")])
+        images = torch.cat([block.images for block in stream_frames(path, FPS, SIZE, published=True, fit="whole")])
         images = torch.cat([images[:count], images[-1:].expand(max(0, count - len(images)), -1, -1, -1)])
         images = (images - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
         pairs = [square[start : start + 2] for start in range(count - 1) for square in squares(images)]
-        return {"seen": self.network({"vision": torch.stack(pairs).transpose(1, 2)[None]})["vision"]}
+        return self.network({"vision": torch.stack(pairs).transpose(1, 2)[None]})["vision"]
 
-    def __call__(self, wave: Tensor) -> dict[str, Tensor]:
-        """wave [S] of `shortest` seconds or more -> "heard" [1, D]."""
+    def encode_sound(self, wave: Tensor) -> Tensor:
+        """wave [S] of `shortest` seconds or more -> [1, D]."""
         starts = [index * (len(wave) - PIECE) // (PIECES - 1) for index in range(PIECES)]
-        heard = torch.stack([imagebind_fbank(wave[start : start + PIECE]) for start in starts])
-        return {"heard": self.network({"audio": heard[None, :, None]})["audio"]}
+        pieces = torch.stack([imagebind_fbank(wave[start : start + PIECE]) for start in starts])
+        return self.network({"audio": pieces[None, :, None]})["audio"]
 
-    def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
-        """The cosine [1]."""
-        return torch.from_numpy(cosine(seen["seen"].numpy(), heard["heard"].numpy()))
+    def score(self, video: Tensor, sound: Tensor) -> Tensor:
+        """Cosines [N] of embeddings [N, D], in float64."""
+        return F.cosine_similarity(video.double(), sound.double())
 
 
 def squares(images: Tensor) -> list[Tensor]:

@@ -1,20 +1,10 @@
-"""Judges of picture and sound together, by name: ours, and whatever networks others have.
-
-Another package names a function that loads its network, and `frieren evaluate ... --scores in_time` uses it:
-
-    [project.entry-points."frieren.judges"]
-    in_time = "my_package:load"             # () -> Judge
-
-A name of ours may be taken: the package's network then stands in for it.
-"""
+"""What every reference model of sound and video does, and how its scores are kept on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -23,138 +13,97 @@ from torch.nn.functional import pad
 
 from frieren.evaluation.protocol import FrontEnd
 from frieren.evaluation.scorers.cache import FeatureCache
-from frieren.evaluation.scorers.features import Listener
+from frieren.evaluation.scorers.features import FeatureExtractor
 
-PLUGINS = "frieren.judges"  # the group of entry points
-SHIFT = 1.0  # seconds by which the control rolls a true sound around
+Better = Literal["lower", "higher", "nearer 0"]
+SHIFT = 1.0  # seconds by which the control shifts a reference sound, circularly
 
 
-class Judge(Protocol):
-    """A network that says how well a sound fits a video; the score is the mean of what it says.
+class Scorer(Protocol):
+    """A network that scores how well a sound fits a video; a file's scores are averaged.
 
-    Video and sound are looked at apart, so that a sound can be held against its own video and others at little cost.
+    Video and sound are encoded apart, so that a sound can be scored with its own and with other videos at little cost.
 
-    Attributes:
-        name, digest, sample_rate: as of an `Extractor`.
-        better: "higher" or "lower".
-        share: True if it says probabilities and the score is the share of those that round to 1.
-        shortest: seconds of the shortest sound that it can judge.
-
-    One that knows a video by something else than its file has a method `about(path) -> str`: all that it knows of it.
+    A scorer that knows a video by something else than its file has a method `video_key(path) -> str`: everything that
+    `encode_video` depends on.
     """
 
-    name: str
-    digest: str
-    sample_rate: int
-    better: str
-    share: bool
-    shortest: float
-
-    def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
-        """What it keeps of the first `seconds` of a video."""
+    @property
+    def name(self) -> str:
+        """The name in reports."""
         ...
 
-    def __call__(self, wave: Tensor) -> dict[str, Tensor]:
-        """What it keeps of a sound [S]."""
+    @property
+    def digest(self) -> str:
+        """SHA-256 of sizes and weights."""
         ...
 
-    def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
-        """[W]: what it says, once or more often."""
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz that waves must have."""
+        ...
+
+    @property
+    def better(self) -> Better:
+        """Which direction is better."""
+        ...
+
+    @property
+    def share(self) -> bool:
+        """True if it gives probabilities; the score is then the share of those that round to 1."""
+        ...
+
+    @property
+    def shortest(self) -> float:
+        """Seconds of the shortest sound that can be scored."""
+        ...
+
+    def encode_video(self, path: Path, seconds: float) -> Tensor:
+        """Features of the first `seconds` of a video."""
+        ...
+
+    def encode_sound(self, wave: Tensor) -> Tensor:
+        """Features of a wave [S]."""
+        ...
+
+    def score(self, video: Tensor, sound: Tensor) -> Tensor:
+        """Scores [W] of the features of a video and of a sound: one, or one per window."""
         ...
 
 
-GRID = np.linspace(-2, 2, 21)  # seconds: the offsets between which Synchformer chooses
-
-
-def desync(logits: np.ndarray) -> np.ndarray:
-    """|offset| in seconds, [W], of Synchformer's logits [W, 21]: the most probable offset, the first of equals."""
-    return np.abs(GRID[logits.argmax(axis=1)])
-
-
-def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosines [N] of the rows of both [N, D], in float64: ImageBind's and CLAP's scores are their mean."""
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    return (first * second).sum(axis=1) / (np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1))
-
-
-class Bench:
-    """A judge that remembers: what it said of each pair on disk, what it last saw and heard in memory.
+class CachedScorer:
+    """A scorer whose scores of pairs are kept on disk, and whose latest features are kept in memory.
 
     Args:
-        listener: where files are read and verdicts kept; all channels are heard, whatever its front end.
+        scorer: the network.
+        extractor: where files are read and scores are kept; all channels count, whatever its front end.
     """
 
-    def __init__(self, judge: Judge, listener: Listener) -> None:
-        self.judge, self.listener = judge, listener.through(FrontEnd())
-        self.see = lru_cache(maxsize=8)(self._see)
-        self.hear = lru_cache(maxsize=16)(self._hear)
+    def __init__(self, scorer: Scorer, extractor: FeatureExtractor) -> None:
+        self.scorer, self.extractor = scorer, extractor.with_front(FrontEnd())
+        self._video = lru_cache(maxsize=8)(scorer.encode_video)
+        self._sound = lru_cache(maxsize=16)(self._encode_sound)
 
-    def values(self, video: Path, sound: Path, seconds: float, roll: float = 0.0) -> np.ndarray:
-        """What it says [W] of a video with the first `seconds` of a sound, rolled around by `roll` seconds.
+    def scores(self, video: Path, sound: Path, seconds: float, shift: float = 0.0) -> np.ndarray:
+        """Scores [W] of a video with the first `seconds` of a sound, circularly shifted by `shift` seconds.
 
         Raises:
             VideoError: if a file cannot be read.
         """
-        network = (self.judge.name, self.judge.digest)
-        wave = self.listener.settings(sound, seconds, roll)
-        about = self.judge.about(video) if hasattr(self.judge, "about") else self.listener.hash(video)
-        key = FeatureCache.key(network=network, video=about, **wave)
-        kept = self.listener.cache.get(key)
+        network = (self.scorer.name, self.scorer.digest)
+        settings = self.extractor.settings(sound, seconds, shift)
+        about = getattr(self.scorer, "video_key", self.extractor.hash)(video)
+        key = FeatureCache.key(network=network, video=about, **settings)
+        kept = self.extractor.cache.get(key)
         if kept is None:
             with torch.inference_mode():
-                said = self.judge.judge(self.see(video, seconds), self.hear(sound, seconds, roll))
-            kept = {"values": said.numpy()}
-            self.listener.cache.put(key, kept)
+                scores = self.scorer.score(self._video(video, seconds), self._sound(sound, seconds, shift))
+            kept = {"values": scores.numpy()}
+            self.extractor.cache.put(key, kept)
         return kept["values"]
 
-    def _see(self, video: Path, seconds: float) -> dict[str, Tensor]:
-        return self.judge.see(video, seconds)
-
-    def _hear(self, sound: Path, seconds: float, roll: float) -> dict[str, Tensor]:
-        wave = self.listener.wave(sound, self.judge.sample_rate, seconds, roll)
-        # Silence after a sound that is shorter than what it stands for: another video's may be.
-        return self.judge(pad(wave, (0, max(0, round(seconds * self.judge.sample_rate) - len(wave)))))
-
-
-def world() -> Judge:
-    from frieren.evaluation.scorers.alignment import WorldAlignment
-
-    return WorldAlignment()
-
-
-def diff_foley() -> Judge:
-    from frieren.evaluation.scorers.alignment import DiffFoleyAlignment
-
-    return DiffFoleyAlignment()
-
-
-def synchrony() -> Judge:
-    from frieren.evaluation.scorers.synchrony import Synchrony
-
-    return Synchrony()
-
-
-def imagebind() -> Judge:
-    from frieren.evaluation.scorers.imagebind import load
-
-    return load()
-
-
-def clap() -> Judge:
-    from frieren.evaluation.scorers.clap import CaptionAgreement
-
-    return CaptionAgreement()
-
-
-def loaders() -> dict[str, Callable[[], Judge]]:
-    """All judges by name; one of an installed package goes before one of ours."""
-    return JUDGES | {one.name: lambda one=one: one.load()() for one in entry_points(group=PLUGINS)}
-
-
-JUDGES: dict[str, Callable[[], Judge]] = {
-    "alignment_world": world,
-    "alignment_diff_foley": diff_foley,
-    "desync": synchrony,
-    "imagebind": imagebind,
-    "clap": clap,
-}
+    def _encode_sound(self, sound: Path, seconds: float, shift: float) -> Tensor:
+        wave = self.extractor.wave(sound, self.scorer.sample_rate, seconds, shift)
+        # Another video's sound may be shorter than the one that it replaces: silence follows.
+        missing = max(0, round(seconds * self.scorer.sample_rate) - len(wave))
+        return self.scorer.encode_sound(pad(wave, (0, missing)))

@@ -1,4 +1,4 @@
-"""Spectrograms as published judges take them, all of waves at 16 kHz.
+"""Spectrograms as published reference models take them, all of waves at 16 kHz.
 
 vggish_patches     VGGish, for FAD
 picture_mel        Diff-Foley's alignment classifier, for the alignment accuracy
@@ -19,11 +19,11 @@ from torch import Tensor
 from frieren.spectrogram import MelConfig, mel_filters
 
 RATE = 16_000  # samples per second of every wave here
-FRAME, HOP = 400, 160  # samples in a frame and between two, but for the picture
+FRAME, HOP = 400, 160  # samples in a frame and between two, but for `picture_mel`
 PATCH = 96  # columns in a patch of VGGish: 0.96 s
 SEGMENT, SEGMENT_HOP = 10_240, 5_120  # samples of a segment of Synchformer and between two
 PICTURE = MelConfig(bins=128, fmin=125.0, fmax=7600.0)
-PICTURE_SAMPLES = 131_200  # 8.2 s, which are listened to
+PICTURE_SAMPLES = 131_200  # 8.2 s, which are used
 FBANK_FLOOR = 1.1920929e-07  # the smallest mel power: float32's epsilon, as in Kaldi
 Padding = Literal["reflect", "constant"]
 

@@ -1,4 +1,4 @@
-"""DeSync: by how many seconds a sound is early or late for its video, as Synchformer says; av-benchmark's protocol."""
+"""DeSync: by how many seconds a sound is early or late for its video, by Synchformer; av-benchmark's protocol."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from frieren import video
-from frieren.evaluation.scorers.extractors import opened
-from frieren.evaluation.scorers.scorer import desync
+from frieren.evaluation.scorers.extractors import load_network
+from frieren.evaluation.scorers.scorer import Better
 from frieren.evaluation.scorers.spectra import RATE, SEGMENT, SEGMENT_HOP, synchformer_mel
 from frieren.nets.synchformer import Synchformer
+from frieren.video import stream_frames
 
 FPS = 25.0  # frames per second that it was trained with
 SLACK = 1e-3  # of a segment, by which a clip may be too short for its last one
+GRID = torch.linspace(-2, 2, 21, dtype=torch.float64)  # seconds: the offsets that Synchformer tells apart
+
+
+def desync(logits: Tensor) -> Tensor:
+    """Absolute offsets [W] in seconds of logits [W, 21]: of the most probable offset, the first of equals."""
+    return GRID[logits.argmax(dim=1)].abs()
 
 
 class Synchrony:
-    """Synchformer on the first and on the last 14 segments, 4.8 s each; its verdict is the most probable offset.
+    """Synchformer on the first and on the last 14 segments, 4.8 s each; a score is the most probable offset.
 
-    What lies between them is not looked at. MMAudio is conditioned on it, which flatters MMAudio.
+    What lies between them is not used. MMAudio is conditioned on it, which flatters MMAudio.
 
     Args:
         folder: of the converted weights; by default where `frieren weights fetch synchformer` puts them.
@@ -31,11 +37,12 @@ class Synchrony:
     """
 
     name = "synchformer"
-    better, share = "lower", False
+    better: Better = "lower"
+    share = False
     sample_rate = RATE
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.network, self.digest = opened("synchformer", Synchformer, folder)
+        self.network, self.digest = load_network("synchformer", Synchformer, folder)
 
     @property
     def shortest(self) -> float:
@@ -43,33 +50,34 @@ class Synchrony:
         return (SEGMENT + (self.network.config.segments - 1) * SEGMENT_HOP) / RATE
 
     def segments(self, seconds: float) -> list[int]:
-        """Which segments of a clip of this length are looked at: the first and the last 14, each once."""
+        """Return the indices of the segments that are used of a clip: the first and the last 14, each once."""
         count = int((seconds * RATE - SEGMENT) / SEGMENT_HOP + SLACK) + 1
         window = self.network.config.segments
         return sorted({*range(window), *range(count - window, count)})
 
-    def see(self, path: Path, seconds: float) -> dict[str, Tensor]:
-        """The first `seconds` of a video -> "seen" [N, 8, D], a row per segment; its last frame stays."""
-        config, numbers, blocks = self.network.config, self.segments(seconds), []
-        needed = (numbers[-1] + 2) * config.frames // 2
-        for block in video.stream_frames(path, FPS, config.image_size, published=True, fit="crop"):
+    def encode_video(self, path: Path, seconds: float) -> Tensor:
+        """The first `seconds` of a video -> [N, 8, D], a row per segment; its last frame stays."""
+        config, segments = self.network.config, self.segments(seconds)
+        blocks: list[Tensor] = []
+        needed = (segments[-1] + 2) * config.frames // 2
+        for block in stream_frames(path, FPS, config.image_size, published=True, fit="crop"):
             blocks.append(block.images)
             if sum(map(len, blocks)) >= needed:
                 break
         images = torch.cat(blocks)
         images = 2 * torch.cat([images, images[-1:].expand(max(0, needed - len(images)), -1, -1, -1)]) - 1
-        starts = (number * config.frames // 2 for number in numbers)
+        starts = (segment * config.frames // 2 for segment in segments)
         # One after the other: together they would take gigabytes.
-        return {"seen": torch.cat([self.network.see(images[None, start : start + config.frames]) for start in starts])}
+        return torch.cat([self.network.see(images[None, start : start + config.frames]) for start in starts])
 
-    def __call__(self, wave: Tensor) -> dict[str, Tensor]:
-        """wave [S], at least `shortest` seconds -> "heard" [N, 6, D], a row per segment."""
-        numbers = self.segments(len(wave) / RATE)
-        wave = F.pad(wave, (0, max(0, (numbers[-1] + 2) * SEGMENT_HOP - len(wave))))
-        return {"heard": self.network.hear(synchformer_mel(wave)[numbers])}
+    def encode_sound(self, wave: Tensor) -> Tensor:
+        """wave [S], at least `shortest` seconds -> [N, 6, D], a row per segment."""
+        segments = self.segments(len(wave) / RATE)
+        wave = F.pad(wave, (0, max(0, (segments[-1] + 2) * SEGMENT_HOP - len(wave))))
+        return self.network.hear(synchformer_mel(wave)[segments])
 
-    def judge(self, seen: dict[str, Tensor], heard: dict[str, Tensor]) -> Tensor:
+    def score(self, video: Tensor, sound: Tensor) -> Tensor:
         """Seconds [2] between video and sound, at the beginning and at the end."""
         window = self.network.config.segments
-        ends = (torch.stack([rows[:window], rows[-window:]]) for rows in (seen["seen"], heard["heard"]))
-        return torch.from_numpy(desync(self.network.compare(*ends).numpy()))
+        ends = (torch.stack([rows[:window], rows[-window:]]) for rows in (video, sound))
+        return desync(self.network.compare(*ends))

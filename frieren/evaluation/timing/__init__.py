@@ -1,12 +1,15 @@
-"""Timing: does the sound start when the picture does?
+"""Timing: are onsets and levels of a sound where they should be?
 
-onsets     an onset detector, and the optimal matching of two lists of onsets
-scores     scores of pairs of sounds, beside ceiling and chance
-scorer     the same as rows of a report, of files
-ranking    onsets from the strongest down: average precision
-envelope   how loud a sound is over time, and how similar two such curves are
-chance     onsets that know nothing of the video
-clipsets   clips of FoleyWorld that timing can be measured on
-impacts    the protocol on visible impacts
-steady     the protocol on visible rain, engines and wind
+protocol      windows and shifts; what is measured of a sound and known of its reference
+onsets        onset detector, and the optimal matching of two lists of onsets
+ranking       onsets from the strongest down: average precision
+envelope      level over time, and the correlation of two levels
+pooled        a score over many clips, with ceiling and chance
+scores        all scores of pairs of sounds
+scorer        the same as rows of a report, of files
+clipsets      clips of FoleyWorld on which timing can be measured
+onset_timing  onset F1 of a model by kind, with chance and mismatched videos
+aims          what is required of it
+impacts       a model on clips of visible impacts
+steady        a model on clips of visible rain, engines and wind
 """

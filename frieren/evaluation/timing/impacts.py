@@ -1,14 +1,6 @@
-"""Does the sound strike when the picture does: the protocol on FoleyWorld clips of visible impacts.
+"""Timing of a model on FoleyWorld clips whose only sounds are visible impacts: `evaluate timing`, `evaluate sweep`.
 
-Four numbers belong together and are reported together, by one detector and one matching:
-
-    ceiling     the detector on the true sound: what could be reached
-    generated   the same on the generated sound, against the clip's own events
-    foreign     the generated sound against the events of another clip of (nearly always) the same kind
-    random      what as many random instants reach against the same foreign events
-
-A model that only knows how often such things strike has generated = foreign = random. The scores of `timing` stand
-beside them.
+Onset F1 by kind and with controls (`onset_timing`), the aims, and all timing scores (`scores`).
 """
 
 from __future__ import annotations
@@ -20,102 +12,82 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from frieren.evaluation.timing.chance import partner, random_hits
+from frieren.evaluation.paired import ALL
+from frieren.evaluation.tables import decimals, span, table
+from frieren.evaluation.timing.aims import Aim, detector_aim, timing_aims
+from frieren.evaluation.timing.clipsets import reference_wave
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import (
-    WINDOW,
-    OnsetDetector,
-    Score,
-    score,
-    score_by_kind,
-    signed_errors,
-    true_onsets,
-)
-from frieren.evaluation.timing.scores import SHIFTS, Timing, Truth, compare, listen
+from frieren.evaluation.timing.onset_timing import OnsetTiming
+from frieren.evaluation.timing.onset_timing import measure as onset_timing
+from frieren.evaluation.timing.onsets import OnsetDetector, event_onsets
+from frieren.evaluation.timing.protocol import SHIFTS, WINDOW, ReferenceTiming, analyse
+from frieren.evaluation.timing.scores import TimingScores, compare
 
 if TYPE_CHECKING:
     from frieren.world import Clip
 
-RATIO = 0.70  # generated F1 over ceiling F1, at least
-CEILING = 0.90  # ceiling F1, at least
-WORST_KIND = 0.40  # generated F1 of every kind, at least
-CONTROL = 0.05  # foreign F1 from random F1, at most
-
 
 @dataclass(frozen=True)
 class ImpactReport:
-    """The four numbers of one model, with the counts they come from.
+    """Timing of one model on C clips.
 
     Attributes:
-        clips: number of clips.
-        window: seconds within which an instant counts as met.
-        ceiling, generated, foreign: pooled counts over clips.
-        random_f1: pooled F1 of as many random instants as were detected, against the foreign events.
-        ceiling_by_kind, generated_by_kind: counts by kind of event.
-        ceiling_error, generated_error: (mean, standard deviation) of found minus true over the hits, seconds.
-        timing: onsets within 50 and 100 ms, their offset and the envelope, beside ceiling and chance.
+        model: its name.
+        steps: solver steps with which it was sampled.
+        onsets: F1 within 50 ms by kind, with chance and mismatched videos.
+        scores: all timing scores.
     """
 
-    clips: int
-    window: float
-    ceiling: Score
-    generated: Score
-    foreign: Score
-    random_f1: float
-    ceiling_by_kind: dict[str, Score]
-    generated_by_kind: dict[str, Score]
-    ceiling_error: tuple[float, float]
-    generated_error: tuple[float, float]
-    timing: Timing
+    model: str
+    steps: int
+    onsets: OnsetTiming
+    scores: TimingScores
 
-    @property
-    def ratio(self) -> float:
-        """Generated F1 over ceiling F1; 0 if the ceiling is 0."""
-        return self.generated.f1 / self.ceiling.f1 if self.ceiling.f1 else 0.0
-
-    def checks(self) -> dict[str, tuple[float, str, bool]]:
-        """What the project asks of a model: measured value, bound in words, met or not."""
-        worst = min((one.f1 for one in self.generated_by_kind.values()), default=0.0)
-        excess = abs(self.foreign.f1 - self.random_f1)
-        return {
-            "ceiling F1": (self.ceiling.f1, f"at least {CEILING:g}", self.ceiling.f1 >= CEILING),
-            "generated / ceiling": (self.ratio, f"at least {RATIO:g}", self.ratio >= RATIO),
-            "worst kind F1": (worst, f"at least {WORST_KIND:g}", worst >= WORST_KIND),
-            "foreign - random": (excess, f"at most {CONTROL:g}", excess <= CONTROL),
-        }
+    def aims(self) -> list[Aim]:
+        """Return what is required, and what was measured."""
+        return [detector_aim(self.onsets), *timing_aims(self.model, self.steps, self.onsets)]
 
     def to_json(self) -> str:
-        """Everything above as JSON, with the rates spelled out beside the counts."""
-        plain = ("clips", "window", "random_f1", "ceiling_error", "generated_error")
-        body = {name: getattr(self, name) for name in plain}
-        body |= {name: _rates(getattr(self, name)) for name in ("ceiling", "generated", "foreign")}
-        for name in ("ceiling_by_kind", "generated_by_kind"):
-            body[name] = {kind: _rates(one) for kind, one in getattr(self, name).items()}
-        body["ratio"] = self.ratio
-        body["checks"] = {name: {"value": v, "bound": b, "met": m} for name, (v, b, m) in self.checks().items()}
-        body["scores"] = self.timing.summary()
-        return json.dumps(body | self.timing.settings(), indent=2) + "\n"
+        """Return everything above as JSON."""
+        controls = ("chance", "chance_95", "mismatched", "mismatched_chance")
+        body = {
+            "model": self.model, "steps": self.steps, "clips": self.onsets.overall.clips,
+            "onset_f1": {name: _finite(getattr(self.onsets, name)) for name in controls} | {
+                "groups": {
+                    by: {name: one.plain() for name, one in some.items()} for by, some in self.onsets.groups.items()
+                },
+            },
+            "aims": [asdict(aim) | {"value": _finite(aim.value), "met": aim.met} for aim in self.aims()],
+            "scores": self.scores.summary(),
+        }  # fmt: skip
+        return json.dumps(body | self.scores.settings(), indent=2) + "\n"
 
     def markdown(self) -> str:
-        """Four tables: the four numbers, ceiling and generated by kind, the checks, and the scores of `timing`."""
-        rows = {
-            "true sound (ceiling)": self.ceiling,
-            "generated": self.generated,
-            "generated, another clip's events": self.published_name,
-        }
-        lines = ["| sound | precision | recall | F1 |", "|---|--:|--:|--:|"]
-        lines += [f"| {name} | {one.precision:.3f} | {one.recall:.3f} | {one.f1:.3f} |" for name, one in rows.items()]
-        lines += [f"| random instants, another clip's events |  |  | {self.random_f1:.3f} |", ""]
-        lines += ["| kind | events | ceiling F1 | generated F1 |", "|---|--:|--:|--:|"]
-        for kind, one in self.generated_by_kind.items():
-            lines.append(f"| {kind} | {one.true} | {self.ceiling_by_kind[kind].f1:.3f} | {one.f1:.3f} |")
-        lines += ["", "| check | value | bound | met |", "|---|--:|---|---|"]
-        lines += [f"| {name} | {v:.3f} | {b} | {'yes' if m else 'no'} |" for name, (v, b, m) in self.checks().items()]
-        return "\n".join(lines) + "\n\n" + self.timing.markdown()
+        """Return tables of F1 by kind, the controls, the aims, and all scores."""
+        by_kind = {ALL: self.onsets.overall, **self.onsets.groups["kind"]}
+        kinds = (
+            (kind, str(one.clips), *map(decimals, (one.generated, one.reference, one.value)), span(one.interval))
+            for kind, one in by_kind.items()
+        )
+        onsets = self.onsets
+        controls = (
+            ("chance (shifted at random)", decimals(onsets.chance), decimals(onsets.chance_95)),
+            ("mismatched videos", decimals(onsets.mismatched), ""),
+            ("mismatched videos, chance", decimals(onsets.mismatched_chance), ""),
+        )
+        aims = ((aim.what, aim.requirement, "yes" if aim.met else "no", decimals(aim.value)) for aim in self.aims())
+        parts = (
+            f"Onset F1 within {1e3 * WINDOW:g} ms of {self.model}, {self.steps} steps\n",
+            table(("kind", "clips", "generated", "reference", "ratio", "95 % interval"), kinds),
+            table(("control", "F1", "95th percentile"), controls),
+            table(("aim", "required", "met", "measured"), aims, words=3),
+            self.scores.markdown(),
+        )
+        return "\n".join(parts)
 
 
-def _rates(one: Score) -> dict[str, float]:
-    return asdict(one) | {"precision": one.precision, "recall": one.recall, "f1": one.f1}
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def measure(
@@ -123,85 +95,38 @@ def measure(
     clips: Sequence[Clip],
     sample_rate: int,
     *,
-    detector: OnsetDetector | None = None,
-    window: float = WINDOW,
+    model: str,
+    steps: int,
     shifts: int = SHIFTS,
     seed: int = 0,
     on_clip: Callable[[int, Clip, np.ndarray], None] | None = None,
 ) -> ImpactReport:
-    """Run the protocol.
+    """Measure a model.
 
     Args:
-        generate: clip -> wave [S] at `sample_rate`; looks at the picture only. Called once per clip, in order.
-        clips: as `impact_clips` gives them; `events`, `wave` and `seconds` are read here.
-        sample_rate: of the true and the generated waves.
-        detector: the fixed one by default.
-        window: seconds within which an instant counts as met.
+        generate: clip -> wave [S] at `sample_rate`; uses the frames only. Called once per clip.
+        clips: as `impact_clips` gives them.
+        sample_rate: of the reference and the generated waves.
+        model, steps: as of the report.
         shifts: how many random circular shifts.
-        seed: of the random instants and shifts.
-        on_clip: told (position, clip, generated wave) after each clip, for progress and pictures.
+        seed: of the shifts, and of the choice of mismatched videos.
+        on_clip: called with (index in `clips`, clip, generated wave) after each clip, for progress and pictures.
 
     Raises:
-        ValueError: if there are fewer than two clips.
+        ValueError: if there is no clip.
     """
-    detector, meter = detector or OnsetDetector(), Envelope()
-    partner(0, len(clips))
-    truths = [true_onsets(clip.events) for clip in clips]
-    true_sounds, made_sounds = [], []
-    for position, clip in enumerate(clips):
+    detector, meter = OnsetDetector(), Envelope()
+    generated, reference = [], []
+    for index, clip in enumerate(clips):
         wave = np.asarray(generate(clip))[: round(clip.seconds * sample_rate)]
-        true_sounds.append(listen(clip.wave, sample_rate, detector, meter))
-        made_sounds.append(listen(wave, sample_rate, detector, meter))
+        reference.append(analyse(reference_wave(clip), sample_rate, detector, meter))
+        generated.append(analyse(wave, sample_rate, detector, meter))
         if on_clip is not None:
-            on_clip(position, clip, wave)
-    heard, made = ([one.onsets.times for one in sounds] for sounds in (true_sounds, made_sounds))
-    foreign, random_f1 = _controls([t for t, _ in truths], made, [c.seconds for c in clips], window, seed)
-    ceiling_by_kind, ceiling_error = _against(truths, heard, window)
-    generated_by_kind, generated_error = _against(truths, made, window)
-    known = [Truth(t, true.level, true) for (t, _), true in zip(truths, true_sounds, strict=True)]
-    pairs = zip(made_sounds, known, strict=True)
-    return ImpactReport(
-        clips=len(clips), window=window,
-        ceiling=sum(ceiling_by_kind.values(), Score()), generated=sum(generated_by_kind.values(), Score()),
-        foreign=foreign, random_f1=random_f1,
-        ceiling_by_kind=ceiling_by_kind, generated_by_kind=generated_by_kind,
-        ceiling_error=ceiling_error, generated_error=generated_error,
-        timing=compare(pairs, detector=detector, meter=meter, shifts=shifts, seed=seed),
-    )  # fmt: skip
-
-
-def _against(
-    truths: Sequence[tuple[np.ndarray, list[str]]], found: Sequence[np.ndarray], window: float
-) -> tuple[dict[str, Score], tuple[float, float]]:
-    """Counts by kind over all clips, and mean and spread of the signed error of the hits in seconds."""
-    kinds: dict[str, Score] = {}
-    errors: list[float] = []
-    for (true, labels), times in zip(truths, found, strict=True):
-        errors += signed_errors(true, times, window)
-        for kind, counts in score_by_kind(true, labels, times, window).items():
-            kinds[kind] = kinds.get(kind, Score()) + counts
-    spread = (float(np.mean(errors)), float(np.std(errors))) if errors else (0.0, 0.0)
-    return dict(sorted(kinds.items())), spread
-
-
-def _controls(
-    truths: Sequence[np.ndarray],
-    made: Sequence[np.ndarray],
-    lengths: Sequence[float],
-    window: float,
-    seed: int,
-) -> tuple[Score, float]:
-    """Foreign counts, and against the same events the pooled F1 of random instants at the same rate.
-
-    Random instants keep the shortest gap that the true events of these clips keep.
-    """
-    apart = min((float(np.diff(true).min()) for true in truths if len(true) > 1), default=0.0)
-    foreign, by_chance = Score(), 0.0
-    for position, found in enumerate(made):
-        other = partner(position, len(made))
-        seconds = min(lengths[position], lengths[other])  # beyond it one of the two could not have an instant
-        true, found = truths[other][truths[other] < seconds], found[found < seconds]
-        foreign += score(true, found, window)
-        by_chance += random_hits(true, len(found), seconds, apart=apart, window=window, seed=seed + position)
-    total = foreign.true + foreign.found
-    return foreign, 2.0 * by_chance / total if total else 1.0
+            on_clip(index, clip, wave)
+    known = [
+        ReferenceTiming(event_onsets(clip.events), sound.level, sound)
+        for clip, sound in zip(clips, reference, strict=True)
+    ]
+    pairs = zip(generated, known, strict=True)
+    scores = compare(pairs, detector=detector, meter=meter, shifts=shifts, seed=seed)
+    return ImpactReport(model, steps, onset_timing(clips, generated, reference, shifts=shifts, seed=seed), scores)

@@ -12,19 +12,19 @@ from frieren.evaluation.timing.onsets import ROUNDING, Onsets
 
 
 def ranked(onsets: Onsets) -> np.ndarray:
-    """Times [K] in seconds, the strongest onset first; of equally strong ones the earlier."""
+    """Return times [K] in seconds, the strongest onset first; of equally strong ones the earlier."""
     return onsets.times[np.argsort(-onsets.strengths, kind="stable")]
 
 
-def hits_by_rank(true: np.ndarray, found: np.ndarray, window: float) -> np.ndarray:
-    """The most one-to-one pairs within `window` seconds, for the k + 1 strongest found instants and every k.
+def hits_by_rank(reference: np.ndarray, found: np.ndarray, window: float) -> np.ndarray:
+    """Count the most one-to-one pairs within `window` seconds, for the k + 1 strongest found onsets and every k.
 
-    Both lists are walked in order of time: of the two instants in hand a pair within the window is taken, otherwise the
+    Both lists are walked in order of time: of the two current onsets a pair within the window is taken, otherwise the
     earlier one has no partner left. As all windows are equally wide no other matching has more pairs. All thresholds of
     all lists walk in step.
 
     Args:
-        true: [N] seconds, increasing.
+        reference: [N] seconds, increasing.
         found: [..., K] seconds, column k the k-th strongest.
         window: seconds.
 
@@ -33,17 +33,17 @@ def hits_by_rank(true: np.ndarray, found: np.ndarray, window: float) -> np.ndarr
     """
     found = np.asarray(found, dtype=np.float64)
     count = found.shape[-1]
-    if not len(true) or not count:
+    if not len(reference) or not count:
         return np.zeros(found.shape, dtype=np.int64)
     lists = found.reshape(-1, count)
-    rank = np.argsort(lists, axis=1)  # of the j-th instant in time
+    rank = np.argsort(lists, axis=1)  # of the j-th onset in time
     later = np.take_along_axis(lists, rank, axis=1)
     reach = window + ROUNDING
     row, threshold = np.indices(lists.shape)
     i, j, hits = (np.zeros(lists.shape, dtype=np.int64) for _ in range(3))
-    while (walking := (i < len(true)) & (j < count)).any():
+    while (walking := (i < len(reference)) & (j < count)).any():
         at = np.minimum(j, count - 1)
-        gap = later[row, at] - np.asarray(true)[np.minimum(i, len(true) - 1)]
+        gap = later[row, at] - np.asarray(reference)[np.minimum(i, len(reference) - 1)]
         weaker = rank[row, at] > threshold
         hit = walking & ~weaker & (np.abs(gap) <= reach)
         hits += hit
@@ -52,11 +52,11 @@ def hits_by_rank(true: np.ndarray, found: np.ndarray, window: float) -> np.ndarr
     return hits.reshape(found.shape)
 
 
-def average_precision(hits: np.ndarray, true: int) -> np.ndarray:
-    """Precision, averaged over the steps of recall, [...] in 0..1: sum of (R_k - R_(k-1)) P_k, not interpolated.
+def average_precision(hits: np.ndarray, onsets: int) -> np.ndarray:
+    """Average the precision over the steps of recall, [...] in 0..1: sum of (R_k - R_(k-1)) P_k, not interpolated.
 
-    True instants that are never found add nothing, so that it is at most the recall. `hits` [..., K] as `hits_by_rank`
-    gives it, for `true` instants, at least one.
+    Reference onsets that are never found add nothing, so that it is at most the recall. `hits` [..., K] as
+    `hits_by_rank` gives it, of `onsets` reference onsets, at least one.
     """
     gained = np.diff(hits, axis=-1, prepend=0)
-    return (gained * hits / np.arange(1, hits.shape[-1] + 1)).sum(axis=-1) / true
+    return (gained * hits / np.arange(1, hits.shape[-1] + 1)).sum(axis=-1) / onsets

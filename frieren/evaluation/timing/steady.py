@@ -1,7 +1,7 @@
-"""Does the sound swell when the picture does: the protocol on FoleyWorld clips of rain, engines and wind.
+"""Timing of a model on FoleyWorld clips of sustained sounds, such as rain, engines and wind: `evaluate timing`.
 
-The level of the generated sound is correlated with the loudness that the clip's script asks for, beside the same of the
-true sound and of the generated sound under random circular shifts.
+The level of the generated sound is correlated with the loudness in the clip's script; the ceiling is that of the
+reference sound, chance that of the generated sound under random circular shifts.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from frieren.evaluation.tables import table
+from frieren.evaluation.timing.clipsets import reference_wave
 from frieren.evaluation.timing.envelope import Envelope
 from frieren.evaluation.timing.onsets import OnsetDetector
-from frieren.evaluation.timing.scores import HEADING, RULE, SHIFTS, Timing, Truth, compare, listen, table_row
+from frieren.evaluation.timing.protocol import SHIFTS, ReferenceTiming, analyse
+from frieren.evaluation.timing.scores import HEADING, TimingScores, compare, score_row
 
 if TYPE_CHECKING:
     from frieren.world import Clip
@@ -30,23 +33,23 @@ class SteadyReport:
         kinds: [C] the kind of each clip.
     """
 
-    timing: Timing
+    timing: TimingScores
     kinds: tuple[str, ...]
 
-    def groups(self) -> dict[str, Timing]:
-        """The scores by kind, then those of all clips."""
-        places = {kind: [i for i, one in enumerate(self.kinds) if one == kind] for kind in sorted(set(self.kinds))}
-        return {kind: self.timing.of(clips) for kind, clips in places.items()} | {"all": self.timing}
+    def groups(self) -> dict[str, TimingScores]:
+        """Return the scores by kind, then those of all clips."""
+        indices = {kind: [i for i, one in enumerate(self.kinds) if one == kind] for kind in sorted(set(self.kinds))}
+        return {kind: self.timing.subset(clips) for kind, clips in indices.items()} | {"all": self.timing}
 
     def to_json(self) -> str:
-        """The envelope scores of every group, and the settings."""
+        """Return the envelope scores of every group, and the settings."""
         body = {kind: one.summary()["envelope"] for kind, one in self.groups().items()}
         return json.dumps({"envelope": body} | self.timing.settings(), indent=2) + "\n"
 
     def markdown(self) -> str:
-        """One row for every kind."""
-        rows = [table_row(f"envelope, {kind}", one.summary()["envelope"]) for kind, one in self.groups().items()]
-        return "\n".join([HEADING, RULE, *rows]) + "\n"
+        """Return a table with a row for every kind."""
+        rows = (score_row(kind, one.summary()["envelope"]) for kind, one in self.groups().items())
+        return "Correlation of the envelope with the script\n\n" + table(("kind", *HEADING[1:]), rows)
 
 
 def measure(
@@ -59,25 +62,25 @@ def measure(
     seed: int = 0,
     on_clip: Callable[[int, Clip, np.ndarray], None] | None = None,
 ) -> SteadyReport:
-    """Run the protocol.
+    """Measure a model.
 
     Args:
-        generate: clip -> wave [S] at `sample_rate`; looks at the picture only. Called once per clip, in order.
+        generate: clip -> wave [S] at `sample_rate`; uses the frames only. Called once per clip.
         clips: as `steady_clips` gives them; `activities`, `kinds`, `wave` and `seconds` are read here.
-        sample_rate: of the true and the generated waves.
+        sample_rate: of the reference and the generated waves.
         meter: the fixed one by default.
         shifts: how many random circular shifts.
         seed: of the shifts.
-        on_clip: told (position, clip, generated wave) after each clip, for progress and pictures.
+        on_clip: called with (index in `clips`, clip, generated wave) after each clip, for progress and pictures.
     """
     detector, meter = OnsetDetector(), meter or Envelope()
     pairs = []
-    for position, clip in enumerate(clips):
+    for index, clip in enumerate(clips):
         wave = np.asarray(generate(clip))[: round(clip.seconds * sample_rate)]
-        asked = meter.activity(clip.activities, clip.seconds)
-        true = listen(clip.wave, sample_rate, detector, meter)
-        pairs.append((listen(wave, sample_rate, detector, meter), Truth(None, asked, true)))
+        scripted = meter.activity(clip.activities, clip.seconds)
+        reference = analyse(reference_wave(clip), sample_rate, detector, meter)
+        pairs.append((analyse(wave, sample_rate, detector, meter), ReferenceTiming(None, scripted, reference)))
         if on_clip is not None:
-            on_clip(position, clip, wave)
+            on_clip(index, clip, wave)
     timing = compare(pairs, detector=detector, meter=meter, shifts=shifts, seed=seed)
     return SteadyReport(timing, tuple("+".join(clip.kinds) for clip in clips))

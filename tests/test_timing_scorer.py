@@ -1,4 +1,4 @@
-"""Timing in the report: the same numbers as `timing.scores`, one reading of every file, FoleyWorld's scripts."""
+"""Timing in the report: the same numbers as `timing.scores`, one decoding of every file, FoleyWorld's scripts."""
 
 from __future__ import annotations
 
@@ -20,63 +20,68 @@ from frieren.evaluation.run import evaluate  # noqa: E402
 from frieren.evaluation.scorers.cache import FeatureCache  # noqa: E402
 from frieren.evaluation.timing import scores as timing
 from frieren.evaluation.timing.envelope import Envelope  # noqa: E402
-from frieren.evaluation.timing.onsets import OnsetDetector, true_onsets  # noqa: E402
+from frieren.evaluation.timing.onsets import OnsetDetector, event_onsets  # noqa: E402
+from frieren.evaluation.timing.protocol import ReferenceTiming, analyse  # noqa: E402
 from frieren.evaluation.timing.scorer import TIMING, read_events  # noqa: E402
 
 RATE = 16_000
 CLIPS = [world.clip("valid", index, Clock(), picture=False) for index in (0, 3, 6, 9)]
-MADE = [np.roll(clip.wave, 800 * index) for index, clip in enumerate(CLIPS)]  # 0, 50, 100, 150 ms late
+GENERATED = [np.roll(clip.wave, 800 * index) for index, clip in enumerate(CLIPS)]  # 0, 50, 100, 150 ms late
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    made, true = tmp_path / "made", tmp_path / "true"
-    made.mkdir(), true.mkdir()
-    for clip, wave in zip(CLIPS, MADE, strict=True):
-        soundfile.write(made / f"{clip.index}.wav", wave, RATE, subtype="FLOAT")
-        soundfile.write(true / f"{clip.index}.wav", clip.wave, RATE, subtype="FLOAT")
-    return made, true
+    generated, reference = tmp_path / "generated", tmp_path / "reference"
+    generated.mkdir(), reference.mkdir()
+    for clip, wave in zip(CLIPS, GENERATED, strict=True):
+        soundfile.write(generated / f"{clip.index}.wav", wave, RATE, subtype="FLOAT")
+        soundfile.write(reference / f"{clip.index}.wav", clip.wave, RATE, subtype="FLOAT")
+    return generated, reference
 
 
-def rows(made: Path, true: Path, preset: str = "world", **options: object) -> dict:
+def rows(generated: Path, reference: Path, preset: str = "world", **options: object) -> dict:
     options = {"scores": tuple(TIMING), "cache": FeatureCache(False)} | options
-    return {score.name: score for score in evaluate(made, true, PRESETS[preset], **options).scores}
+    return {score.name: score for score in evaluate(generated, reference, PRESETS[preset], **options).scores}
 
 
-def add_scripts(true: Path) -> None:
+def add_scripts(folder: Path) -> None:
     for clip in CLIPS:
-        (true / f"{clip.index}.json").write_text(json.dumps(script(clip, 25.0)))
+        (folder / f"{clip.index}.json").write_text(json.dumps(script(clip, 25.0)))
 
 
-def same(found: dict, wanted: timing.Timing) -> None:
+def same(found: dict, wanted: timing.TimingScores) -> None:
     body = wanted.summary()
-    assert found.keys() == wanted.measured.keys() | {"onset_offset_ms"}
-    for name in wanted.measured:
+    assert found.keys() == wanted.pooled.keys() | {"onset_offset_ms"}
+    for name in wanted.pooled:
         row, score = body[name], found[name]
-        beside = {"ceiling": row["ceiling"], "chance": row["chance_mean"], "chance, 95th percentile": row["chance_95"]}
-        assert score.value == pytest.approx(row["value"]) and score.beside == pytest.approx(beside, abs=1e-3)
+        baselines = {
+            "ceiling": row["ceiling"],
+            "chance": row["chance_mean"],
+            "chance, 95th percentile": row["chance_95"],
+        }
+        assert score.value == pytest.approx(row["value"]) and score.baselines == pytest.approx(baselines, abs=1e-3)
         assert list(score.interval[:2]) == pytest.approx(row["interval"]) and score.count == row["clips"]
     offset = found["onset_offset_ms"]
     assert offset.value == pytest.approx(body["offset_ms"]["median"], abs=0.05) and offset.better == "nearer 0"
-    assert offset.beside["ceiling"] == pytest.approx(body["ceiling_offset_ms"]["median"], abs=0.05)
-    assert offset.interval and {"chance", "chance, 95th percentile", "upper quartile"} < offset.beside.keys()
+    assert offset.baselines["ceiling"] == pytest.approx(body["ceiling_offset_ms"]["median"], abs=0.05)
+    assert offset.interval and {"chance", "chance, 95th percentile", "upper quartile"} < offset.baselines.keys()
 
 
-def test_rows_are_what_timing_says_of_the_waves(folders: tuple[Path, Path]) -> None:
-    same(rows(*folders), timing.scores(MADE, [clip.wave for clip in CLIPS], RATE))
+def test_rows_are_the_scores_of_the_waves(folders: tuple[Path, Path]) -> None:
+    same(rows(*folders), timing.scores(GENERATED, [clip.wave for clip in CLIPS], RATE))
 
 
-def test_scripts_beside_the_true_sounds_say_what_is_struck(folders: tuple[Path, Path]) -> None:
+def test_scripts_of_the_references_give_the_onsets(folders: tuple[Path, Path]) -> None:
     before = rows(*folders)
     add_scripts(folders[1])
     known = []
     for clip in CLIPS:
-        true = timing.listen(clip.wave, RATE, OnsetDetector(), Envelope())
+        sound = analyse(clip.wave, RATE, OnsetDetector(), Envelope())
         events = [event for event in clip.events if event.visible]
-        known.append(timing.Truth(true_onsets(events)[0], true.level, true))
+        known.append(ReferenceTiming(event_onsets(events), sound.level, sound))
     after = rows(*folders)
-    same(after, timing.scores(MADE, known, RATE))
-    assert before["onset_recall_50ms"].beside["ceiling"] == 1
+    same(after, timing.scores(GENERATED, known, RATE))
+    assert before["onset_recall_50ms"].baselines["ceiling"] == 1
     report = evaluate(*folders, PRESETS["world"], scores=["onsets"], cache=FeatureCache(False))
     assert report.timing["scripts"] == 4 and "visible events of 4 scripts" in report.markdown()
     (folders[1] / "0.json").write_text(json.dumps(script(dataclasses.replace(CLIPS[0], events=()), 25.0)))
@@ -89,7 +94,7 @@ def test_a_json_that_is_no_script_changes_nothing_and_a_broken_script_stops(fold
     assert read_events(path) is None
     path.write_text('{"title": "a video"}')
     report = evaluate(*folders, PRESETS["world"], scores=["onsets"], cache=FeatureCache(False))
-    assert report.timing["scripts"] == 0 and "onsets heard in 4 true sounds" in report.markdown()
+    assert report.timing["scripts"] == 0 and "detected onsets of 4 reference sounds" in report.markdown()
     for text in ("{", '{"world_version": 1}', '{"world_version": 1, "events": [{"time": 1}]}'):
         path.write_text(text)
         with pytest.raises(ProtocolError, match=r"0.json: no script of FoleyWorld .*; repair it, or move it away"):
@@ -99,21 +104,21 @@ def test_a_json_that_is_no_script_changes_nothing_and_a_broken_script_stops(fold
 def test_every_file_is_decoded_once_and_a_second_run_decodes_none(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, seen = sounds.read_channels, []
-    monkeypatch.setattr(sounds, "read_channels", lambda path: (seen.append(path), read(path))[1])
+    read, paths = sounds.read_channels, []
+    monkeypatch.setattr(sounds, "read_channels", lambda path: (paths.append(path), read(path))[1])
     options = {"scores": ("fd", "kl", *TIMING), "cache": FeatureCache(tmp_path / "kept")}
     first = rows(*folders, **options)
-    assert len(seen) == len(set(seen)) == 8
-    assert rows(*folders, **options) == first and len(seen) == 8
+    assert len(paths) == len(set(paths)) == 8
+    assert rows(*folders, **options) == first and len(paths) == 8
 
 
 def test_sounds_of_other_length_and_rate_are_cut_to_the_shorter(folders: tuple[Path, Path]) -> None:
-    made, true = folders
+    generated, reference = folders
     for clip in CLIPS:
         wave = sounds.resample(clip.wave, RATE, 44_100)[: round(5.003 * 44_100)]
-        soundfile.write(made / f"{clip.index}.wav", wave, 44_100, subtype="FLOAT")
+        soundfile.write(generated / f"{clip.index}.wav", wave, 44_100, subtype="FLOAT")
     for options in ({}, {"preset": "paper"}):
-        found = rows(made, true, **options)
+        found = rows(generated, reference, **options)
         assert found["onset_f1_50ms"].value > 0.97 and found["envelope"].value > 0.99
         assert abs(found["onset_offset_ms"].value) < 1
 

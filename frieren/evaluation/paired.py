@@ -1,0 +1,86 @@
+"""A score of generated sounds with that of the reference sounds of the same clips; and clips in groups."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from frieren.evaluation.intervals import Interval, bootstrap, quotient
+from frieren.world import Clip
+
+ALL = "all"
+
+
+class PairedScore(NamedTuple):
+    """The score of generated and of reference sounds, and how the two compare.
+
+    Attributes:
+        generated, reference: the two scores.
+        value: generated / reference of `paired_ratio`, generated - reference of `paired_difference`; NaN where it is
+            not defined.
+        interval: bootstrap interval of the value over clips; None of fewer than two clips, or where it is not defined
+            for some draw of them.
+        clips: how many.
+    """
+
+    generated: float
+    reference: float
+    value: float
+    interval: Interval | None
+    clips: int
+
+    def plain(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON: None is not defined."""
+        numbers = {name: getattr(self, name) for name in ("generated", "reference", "value")}
+        finite = {name: float(number) if np.isfinite(number) else None for name, number in numbers.items()}
+        return finite | {"interval": list(self.interval[:2]) if self.interval else None, "clips": self.clips}
+
+
+def paired_ratio(
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    reference_numerators: np.ndarray,
+    reference_denominators: np.ndarray,
+) -> PairedScore:
+    """Pair scores that are sums of numerators over sums of denominators, [C] each, of C clips: an F1, or a share."""
+    from scipy.stats import DegenerateDataWarning
+
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # of draws without a hit: there is no interval then
+        generated = np.sum(numerators) / np.sum(denominators)
+        reference = np.sum(reference_numerators) / np.sum(reference_denominators)
+        value = generated / reference
+        interval = quotient(
+            (numerators, reference_denominators), (denominators, reference_numerators), range(len(numerators))
+        )
+    known = interval if interval is not None and np.isfinite(interval[:2]).all() else None
+    return PairedScore(float(generated), float(reference), float(value), known, len(numerators))
+
+
+def paired_difference(generated: Sequence[float], reference: Sequence[float]) -> PairedScore:
+    """Pair scores that are means over the same C clips, [C] each."""
+    differences = np.subtract(generated, reference)
+    clips = len(differences)
+    if not clips:
+        return PairedScore(np.nan, np.nan, np.nan, None, 0)
+    means = (float(np.mean(one)) for one in (generated, reference, differences))
+    return PairedScore(*means, bootstrap(differences, range(clips)), clips)
+
+
+def groups(clips: Sequence[Clip]) -> dict[str, dict[str, list[int]]]:
+    """Return indices of the clips: all, by main kind, by level, and by whether a pair occurs that only `test` has."""
+    places = range(len(clips))
+    kinds, levels = sorted({clip.kinds[0] for clip in clips}), sorted({clip.level for clip in clips})
+    named = {
+        ALL: {ALL: list(places)},
+        "kind": {kind: [k for k in places if clips[k].kinds[0] == kind] for kind in kinds},
+        "level": {f"level {level}": [k for k in places if clips[k].level == level] for level in levels},
+        "pair": {
+            "seen pairs": [k for k in places if not clips[k].unseen],
+            "an unseen pair": [k for k in places if clips[k].unseen],
+        },
+    }
+    return {by: {name: members for name, members in some.items() if members} for by, some in named.items()}
