@@ -54,8 +54,17 @@ NETWORKS = {
 RENAMED: dict[str, dict[str, str]] = {
     "ModelConfig": {"spread": "guidance_rescale", "polish": "griffin_lim_iterations"},
     "AlignmentConfig": {"stretch": "segment"},
+    "SynchformerConfig": {"seeing_depth": "video_depth", "hearing_depth": "sound_depth"},
 }
-RENAMED_MODULES = {"past": "skip", "judge": "convolve"}  # in names of parameters, likewise
+# Likewise in names of parameters.
+RENAMED_MODULES = {
+    "past": "skip",
+    "judge": "convolve",
+    "seen": "embed_video",
+    "heard": "embed_sound",
+    "norm_seen": "norm_video",
+    "norm_heard": "norm_sound",
+}
 Windows = Literal["seamless", "published"]
 T = TypeVar("T")
 Network = TypeVar("Network", bound=nn.Module)

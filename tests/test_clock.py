@@ -30,7 +30,7 @@ def test_lengths_cover_the_sound_and_no_more(clock, samples):
 
 def test_a_length_that_rounding_blurs_has_no_frame_too_many():
     assert MINI.frames(0.2 + 0.1) == 8 == ceil(Fraction(3, 10) * 25)
-    assert MINI.frames(3 * 0.04) == 3, "0.12 s is a little more in binary"
+    assert MINI.frames(0.28) == 7, "and not eight: 0.28 * 25 is a little more than 7 in binary"
     assert PUBLISHED.frames(0.0) == PUBLISHED.columns(0.0) == 1
 
 

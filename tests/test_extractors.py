@@ -53,8 +53,8 @@ SMALL = {
     "synchformer": SynchformerConfig(
         width=16,
         heads=2,
-        seeing_depth=1,
-        hearing_depth=1,
+        video_depth=1,
+        sound_depth=1,
         image_size=32,
         frames=4,
         bins=32,
@@ -214,7 +214,7 @@ def test_alignment() -> None:
 @pytest.mark.parametrize(
     ("depth", "config"),
     [
-        ("", SynchformerConfig(seeing_depth=1, hearing_depth=1, comparing_depth=1)),
+        ("", SynchformerConfig(video_depth=1, sound_depth=1, comparing_depth=1)),
         pytest.param("full.", SynchformerConfig(), marks=pytest.mark.slow),
     ],
 )
@@ -231,11 +231,11 @@ def test_synchformer(depth: str, config: SynchformerConfig) -> None:
     with np.load(DATA / "synchformer_golden.npz") as file:
         expected = {name: torch.from_numpy(file[depth + name]) for name in ("seen", "heard", "logits")}
     with torch.inference_mode():
-        seen, heard = network.see(images), network.hear(mels)
+        seen, heard = network.encode_video(images), network.encode_sound(mels)
         near(seen[0, :, ::32], expected["seen"])
         near(heard[::4, :, ::32], expected["heard"])
         near(network.compare(seen.expand(14, -1, -1)[None], heard[None])[0], expected["logits"])
-        with pytest.raises(ValueError, match="13 segments seen and 14 heard, expected 14 of both"):
+        with pytest.raises(ValueError, match="13 segments of video and 14 of sound, expected 14 of both"):
             network.compare(seen.expand(13, -1, -1)[None], heard[None])
 
 

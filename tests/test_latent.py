@@ -102,7 +102,7 @@ def test_every_window_is_told_its_own_mean(clock):
     for window in (0, 1):
         alone = field.condition(features[:, index[window]], torch.arange(160))
         torch.testing.assert_close(long.condition[window], alone[0])
-        # Columns are counted, not frames: one that is on screen for longer weighs more.
+        # Columns are counted, not frames: one that is displayed for longer weighs more.
         torch.testing.assert_close(field.condition(features, index[window]), alone)
     changed = features.clone()
     changed[:, 180:] += torch.randn(6)  # seen in the second window alone: the first ends at frame 127

@@ -21,7 +21,7 @@ from frieren.nets.synchformer import Synchformer, SynchformerConfig
 from frieren.weights import save_part
 
 SMALL = SynchformerConfig(
-    width=8, heads=2, seeing_depth=1, hearing_depth=1, image_size=32, comparing_depth=1, comparing_heads=2
+    width=8, heads=2, video_depth=1, sound_depth=1, image_size=32, comparing_depth=1, comparing_heads=2
 )
 
 
@@ -52,13 +52,15 @@ def test_first_and_last_segments_each_once(scorer: Synchrony, seconds: float, nu
     assert scorer.segments(round(seconds * 16_000) / 16_000) == numbers
     with torch.inference_mode():
         wave = noise(seconds)
-        torch.testing.assert_close(scorer.encode_sound(wave), scorer.network.hear(synchformer_mel(wave)[numbers]))
+        torch.testing.assert_close(
+            scorer.encode_sound(wave), scorer.network.encode_sound(synchformer_mel(wave)[numbers])
+        )
 
 
 def test_a_segment_is_16_frames_and_the_next_begins_8_later(scorer: Synchrony, tmp_path: Path) -> None:
     path = clips.video(tmp_path / "a.mkv", [index / 25 for index in range(150)], size=(64, 48))
     seen: list[Tensor] = []
-    scorer.network.see = lambda images: (seen.append(images), torch.zeros(1, 8, 8))[1]
+    scorer.network.encode_video = lambda images: (seen.append(images), torch.zeros(1, 8, 8))[1]
     rows = scorer.encode_video(path, 8.0)
     assert rows.shape == (24, 8, 8) and all(images.shape == (1, 16, 3, 32, 32) for images in seen)
     assert min(x.min().item() for x in seen) >= -1 and max(x.max().item() for x in seen) <= 1

@@ -92,8 +92,8 @@ class AlignmentClassifier(nn.Module):
         self.config = config
         self.look = nn.Sequential(*map(Motion, (9, *config.widths), config.widths))
         self.listen = nn.Sequential(*map(Timbre, (2, *config.widths), config.widths))
-        self.seen = TimeSteps(config.widths[-1], config.embed)
-        self.heard = TimeSteps(config.widths[-1], config.embed)
+        self.embed_video = TimeSteps(config.widths[-1], config.embed)
+        self.embed_sound = TimeSteps(config.widths[-1], config.embed)
         self.convolve = nn.Sequential(
             nn.Conv1d(config.parts, config.hidden, 1),
             nn.GELU(),
@@ -104,7 +104,7 @@ class AlignmentClassifier(nn.Module):
             nn.Linear(1 + config.parts + 2 * config.hidden, config.hidden), nn.GELU(), nn.Linear(config.hidden, 1)
         )
 
-    def see(self, images: Tensor) -> Tensor:
+    def encode_video(self, images: Tensor) -> Tensor:
         """Vectors [B, F, embed] of frames [B, F, 3, H, W] in 0..1."""
         size = (self.config.image_size, self.config.image_size)
         small = F.interpolate(images.flatten(0, 1), size=size, mode="area").unflatten(0, images.shape[:2])
@@ -114,25 +114,25 @@ class AlignmentClassifier(nn.Module):
         motion = 4 * torch.cat([torch.cat([nothing, steps], dim=1), torch.cat([steps, nothing], dim=1)], dim=2)
         # With the channels innermost these convolutions train about four times as fast on a CPU.
         x = torch.cat([small - 0.5, motion], dim=2).transpose(1, 2).contiguous(memory_format=torch.channels_last_3d)
-        return self.seen(self.look(x).flatten(3)).mT
+        return self.embed_video(self.look(x).flatten(3)).mT
 
-    def hear(self, mel: Tensor, frames: int) -> Tensor:
+    def encode_sound(self, mel: Tensor, frames: int) -> Tensor:
         """Vectors [B, frames, embed] of a log10 mel [B, M, T], at the times of `frames` frames from its start."""
         level = (mel + 3) / 1.5  # about -1..3
         rise = F.pad(mel.diff(dim=-1), (1, 0)).clamp(min=0)
         x = self.listen(torch.stack([level, rise], dim=1).contiguous(memory_format=torch.channels_last))
-        return at_frames(self.heard(x.transpose(2, 3)), frames, self.config).mT
+        return at_frames(self.embed_sound(x.transpose(2, 3)), frames, self.config).mT
 
-    def similarities(self, seen: Tensor, heard: Tensor) -> Tensor:
+    def similarities(self, video: Tensor, sound: Tensor) -> Tensor:
         """Products of each frame with the sound `lag` frames later: both [B, F, embed] -> [B, F, heads, lags].
 
         The lags are -config.lags ... config.lags; sound beyond the ends counts as nothing. Vectors keep their lengths,
         so that times at which nothing happens need not count.
         """
         lags, heads = self.config.lags, self.config.heads
-        seen, heard = (x.unflatten(-1, (heads, -1)) for x in (seen, heard))
-        around = F.pad(heard, (0, 0, 0, 0, lags, lags)).unfold(1, 2 * lags + 1, 1)
-        return torch.einsum("bfhd,bfhdl->bfhl", seen, around) / seen.shape[-1] ** 0.5
+        video, sound = (x.unflatten(-1, (heads, -1)) for x in (video, sound))
+        around = F.pad(sound, (0, 0, 0, 0, lags, lags)).unfold(1, 2 * lags + 1, 1)
+        return torch.einsum("bfhd,bfhdl->bfhl", video, around) / video.shape[-1] ** 0.5
 
     def simultaneity(self, similar: Tensor) -> Tensor:
         """Logarithm [B] of the probability that video and sound agree at lag 0, of all lags."""
@@ -152,7 +152,7 @@ class AlignmentClassifier(nn.Module):
 
     def forward(self, images: Tensor, mel: Tensor) -> Tensor:
         """images [B, F, 3, H, W] in 0..1 and log10 mel [B, M, T] that begin together -> logits [B]."""
-        return self.compare(self.similarities(self.see(images), self.hear(mel, images.shape[1])))
+        return self.compare(self.similarities(self.encode_video(images), self.encode_sound(mel, images.shape[1])))
 
 
 def at_frames(x: Tensor, frames: int, config: AlignmentConfig) -> Tensor:

@@ -102,5 +102,5 @@ class CAVP(nn.Module):
 
         What the contrastive training compares (paper section 4.1): pooled first, normalised afterwards.
         """
-        seen, heard = self.video.project_frames(images), self.audio.project_columns(mel)
-        return F.normalize(seen.amax(dim=1), dim=-1), F.normalize(heard.amax(dim=1), dim=-1)
+        video, sound = self.video.project_frames(images), self.audio.project_columns(mel)
+        return F.normalize(video.amax(dim=1), dim=-1), F.normalize(sound.amax(dim=1), dim=-1)

@@ -1,6 +1,6 @@
 """Synchformer: by how much a sound is early or late for its video, of 21 offsets (arXiv:2401.16423). DeSync asks it.
 
-Segments of 0.64 s are seen by MotionFormer (arXiv:2106.05392) and heard by AST (arXiv:2104.01778), each apart; a small
+Segments of 0.64 s are encoded by MotionFormer (arXiv:2106.05392) and AST (arXiv:2104.01778), each apart; a small
 transformer then looks at 14 of both. The three share their parts but for the attention over space and time.
 """
 
@@ -23,8 +23,8 @@ class SynchformerConfig:
 
     width: int = 768  # of every token
     heads: int = 12  # of both towers' attentions
-    seeing_depth: int = 12  # blocks of the tower that sees
-    hearing_depth: int = 12  # blocks of the tower that hears
+    video_depth: int = 12  # blocks of the video tower
+    sound_depth: int = 12  # blocks of the sound tower
     image_size: int = 224  # height and width of an image
     frames: int = 16  # images in a segment
     patch: int = 16  # height and width of a patch of either tower
@@ -48,7 +48,7 @@ class SynchformerConfig:
         return (self.image_size // self.patch) ** 2
 
     @property
-    def seen(self) -> int:
+    def video_tokens(self) -> int:
         """Tokens of a segment of the video (8)."""
         return self.frames // self.patch_frames
 
@@ -58,14 +58,14 @@ class SynchformerConfig:
         return (self.bins - self.patch) // self.patch_hop + 1
 
     @property
-    def heard(self) -> int:
+    def sound_tokens(self) -> int:
         """Tokens of a segment of the sound (6)."""
         return (self.columns - self.patch) // self.patch_hop + 1
 
     @property
     def positions(self) -> int:
         """Tokens that are compared: two that stand before video and sound, and those of all segments (198)."""
-        return 2 + self.segments * (self.seen + self.heard)
+        return 2 + self.segments * (self.video_tokens + self.sound_tokens)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
@@ -185,13 +185,13 @@ class MotionFormer(nn.Module):
 
     def __init__(self, config: SynchformerConfig) -> None:
         super().__init__()
-        self.times = config.seen
+        self.times = config.video_tokens
         size = (config.patch_frames, config.patch, config.patch)
         self.patches = nn.Conv3d(3, config.width, size, stride=size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.places, config.width))
-        self.temp_embed = nn.Parameter(torch.zeros(1, config.seen, config.width))
-        self.blocks = nn.ModuleList(DividedBlock(config.width, config.heads) for _ in range(config.seeing_depth))
+        self.temp_embed = nn.Parameter(torch.zeros(1, config.video_tokens, config.width))
+        self.blocks = nn.ModuleList(DividedBlock(config.width, config.heads) for _ in range(config.video_depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.summary = Summary(config.width, config.heads)
 
@@ -215,8 +215,8 @@ class SpectrogramTransformer(nn.Module):
         self.patches = nn.Conv2d(1, config.width, config.patch, stride=config.patch_hop)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.distillation_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.position_embeddings = nn.Parameter(torch.zeros(1, 2 + config.bands * config.heard, config.width))
-        self.blocks = nn.Sequential(*(Block(config.width, config.heads, 1e-12) for _ in range(config.hearing_depth)))
+        self.position_embeddings = nn.Parameter(torch.zeros(1, 2 + config.bands * config.sound_tokens, config.width))
+        self.blocks = nn.Sequential(*(Block(config.width, config.heads, 1e-12) for _ in range(config.sound_depth)))
         self.norm = nn.LayerNorm(config.width, eps=1e-12)
         self.summary = Summary(config.width, config.heads)
 
@@ -245,7 +245,7 @@ class OffsetClassifier(nn.Module):
 
     def __init__(self, config: SynchformerConfig) -> None:
         super().__init__()
-        self.norm_seen, self.norm_heard, self.norm_out = (nn.LayerNorm(config.width) for _ in range(3))
+        self.norm_video, self.norm_sound, self.norm_out = (nn.LayerNorm(config.width) for _ in range(3))
         self.OFF_tok = nn.Parameter(torch.zeros(1, 1, config.width))  # before the video; the answer is read from it
         self.MOD_tok = nn.Parameter(torch.zeros(1, 1, config.width))  # between video and sound
         self.places = Places(config.positions, config.width)
@@ -253,10 +253,10 @@ class OffsetClassifier(nn.Module):
         self.blocks = nn.Sequential(*(Block(config.width, heads, 1e-5) for _ in range(depth)))
         self.classify = nn.Linear(config.width, config.classes)
 
-    def forward(self, seen: Tensor, heard: Tensor) -> Tensor:
-        """seen [B, N, D], heard [B, M, D] -> [B, classes]."""
-        off, between = (token.expand(len(seen), -1, -1) for token in (self.OFF_tok, self.MOD_tok))
-        x = self.places(torch.cat([off, self.norm_seen(seen), between, self.norm_heard(heard)], dim=1))
+    def forward(self, video: Tensor, sound: Tensor) -> Tensor:
+        """video [B, N, D], sound [B, M, D] -> [B, classes]."""
+        off, between = (token.expand(len(video), -1, -1) for token in (self.OFF_tok, self.MOD_tok))
+        x = self.places(torch.cat([off, self.norm_video(video), between, self.norm_sound(sound)], dim=1))
         return self.classify(self.norm_out(self.blocks(x)[:, 0]))
 
 
@@ -272,21 +272,23 @@ class Synchformer(nn.Module):
         self.project_sound = nn.Linear(config.width, config.width)
         self.classifier = OffsetClassifier(config)
 
-    def see(self, images: Tensor) -> Tensor:
+    def encode_video(self, images: Tensor) -> Tensor:
         """Segments of images [N, F, 3, H, W] in -1..1 -> [N, 8, D]."""
         return self.video(images.transpose(1, 2))
 
-    def hear(self, mels: Tensor) -> Tensor:
+    def encode_sound(self, mels: Tensor) -> Tensor:
         """Segments of scaled log-mels [N, M, C] -> [N, 6, D]."""
         return self.sound(mels)
 
-    def compare(self, seen: Tensor, heard: Tensor) -> Tensor:
-        """Logits [B, classes] of what was seen [B, S, 8, D] and heard [B, S, 6, D] in `segments` segments.
+    def compare(self, video: Tensor, sound: Tensor) -> Tensor:
+        """Logits [B, classes] of encoded video [B, S, 8, D] and sound [B, S, 6, D] in `segments` segments.
 
         Raises:
             ValueError: if there are more or fewer segments: a place is learned for each.
         """
         wanted = self.config.segments
-        if seen.shape[1] != wanted or heard.shape[1] != wanted:
-            raise ValueError(f"{seen.shape[1]} segments seen and {heard.shape[1]} heard, expected {wanted} of both")
-        return self.classifier(self.project_video(seen).flatten(1, 2), self.project_sound(heard).flatten(1, 2))
+        if video.shape[1] != wanted or sound.shape[1] != wanted:
+            raise ValueError(
+                f"{video.shape[1]} segments of video and {sound.shape[1]} of sound, expected {wanted} of both"
+            )
+        return self.classifier(self.project_video(video).flatten(1, 2), self.project_sound(sound).flatten(1, 2))

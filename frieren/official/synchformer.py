@@ -31,7 +31,7 @@ def video_modules(config: SynchformerConfig) -> dict[str, str]:
     for theirs, ours in (("attn", "space"), ("timeattn", "time")):
         block |= {f"{theirs}.qkv": f"{ours}.qkv", f"{theirs}.proj": f"{ours}.out"}
     modules = {"": "", "patch_embed_3d.proj": "patches", "norm": "norm", **summary_modules("spatial_attn_agg")}
-    for index in range(config.seeing_depth):
+    for index in range(config.video_depth):
         modules |= under(f"blocks.{index}", f"blocks.{index}", block)
     return modules
 
@@ -52,7 +52,7 @@ def sound_modules(config: SynchformerConfig) -> dict[str, str]:
         "ast.layernorm": "norm",
         **summary_modules("freq_attn_agg"),
     }
-    for index in range(config.hearing_depth):
+    for index in range(config.sound_depth):
         modules |= under(f"ast.encoder.layer.{index}", f"blocks.{index}", block)
     return modules
 
@@ -75,8 +75,8 @@ def classifier_modules(config: SynchformerConfig) -> dict[str, str]:
     }
     modules = {
         "": "",
-        "vis_in_lnorm": "norm_seen",
-        "aud_in_lnorm": "norm_heard",
+        "vis_in_lnorm": "norm_video",
+        "aud_in_lnorm": "norm_sound",
         "pos_emb_cfg": "places",
         "ln_f": "norm_out",
         "off_head": "classify",

@@ -85,7 +85,7 @@ class WorldAlignment:
         missing = max(0, starts[-1] + length - len(images))
         images = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)])
         # One after the other: a long video's segments together would take gigabytes.
-        vectors = [self.network.see(images[None, start : start + length]) for start in starts]
+        vectors = [self.network.encode_video(images[None, start : start + length]) for start in starts]
         return self.windows(torch.cat(vectors))
 
     def encode_sound(self, wave: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class WorldAlignment:
         columns = config.mel_rate / config.fps  # per frame
         places = [round(start * columns) for start in starts]
         mels = unfold(log_mel(wave, self.mel)[None], places, round(length * columns))[0]
-        return self.windows(self.network.hear(mels, length))
+        return self.windows(self.network.encode_sound(mels, length))
 
     def score(self, video: Tensor, sound: Tensor) -> Tensor:
         """The probability [1] that they belong together: of the mean logit of the windows."""

@@ -68,13 +68,13 @@ class Synchrony:
         images = 2 * torch.cat([images, images[-1:].expand(max(0, needed - len(images)), -1, -1, -1)]) - 1
         starts = (segment * config.frames // 2 for segment in segments)
         # One after the other: together they would take gigabytes.
-        return torch.cat([self.network.see(images[None, start : start + config.frames]) for start in starts])
+        return torch.cat([self.network.encode_video(images[None, start : start + config.frames]) for start in starts])
 
     def encode_sound(self, wave: Tensor) -> Tensor:
         """wave [S], at least `shortest` seconds -> [N, 6, D], a row per segment."""
         segments = self.segments(len(wave) / RATE)
         wave = F.pad(wave, (0, max(0, (segments[-1] + 2) * SEGMENT_HOP - len(wave))))
-        return self.network.hear(synchformer_mel(wave)[segments])
+        return self.network.encode_sound(synchformer_mel(wave)[segments])
 
     def score(self, video: Tensor, sound: Tensor) -> Tensor:
         """Seconds [2] between video and sound, at the beginning and at the end."""

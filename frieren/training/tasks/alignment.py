@@ -159,7 +159,7 @@ class AlignmentTask(Task[AlignmentClassifier]):
 
     def logits(self, network: AlignmentClassifier, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Logits of matched pairs [B], of shifted and mismatched ones [B, N], and the matched ones' similarities."""
-        video, audio = network.see(batch["images"]), network.hear(batch["mel"], self.segment)
+        video, audio = network.encode_video(batch["images"]), network.encode_sound(batch["mel"], self.segment)
         video = network.cut(video, batch["start"])
         similar = network.similarities(video, network.cut(audio, batch["start"]))
         logits = {"matched": network.compare(similar)}
