@@ -282,11 +282,11 @@ def test_what_goes_on_is_as_loud_as_its_curve_and_is_seen(kind):
 @pytest.mark.parametrize("kind", GALLERY)
 def test_a_mute_source_of_any_kind_is_silent_and_can_be_drawn(kind):
     rng = np.random.default_rng(3)
-    source = GALLERY[kind].write(Task(GALLERY[kind], SECONDS, (), mute=True), rng, rng)
+    source = GALLERY[kind].simulate(Task(GALLERY[kind], SECONDS, (), mute=True), rng, rng)
     assert source.events == () and source.activity is None
     times = np.arange(8) / 4.0
     pixels = torch.full((3, len(times), 32, 32), 0.5)
-    GALLERY[kind].draw(Canvas(pixels, Camera(0).at(times)), Pose(), source, times)
+    GALLERY[kind].render(Canvas(pixels, Camera(0).at(times)), Pose(), source, times)
     assert pixels.isfinite().all() and pixels.max() - pixels.min() > 0.1
 
 
@@ -333,12 +333,12 @@ def test_a_pendulum_is_in_the_middle_at_its_ticks_and_never_else() -> None:
     for seed in range(30):
         for mute in (False, True):
             rng = np.random.default_rng(seed)
-            source = kind.write(Task(kind, SECONDS, (), mute), rng, rng)
-            if source.look["shape"] not in ("pendulum", "metronome"):
+            source = kind.simulate(Task(kind, SECONDS, (), mute), rng, rng)
+            if source.look.design.shape not in ("pendulum", "metronome"):
                 continue
             ticks = np.array([event.time for event in source.events])
-            np.testing.assert_allclose(source.look["path"].at(ticks), 0, atol=1e-9)
-            sides = np.sign(source.look["path"].at(grid))
+            np.testing.assert_allclose(source.look.path.at(ticks), 0, atol=1e-9)
+            sides = np.sign(source.look.path.at(grid))
             assert np.count_nonzero(np.diff(sides[sides != 0])) == len(ticks)
             seen += len(ticks)
     assert seen > 50

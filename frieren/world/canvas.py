@@ -10,12 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 F32 = np.float32
+Array: TypeAlias = NDArray[Any]
+Number: TypeAlias = float | Array  # one for all frames, or one a frame [F]
+
+
+class Style(TypedDict, total=False):
+    """What every shape takes beside its place, size and colour; see `Brush`."""
+
+    opacity: Number
+    shade: float
+    outline: float
+    stripe: float
+    frames: Array | None
 
 
 @dataclass(frozen=True)

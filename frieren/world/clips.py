@@ -232,7 +232,7 @@ def compose(kind: str, level: int, split: str, index: int) -> Scene:
     sources, taken = [], []
     for name, mute in cast:
         task = Task(named(name), SECONDS, tuple(taken), mute, _materials(named(name), split))
-        source = task.kind.write(task, script, look)
+        source = task.kind.simulate(task, script, look)
         taken += [event.time for event in source.events]
         sources.append(source)
     film, camera = draw_film(lens, level), draw_camera(lens, level, SECONDS)
@@ -336,7 +336,7 @@ def _seen(source: Source, pose: Pose, film: Film, camera: Camera, screens: tuple
 def _colours(scene: Scene) -> np.ndarray:
     """[N, 3] the colours of the main source that its background should not have."""
     look = _main_first(scene)[0].look
-    return np.array([look[name] for name in MOVING if name in look]).reshape(-1, 3)
+    return np.array([getattr(look, name) for name in MOVING if hasattr(look, name)]).reshape(-1, 3)
 
 
 def film(
@@ -352,7 +352,7 @@ def film(
     )
     for source, pose in zip(scene.sources, scene.poses, strict=True):
         kind = named(source.kind)
-        kind.draw(Canvas(pixels, view, (1.0, 1.0) if kind.fills else squeeze), pose, source, times)
+        kind.render(Canvas(pixels, view, (1.0, 1.0) if kind.fills else squeeze), pose, source, times)
     # A passer-by is close to the lens: the camera's own motion does not move it.
     front = Canvas(pixels, Camera(0).at(times), squeeze)
     for screen in scene.screens:

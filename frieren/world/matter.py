@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from frieren.world.canvas import Brush
-from frieren.world.kind import Kind
+from frieren.world.canvas import Array, Brush, Style
+from frieren.world.kind import Task
 from frieren.world.motion import since
 from frieren.world.script import Activity, Event, Source
 
@@ -31,25 +31,6 @@ TONES = {
     "hand": (0.80, 0.58, 0.46),
     "leaves": (0.25, 0.50, 0.22),
 }
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a source has to fit into.
-
-    Attributes:
-        kind: the kind to write.
-        seconds: length of the clip.
-        taken: contact times of the sources before it.
-        mute: move, but touch nothing and make no sound.
-        materials: what it may be made of; all of its kind's by default.
-    """
-
-    kind: Kind
-    seconds: float
-    taken: tuple[float, ...] = ()
-    mute: bool = False
-    materials: tuple[str, ...] = ()
 
 
 def material(task: Task, rng: np.random.Generator) -> str:
@@ -103,14 +84,22 @@ def timeline(task: Task) -> np.ndarray:
     return np.arange(round(task.seconds * GRID) + 1) / GRID
 
 
-def finish(rng: np.random.Generator) -> dict:
-    """Shading and outline, which most shapes of a source share."""
-    return {"shade": float(rng.uniform(0, 0.45)), "outline": float(rng.choice([0.0, 0.0, 0.025, 0.035]))}
+@dataclass(frozen=True)
+class Finish:
+    """Shading (-1..1) and width of the outline (own units), which most shapes of a source share."""
+
+    shade: float
+    outline: float
+
+    @property
+    def style(self) -> Style:
+        """What a brush takes of it."""
+        return {"shade": self.shade, "outline": self.outline}
 
 
-def gloss(look: dict) -> dict:
-    """What a brush takes of `finish`."""
-    return {"shade": look["shade"], "outline": look["outline"]}
+def finish(rng: np.random.Generator) -> Finish:
+    """A random finish."""
+    return Finish(float(rng.uniform(0, 0.45)), float(rng.choice([0.0, 0.0, 0.025, 0.035])))
 
 
 def skin(rng: np.random.Generator) -> np.ndarray:
@@ -123,43 +112,65 @@ def struck(source: Source) -> tuple[np.ndarray, np.ndarray]:
     return np.array([event.time for event in source.events]), np.array([event.strength for event in source.events])
 
 
-def spray(rng: np.random.Generator) -> dict:
-    """How bits fly off a contact: directions, speeds, colour; about a quarter of the time none do."""
+@dataclass(frozen=True)
+class Spray:
+    """How bits fly off a contact.
+
+    Attributes:
+        vx, vy: [N] own units per second; N may be 0.
+        size: radius of a bit, own units.
+        life: seconds.
+        colour: [3].
+        fall: own units per second squared.
+        flash: radius of a flash, own units; 0 for none.
+    """
+
+    vx: Array
+    vy: Array
+    size: float
+    life: float
+    colour: Array
+    fall: float
+    flash: float
+
+
+def spray(rng: np.random.Generator) -> Spray:
+    """A random spray; about a quarter of the time no bits fly."""
     count = int(rng.integers(3, 8)) if rng.random() < 0.75 else 0
     angle = rng.uniform(-np.pi + 0.2, -0.2, count)
     speed = rng.uniform(0.8, 2.6, count)
     warm = np.array([1.0, rng.uniform(0.6, 1.0), rng.uniform(0.2, 1.0)])
-    return {
-        "vx": np.cos(angle) * speed,
-        "vy": np.sin(angle) * speed,
-        "size": rng.uniform(0.02, 0.07),
-        "life": rng.uniform(0.12, 0.4),
-        "colour": warm if rng.random() < 0.5 else vivid(rng),
-        "fall": rng.uniform(0, 9),
-        "flash": rng.uniform(0.1, 0.4) if rng.random() < 0.35 else 0.0,
-    }
+    return Spray(
+        vx=np.cos(angle) * speed,
+        vy=np.sin(angle) * speed,
+        size=rng.uniform(0.02, 0.07),
+        life=rng.uniform(0.12, 0.4),
+        colour=warm if rng.random() < 0.5 else vivid(rng),
+        fall=rng.uniform(0, 9),
+        flash=rng.uniform(0.1, 0.4) if rng.random() < 0.35 else 0.0,
+    )
 
 
-def burst(brush: Brush, look: dict, times: np.ndarray, hits: np.ndarray, strengths: np.ndarray, x, y) -> None:
-    """Draw the bits of `look` (from spray) as they fly from the last contact, at x, y [N] in own coordinates."""
+def burst(brush: Brush, bits: Spray, times: np.ndarray, hits: np.ndarray, strengths: np.ndarray, x, y) -> None:
+    """Paint the bits as they fly from the last contact, at x, y [N] in own coordinates."""
     age, index = since(times, hits)
-    frames = np.flatnonzero(age < look["life"])
+    frames = np.flatnonzero(age < bits.life)
     if len(frames) == 0:
         return
     x, y = np.broadcast_to(x, len(hits))[index[frames]], np.broadcast_to(y, len(hits))[index[frames]]
     age, power = age[frames], strengths[index[frames]]
-    left = 1 - age / look["life"]
-    if look["flash"]:
-        radius = look["flash"] * power * (1.2 - 0.7 * left)
-        brush.disc(x, y, radius, look["colour"], opacity=0.8 * left * left, frames=frames)
-    count = len(look["vx"])
+    left = 1 - age / bits.life
+    if bits.flash:
+        radius = bits.flash * power * (1.2 - 0.7 * left)
+        brush.disc(x, y, radius, bits.colour, opacity=0.8 * left * left, frames=frames)
+    count = len(bits.vx)
     if count:
         far = age * (0.5 + power)
-        u = x + np.outer(look["vx"], far)
-        v = y + np.outer(look["vy"], far) + look["fall"] * age**2
-        radius = np.tile(look["size"] * (0.4 + 0.6 * left), count)
+        u = x + np.outer(bits.vx, far)
+        v = y + np.outer(bits.vy, far) + bits.fall * age**2
+        radius = np.tile(bits.size * (0.4 + 0.6 * left), count)
         brush.disc(
-            u.ravel(), v.ravel(), radius, look["colour"], opacity=np.tile(left, count), frames=np.tile(frames, count)
+            u.ravel(), v.ravel(), radius, bits.colour, opacity=np.tile(left, count), frames=np.tile(frames, count)
         )
 
 

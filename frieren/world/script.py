@@ -5,9 +5,12 @@ Picture and sound are two renderings of the same script; neither is ever derived
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
+
+Look = TypeVar("Look")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Generic[Look]):
     """One thing in the scene that may sound: what it does (events, activity) and what its drawing needs (look).
 
     Attributes:
@@ -64,11 +67,11 @@ class Source:
         size: 0..1, small to large; sets pitch (small is high) and drawing.
         events: contacts in order of time.
         activity: the continuous sound, if the kind has one.
-        look: whatever the kind's own drawing needs: numbers, colours [3], paths [N].
+        look: the kind's own dataclass of what rendering it needs: lengths, colours [3], paths.
     """
 
     kind: str
     size: float
     events: tuple[Event, ...] = ()
     activity: Activity | None = None
-    look: dict = field(default_factory=dict)
+    look: Look | None = None

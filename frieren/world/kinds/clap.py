@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from frieren.world.canvas import Canvas, Pose
-from frieren.world.kind import Kind
-from frieren.world.matter import Task, apart, contacts, finish, gloss, material, skin, struck, vivid
+from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.kind import Kind, Task
+from frieren.world.matter import Finish, apart, contacts, finish, material, skin, struck, vivid
 from frieren.world.modal import Body, Build, hit, layered
-from frieren.world.motion import bursts, rhythm, ring, strokes
+from frieren.world.motion import Path, bursts, rhythm, ring, strokes
 from frieren.world.script import Source
 
 
-def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+@dataclass(frozen=True)
+class ClapLook:
+    """How it looks and moves: lengths in own units, colours [3] in 0..1, angles in radians, curves over time."""
+
+    finish: Finish
+    hand: Array
+    finger: Array
+    sleeve: Array
+    reach: float
+    view: str
+    lean: float
+    coat: Array
+    face: Array
+    hair: Array
+    lines: bool
+    flash: Array
+    uneven: float
+    height: Path
+    big: float
+
+
+def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[ClapLook]:
     """Beats of two to five a second in stretches, or the usual rhythm; the swing of the hands is the strength."""
     size = float(rng.uniform())
     beat = {"gap": (0.2, 0.55), "count": (3, 11), "jitter": (0.02, 0.1), "wait": (0.3, 1.6)}
@@ -24,58 +47,57 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         times = times[:0]
     height, strengths = strokes(rng, times, task.seconds, hold=float(rng.uniform(0, 0.03)))
     made_of = material(task, rng)
-    look = _look(looks) | {"height": height, "big": 0.2 + 0.14 * size}
+    hand = skin(looks)
+    look = ClapLook(
+        finish=finish(looks),
+        hand=hand,
+        finger=np.clip(hand * 0.88, 0, 1),
+        sleeve=apart(vivid(looks), hand, 0.2),
+        reach=float(looks.uniform(0.45, 0.75)),
+        view=str(looks.choice(["side", "front", "body"])),
+        lean=float(looks.uniform(-0.5, 0.5)),
+        coat=vivid(looks),
+        face=hand,
+        hair=vivid(looks) * 0.6,
+        lines=bool(looks.random() < 0.5),
+        flash=vivid(looks),
+        uneven=float(looks.uniform(0.3, 1.0)),
+        height=height,
+        big=0.2 + 0.14 * size,
+    )
     return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, 0.0, 0.0), look=look)
 
 
-def _look(rng: np.random.Generator) -> dict:
-    hand = skin(rng)
-    return finish(rng) | {
-        "hand": hand,
-        "finger": np.clip(hand * 0.88, 0, 1),
-        "sleeve": apart(vivid(rng), hand, 0.2),
-        "reach": float(rng.uniform(0.45, 0.75)),
-        "view": str(rng.choice(["side", "front", "body"])),
-        "lean": float(rng.uniform(-0.5, 0.5)),
-        "coat": vivid(rng),
-        "face": hand,
-        "hair": vivid(rng) * 0.6,
-        "lines": bool(rng.random() < 0.5),
-        "flash": vivid(rng),
-        "uneven": float(rng.uniform(0.3, 1.0)),
-    }
-
-
-def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+def render(canvas: Canvas, pose: Pose, source: Source[ClapLook], times: np.ndarray) -> None:
     """Somebody or only two arms; palms apart, palms together, lines that spring off."""
     look, brush = source.look, canvas.brush(pose)
     hits, power = struck(source)
-    height = look["height"].at(times)
+    height = look.height.at(times)
     lit = np.minimum(ring(times, hits, power, 0.0, 0.07), 1.0)
-    big = look["big"] * (0.75 if look["view"] == "body" else 1.45)
-    if look["view"] == "body":
-        brush.box(0, 0.65, 0.5, 0.75, look["coat"], corner=0.2, **gloss(look))
-        brush.disc(0, -0.55, 0.3, look["face"], **gloss(look))
-        brush.ellipse(0, -0.72, 0.32, 0.18, look["hair"])
+    big = look.big * (0.75 if look.view == "body" else 1.45)
+    if look.view == "body":
+        brush.box(0, 0.65, 0.5, 0.75, look.coat, corner=0.2, **look.finish.style)
+        brush.disc(0, -0.55, 0.3, look.face, **look.finish.style)
+        brush.ellipse(0, -0.72, 0.32, 0.18, look.hair)
     for side in (-1, 1):
-        away = look["reach"] * height * (1.0 if side < 0 else look["uneven"]) + 0.45 * big
-        x, y = side * away, -0.15 * side * look["lean"] * height
-        elbow = (side * (0.75 + 0.2 * height), 0.75) if look["view"] == "body" else (x + side * 0.55, y + 0.85)
-        brush.stick(x, y + 0.3 * big, *elbow, 0.12, look["sleeve"], shade=look["shade"])
-        if look["view"] == "front":  # palms seen from in front: wide when open, thin when they meet
+        away = look.reach * height * (1.0 if side < 0 else look.uneven) + 0.45 * big
+        x, y = side * away, -0.15 * side * look.lean * height
+        elbow = (side * (0.75 + 0.2 * height), 0.75) if look.view == "body" else (x + side * 0.55, y + 0.85)
+        brush.stick(x, y + 0.3 * big, *elbow, 0.12, look.sleeve, shade=look.finish.shade)
+        if look.view == "front":  # palms seen from in front: wide when open, thin when they meet
             wide = big * (0.45 + 0.6 * np.clip(height, 0, 1))
-            brush.ellipse(x, y, wide, big, look["hand"], **gloss(look))
+            brush.ellipse(x, y, wide, big, look.hand, **look.finish.style)
         else:
-            brush.ellipse(x, y, 0.5 * big, big, look["hand"], angle=side * 0.25 * height, **gloss(look))
+            brush.ellipse(x, y, 0.5 * big, big, look.hand, angle=side * 0.25 * height, **look.finish.style)
         for finger in range(4):
             spread = (finger - 1.5) * 0.22 * big * np.clip(height, 0.15, 1)
-            brush.stick(x + 0.4 * spread, y - 0.6 * big, x + spread, y - 1.55 * big, 0.13 * big, look["finger"])
-        brush.stick(x, y, x - side * 0.3 * big * height, y - 0.75 * big, 0.14 * big, look["finger"])
-    if look["lines"]:
+            brush.stick(x + 0.4 * spread, y - 0.6 * big, x + spread, y - 1.55 * big, 0.13 * big, look.finger)
+        brush.stick(x, y, x - side * 0.3 * big * height, y - 0.75 * big, 0.14 * big, look.finger)
+    if look.lines:
         for turn in np.linspace(-2.6, -0.5, 5):
             near, far = big + 0.1, big + 0.15 + 0.35 * (1 - lit)
             u, v = np.cos(turn), np.sin(turn) * 1.5
-            brush.stick(near * u, near * v, far * u, far * v, 0.03, look["flash"], opacity=lit)
+            brush.stick(near * u, near * v, far * u, far * v, 0.03, look.flash, opacity=lit)
 
 
 def slap(body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -88,8 +110,8 @@ def slap(body: Body, strength: float, number: int, sample_rate: int, rng: np.ran
 CLAP = Kind(
     "clap",
     "rhythmic",
-    write,
-    draw,
+    simulate,
+    render,
     (650.0, 1300.0),
     {"hand": Build("block", (0.010, 0.022), 0.3, 5000, 1.8, 0.026, (700, 2600))},
     hit=slap,

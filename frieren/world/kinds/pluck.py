@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from frieren.world.canvas import Canvas, Pose
-from frieren.world.kind import Kind
-from frieren.world.matter import Task, apart, contacts, finish, gloss, material, skin, struck, tinted, vivid
+from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.kind import Kind, Task
+from frieren.world.matter import Finish, apart, contacts, finish, material, skin, struck, tinted, vivid
 from frieren.world.modal import Body, Build, hit
-from frieren.world.motion import rhythm, ring, strokes, visits
+from frieren.world.motion import Path, rhythm, ring, strokes, visits
 from frieren.world.script import Source
 
 SPAN = 0.9  # half length of a string
 
 
-def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+@dataclass(frozen=True)
+class PluckLook:
+    """How it looks and moves: lengths in own units, colours [3] in 0..1, angles in radians, curves over time."""
+
+    finish: Finish
+    wood: Array
+    hole: Array
+    string: Array
+    finger: Array
+    tip: Array
+    shape: str
+    pick: bool
+    hz: float
+    wide: float
+    reach: float
+    side: float
+    grain: float
+    height: Path
+    y: Path
+    which: Array
+    rows: Array
+    sizes: Array
+    x: float
+
+
+def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[PluckLook]:
     """One hand that waits beside its next string and lets it go at the contact; which string sets the pitch."""
     count, size = int(rng.integers(1, 7)), float(rng.uniform())
     times = np.array([]) if task.mute else rhythm(rng, task.seconds, task.taken)
@@ -26,68 +51,64 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     sizes = np.clip(size * 0.5 + 0.5 * np.arange(count) / max(count - 1, 1), 0, 1) if count > 1 else np.array([size])
     made_of = material(task, rng)
     x = float(looks.uniform(0.15, 0.55))
-    look = _look(looks) | {
-        "height": height,
-        "y": visits(times, rows[which], float(rows[0])),
-        "which": which,
-        "rows": rows,
-        "sizes": sizes,
-        "x": x,
-    }
+    wood = tinted("wood", looks)
+    look = PluckLook(
+        finish=finish(looks),
+        wood=wood,
+        hole=wood * 0.3,
+        string=apart(tinted("string", looks), wood, 0.4),
+        finger=apart(skin(looks), wood, 0.2),
+        tip=apart(vivid(looks), wood, 0.35),
+        shape=str(looks.choice(["guitar", "board", "bow"])),
+        pick=bool(looks.random() < 0.4),
+        hz=float(looks.uniform(7.0, 11.0)),
+        wide=float(looks.uniform(0.08, 0.16)),
+        reach=float(looks.uniform(0.3, 0.6)),
+        side=float(looks.choice([-1, 1])),
+        grain=float(looks.choice([0.0, 0.2])),
+        height=height,
+        y=visits(times, rows[which], float(rows[0])),
+        which=which,
+        rows=rows,
+        sizes=sizes,
+        x=x,
+    )
     events = contacts(task, made_of, size, times, strengths, x, rows[which])
     tones = [task.kind.pitch(float(value)) for value in sizes]
     events = tuple(replace(event, pitch=tones[number]) for event, number in zip(events, which, strict=True))
     return Source(task.kind.name, size, events, look=look)
 
 
-def _look(rng: np.random.Generator) -> dict:
-    wood = tinted("wood", rng)
-    return finish(rng) | {
-        "wood": wood,
-        "hole": wood * 0.3,
-        "string": apart(tinted("string", rng), wood, 0.4),
-        "finger": apart(skin(rng), wood, 0.2),
-        "tip": apart(vivid(rng), wood, 0.35),
-        "shape": str(rng.choice(["guitar", "board", "bow"])),
-        "pick": bool(rng.random() < 0.4),
-        "hz": float(rng.uniform(7.0, 11.0)),
-        "wide": float(rng.uniform(0.08, 0.16)),
-        "reach": float(rng.uniform(0.3, 0.6)),
-        "side": float(rng.choice([-1, 1])),
-        "grain": float(rng.choice([0.0, 0.2])),
-    }
-
-
-def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+def render(canvas: Canvas, pose: Pose, source: Source[PluckLook], times: np.ndarray) -> None:
     """Body, strings in four parts each that bow out and in, and the hand."""
     look, brush = source.look, canvas.brush(pose)
     hits, power = struck(source)
-    if look["shape"] == "guitar":
-        brush.disc(0.45, 0, 0.7, look["wood"], **gloss(look))
-        brush.disc(0.3, 0, 0.28, look["hole"])
-        brush.box(-0.55, 0, 0.5, 0.22, look["wood"] * 0.7)
-    elif look["shape"] == "board":
-        brush.box(0, 0, 1.05, 0.72, look["wood"], corner=0.08, stripe=look["grain"], **gloss(look))
+    if look.shape == "guitar":
+        brush.disc(0.45, 0, 0.7, look.wood, **look.finish.style)
+        brush.disc(0.3, 0, 0.28, look.hole)
+        brush.box(-0.55, 0, 0.5, 0.22, look.wood * 0.7)
+    elif look.shape == "board":
+        brush.box(0, 0, 1.05, 0.72, look.wood, corner=0.08, stripe=look.grain, **look.finish.style)
     for end in (-SPAN, SPAN):
-        brush.box(end, 0, 0.05, 0.55, look["tip"] * 0.7)
-    for number, (row, size) in enumerate(zip(look["rows"], look["sizes"], strict=True)):
-        mine = look["which"] == number
-        swing = ring(times, hits[mine], power[mine], look["hz"] * (1.15 - 0.3 * size), 0.45)
+        brush.box(end, 0, 0.05, 0.55, look.tip * 0.7)
+    for number, (row, size) in enumerate(zip(look.rows, look.sizes, strict=True)):
+        mine = look.which == number
+        swing = ring(times, hits[mine], power[mine], look.hz * (1.15 - 0.3 * size), 0.45)
         blur = np.clip(ring(times, hits[mine], power[mine], 0.0, 0.45), 0, 1.2)
-        bow = look["wide"] * np.clip(swing, -1.3, 1.3)
-        brush.ellipse(0, row, SPAN, 0.01 + look["wide"] * blur, look["string"], opacity=0.3 * (blur > 0.05))
+        bow = look.wide * np.clip(swing, -1.3, 1.3)
+        brush.ellipse(0, row, SPAN, 0.01 + look.wide * blur, look.string, opacity=0.3 * (blur > 0.05))
         thick = 0.018 + 0.025 * size
         for part in range(4):
             a, b = (part / 2 - 1) * SPAN, ((part + 1) / 2 - 1) * SPAN
             da, db = (np.cos(0.5 * np.pi * u / SPAN) * bow for u in (a, b))
-            brush.stick(a, row + da, b, row + db, thick, look["string"])
-    height, y = look["height"].at(times), look["y"].at(times)
-    up = look["side"]
-    tip = y - up * look["reach"] * height, look["x"] + 0.1 * height
-    if look["pick"]:
-        brush.box(tip[1], tip[0] - up * 0.09, 0.06, 0.1, look["tip"], angle=0.2, corner=0.03)
-    brush.stick(tip[1], tip[0] - up * 0.14, tip[1] + 0.25, tip[0] - up * 0.75, 0.11, look["finger"], **gloss(look))
-    brush.disc(tip[1] + 0.3, tip[0] - up * 0.85, 0.24, look["finger"], **gloss(look))
+            brush.stick(a, row + da, b, row + db, thick, look.string)
+    height, y = look.height.at(times), look.y.at(times)
+    up = look.side
+    tip = y - up * look.reach * height, look.x + 0.1 * height
+    if look.pick:
+        brush.box(tip[1], tip[0] - up * 0.09, 0.06, 0.1, look.tip, angle=0.2, corner=0.03)
+    brush.stick(tip[1], tip[0] - up * 0.14, tip[1] + 0.25, tip[0] - up * 0.75, 0.11, look.finger, **look.finish.style)
+    brush.disc(tip[1] + 0.3, tip[0] - up * 0.85, 0.24, look.finger, **look.finish.style)
 
 
 def twang(body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -103,8 +124,8 @@ def twang(body: Body, strength: float, number: int, sample_rate: int, rng: np.ra
 PLUCK = Kind(
     "pluck",
     "tonal",
-    write,
-    draw,
+    simulate,
+    render,
     (75.0, 330.0),
     {
         "string": Build("string", (0.35, 0.7), 0.45, 5000, 0.05, 0.004, (1000, 6000)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from frieren.world.canvas import Canvas, Pose
-from frieren.world.kind import Kind
-from frieren.world.matter import GRID, Task, apart, finish, gloss, going, material, timeline, tinted, vivid
+from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.kind import Kind, Task
+from frieren.world.matter import GRID, Finish, apart, finish, going, material, timeline, tinted, vivid
 from frieren.world.modal import band, coloured
 from frieren.world.motion import glide
 from frieren.world.noises import arrivals, clicks, scattered, unit, wander
@@ -18,7 +19,25 @@ ROLLING_HZ = (120.0, 1100.0)
 TIP = 0.09  # radians of tilt per unit of acceleration
 
 
-def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+@dataclass(frozen=True)
+class RollLook:
+    """How it looks and moves: lengths in own units, colours [3] in 0..1, angles in radians, curves over time."""
+
+    finish: Finish
+    plank: Array
+    colour: Array
+    mark: Array
+    shape: str
+    stripe: float
+    stand: str
+    spots: int
+    grid: Array
+    x: Array
+    tilt: Array
+    radius: float
+
+
+def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[RollLook]:
     """It rolls from place to place and rests between; the tilt is its acceleration, the rate its turns per second."""
     grid, size = timeline(task), float(rng.uniform())
     now, x, times, places = -rng.uniform(0, 1.0), rng.uniform(-0.7, 0.7), [], []
@@ -37,51 +56,52 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     fast = np.abs(speed)
     loud = np.where(fast > 0.03, np.clip(fast / 1.8, 0, 1) ** 0.7 * (0.65 + 0.35 * size), 0.0)
     made_of = material(task, rng)
-    look = _look(made_of, looks) | {"grid": grid, "x": place, "tilt": tilt, "radius": radius}
+    plank = vivid(looks)
+    look = RollLook(
+        finish=finish(looks),
+        plank=plank,
+        colour=apart(tinted(made_of, looks), plank, 0.3),
+        mark=vivid(looks),
+        shape=str(looks.choice(["ball", "barrel", "wheel"])),
+        stripe=float(looks.choice([0.0, looks.uniform(0.15, 0.3)])),
+        stand=str(looks.choice(["wedge", "ropes", "legs"])),
+        spots=int(looks.integers(1, 5)),
+        grid=grid,
+        x=place,
+        tilt=tilt,
+        radius=radius,
+    )
     activity = going(task, made_of, grid, loud, fast / (2 * np.pi * radius))
     return Source(task.kind.name, size, (), activity, look)
 
 
-def _look(made_of: str, rng: np.random.Generator) -> dict:
-    plank = vivid(rng)
-    return finish(rng) | {
-        "plank": plank,
-        "colour": apart(tinted(made_of, rng), plank, 0.3),
-        "mark": vivid(rng),
-        "shape": str(rng.choice(["ball", "barrel", "wheel"])),
-        "stripe": float(rng.choice([0.0, rng.uniform(0.15, 0.3)])),
-        "stand": str(rng.choice(["wedge", "ropes", "legs"])),
-        "spots": int(rng.integers(1, 5)),
-    }
-
-
-def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+def render(canvas: Canvas, pose: Pose, source: Source[RollLook], times: np.ndarray) -> None:
     """Stand, plank at its tilt, and what rolls on it."""
     look, brush = source.look, canvas.brush(pose)
-    x, tilt = (np.interp(times, look["grid"], look[name]) for name in ("x", "tilt"))
-    radius, level = look["radius"], 0.35
+    x, tilt = (np.interp(times, look.grid, curve) for curve in (look.x, look.tilt))
+    radius, level = look.radius, 0.35
     cos, sin = np.cos(tilt), np.sin(tilt)
-    if look["stand"] == "wedge":
-        brush.box(0, level + 0.35, 0.22, 0.22, look["mark"] * 0.7, angle=np.pi / 4)
-    elif look["stand"] == "ropes":
+    if look.stand == "wedge":
+        brush.box(0, level + 0.35, 0.22, 0.22, look.mark * 0.7, angle=np.pi / 4)
+    elif look.stand == "ropes":
         for end in (-1, 1):
-            brush.stick(0, -1.2, end * cos, level + end * sin, 0.025, look["mark"])
+            brush.stick(0, -1.2, end * cos, level + end * sin, 0.025, look.mark)
     else:
         for end in (-0.9, 0.9):
-            brush.stick(end * cos, level + end * sin, end * 1.05, 1.2, 0.06, look["mark"] * 0.7)
-    brush.box(0, level + 0.07, 1.12, 0.07, look["plank"], angle=tilt, stripe=look["stripe"], **gloss(look))
+            brush.stick(end * cos, level + end * sin, end * 1.05, 1.2, 0.06, look.mark * 0.7)
+    brush.box(0, level + 0.07, 1.12, 0.07, look.plank, angle=tilt, stripe=look.stripe, **look.finish.style)
     u, v = x * cos + radius * sin, level + x * sin - radius * cos
     turn = x / radius + tilt
-    brush.disc(u, v, radius, look["colour"], **gloss(look))
-    if look["shape"] == "wheel":
-        brush.disc(u, v, 0.7 * radius, look["plank"])
-    for spot in range(look["spots"]):
-        angle = turn + 2 * np.pi * spot / look["spots"]
-        if look["shape"] == "ball":
-            brush.disc(u + 0.5 * radius * np.cos(angle), v + 0.5 * radius * np.sin(angle), 0.3 * radius, look["mark"])
+    brush.disc(u, v, radius, look.colour, **look.finish.style)
+    if look.shape == "wheel":
+        brush.disc(u, v, 0.7 * radius, look.plank)
+    for spot in range(look.spots):
+        angle = turn + 2 * np.pi * spot / look.spots
+        if look.shape == "ball":
+            brush.disc(u + 0.5 * radius * np.cos(angle), v + 0.5 * radius * np.sin(angle), 0.3 * radius, look.mark)
         else:
             brush.stick(
-                u, v, u + 0.85 * radius * np.cos(angle), v + 0.85 * radius * np.sin(angle), 0.13 * radius, look["mark"]
+                u, v, u + 0.85 * radius * np.cos(angle), v + 0.85 * radius * np.sin(angle), 0.13 * radius, look.mark
             )
 
 
@@ -116,8 +136,8 @@ def rumble(
 ROLL = Kind(
     "roll",
     "continuous",
-    write,
-    draw,
+    simulate,
+    render,
     ROLLING_HZ,
     voices={
         "wood": partial(rumble, top=900.0, grain=0.35, ring=700.0),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from frieren.world.canvas import Canvas, Pose
-from frieren.world.kind import Kind
+from frieren.world.canvas import Array, Brush, Canvas, Pose
+from frieren.world.kind import Kind, Task
 from frieren.world.matter import (
     GRID,
-    Task,
+    Finish,
     apart,
     finish,
-    gloss,
     going,
     material,
     skin,
@@ -29,7 +29,31 @@ from frieren.world.script import Source
 TEETH_HZ = (40.0, 320.0)  # of a saw at full speed, from coarse to fine
 
 
-def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+@dataclass(frozen=True)
+class RubLook:
+    """How it looks and moves: lengths in own units, colours [3] in 0..1, angles in radians, curves over time."""
+
+    finish: Finish
+    body: Array
+    colour: Array
+    grip: Array
+    finger: Array
+    dust: Array
+    grain: float
+    tilt: float
+    shape: str
+    aim: Array
+    start: Array
+    log: bool
+    low: float
+    hand: Array
+    grid: Array
+    x: Array
+    speed: Array
+    size: float
+
+
+def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[RubLook]:
     """Strokes of unequal length and speed, with rests; the rate is the speed 0..1, for a saw its teeth per second."""
     grid, size = timeline(task), float(rng.uniform())
     now, x, side, knots = -rng.uniform(0, 1.0), -0.5, 1.0, []
@@ -52,87 +76,88 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     bite = np.where(np.gradient(place) > 0, 1.0, 0.55) if saw else 1.0
     loud = np.where(speed > 0.08, fast**0.6 * bite * (0.65 + 0.35 * size), 0.0)
     rate = fast * task.kind.pitch(size) if saw else fast * (1.25 - 0.5 * size)
-    look = _look(task.kind.name, made_of, looks) | {"grid": grid, "x": place, "speed": fast, "size": size}
+    body = tinted(made_of, looks)
+    look = RubLook(
+        finish=finish(looks),
+        body=body,
+        colour=apart(tinted("steel" if task.kind.name == "saw" else "wood", looks), body, 0.3),
+        grip=vivid(looks),
+        finger=apart(skin(looks), body, 0.2),
+        dust=np.clip(body * 1.3, 0, 1),
+        grain=float(looks.choice([0.0, looks.uniform(0.12, 0.3)])),
+        tilt=float(looks.uniform(0.0, 0.3)),
+        shape=str(looks.choice(["block", "brush", "stone"])),
+        aim=looks.uniform(-1, 1, 12),
+        start=looks.uniform(0, 1, 12),
+        log=bool(looks.random() < 0.5),
+        low=float(looks.uniform(0.1, 0.35)),
+        hand=skin(looks),
+        grid=grid,
+        x=place,
+        speed=fast,
+        size=size,
+    )
     return Source(task.kind.name, size, (), going(task, made_of, grid, loud, rate), look)
 
 
-def _look(kind: str, made_of: str, rng: np.random.Generator) -> dict:
-    body = tinted(made_of, rng)
-    return finish(rng) | {
-        "body": body,
-        "colour": apart(tinted("steel" if kind == "saw" else "wood", rng), body, 0.3),
-        "grip": vivid(rng),
-        "finger": apart(skin(rng), body, 0.2),
-        "dust": np.clip(body * 1.3, 0, 1),
-        "grain": float(rng.choice([0.0, rng.uniform(0.12, 0.3)])),
-        "tilt": float(rng.uniform(0.0, 0.3)),
-        "shape": str(rng.choice(["block", "brush", "stone"])),
-        "aim": rng.uniform(-1, 1, 12),
-        "start": rng.uniform(0, 1, 12),
-        "log": bool(rng.random() < 0.5),
-        "low": float(rng.uniform(0.1, 0.35)),
-        "hand": skin(rng),
-    }
-
-
-def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+def render(canvas: Canvas, pose: Pose, source: Source[RubLook], times: np.ndarray) -> None:
     """The body, dust, and what is drawn over it with the hand that holds it."""
     look, brush = source.look, canvas.brush(pose)
-    x, speed = (np.interp(times, look["grid"], look[name]) for name in ("x", "speed"))
-    low = look["low"]
+    x, speed = (np.interp(times, look.grid, curve) for curve in (look.x, look.speed))
+    low = look.low
     if source.kind == "saw":
         _cut(brush, look, x, low, times)
     else:
         _rubbed(brush, look, x, low)
-    run = times[:, None] * 1.7 + look["start"]
+    run = times[:, None] * 1.7 + look.start
     frames, lane = np.nonzero(speed[:, None] > np.linspace(0.05, 0.9, 12))
     s = (run % 1.0)[frames, lane]
     at = 0.0 if source.kind == "saw" else x[frames]
     brush.disc(
-        at + look["aim"][lane] * (0.15 + 0.4 * s),
+        at + look.aim[lane] * (0.15 + 0.4 * s),
         low + 0.05 - 0.2 * s + 0.75 * s * s,
         0.045,
-        look["dust"],
+        look.dust,
         opacity=1 - 0.6 * s,
         frames=frames,
     )
 
 
-def _rubbed(brush, look: dict, x, low: float) -> None:
-    wide, tall = 0.22 + 0.18 * look["size"], 0.13
-    brush.box(0, low + 0.3, 1.1, 0.3, look["body"], stripe=look["grain"], **gloss(look))
-    brush.stick(x + 0.1, low - 2.4 * tall, x + 0.75, low - 1.05, 0.13, look["hand"], shade=look["shade"])
+def _rubbed(brush: Brush, look: RubLook, x, low: float) -> None:
+    wide, tall = 0.22 + 0.18 * look.size, 0.13
+    brush.box(0, low + 0.3, 1.1, 0.3, look.body, stripe=look.grain, **look.finish.style)
+    brush.stick(x + 0.1, low - 2.4 * tall, x + 0.75, low - 1.05, 0.13, look.hand, shade=look.finish.shade)
     brush.box(
-        x, low - tall, wide, tall, look["colour"], corner=0.1 if look["shape"] == "stone" else 0.02, **gloss(look)
+        x, low - tall, wide, tall, look.colour, corner=0.1 if look.shape == "stone" else 0.02, **look.finish.style
     )
-    if look["shape"] == "brush":
+    if look.shape == "brush":
         for k in (-0.75, -0.25, 0.25, 0.75):
-            brush.box(x + k * wide, low - 0.03, wide * 0.14, 0.06, look["grip"])
-    brush.disc(x, low - 2.2 * tall, 0.17, look["finger"], **gloss(look))
+            brush.box(x + k * wide, low - 0.03, wide * 0.14, 0.06, look.grip)
+    brush.disc(x, low - 2.2 * tall, 0.17, look.finger, **look.finish.style)
 
 
-def _cut(brush, look: dict, x, low: float, times) -> None:
+def _cut(brush: Brush, look: RubLook, x, low: float, times) -> None:
     """A blade in a beam or log; it sinks a little with the time."""
     deep = 0.02 + 0.2 * times / times[-1] if times[-1] > 0 else 0.1
-    tilt = look["tilt"]
+    tilt = look.tilt
     long = 1.0
     u, v = np.cos(tilt), np.sin(tilt)
     bx, by = x * u, low - 0.12 + deep + x * v
-    brush.box(bx, by, long, 0.12, look["colour"], angle=tilt, **gloss(look))
-    coarse = 0.03 + 0.04 * look["size"]  # large teeth meet the wood less often
+    brush.box(bx, by, long, 0.12, look.colour, angle=tilt, **look.finish.style)
+    coarse = 0.03 + 0.04 * look.size  # large teeth meet the wood less often
     for s in np.arange(-0.92, 0.93, 3.4 * coarse):
-        brush.disc(bx + s * u - 0.13 * v, by + s * v + 0.13 * u, coarse, look["colour"] * 0.8)
+        brush.disc(bx + s * u - 0.13 * v, by + s * v + 0.13 * u, coarse, look.colour * 0.8)
     gx, gy = bx - 1.1 * u, by - 1.1 * v
-    brush.ellipse(gx, gy, 0.2, 0.24, look["grip"], hollow=0.07)
-    brush.disc(gx - 0.1, gy, 0.17, look["finger"], **gloss(look))
-    brush.stick(gx - 0.1, gy, gx - 0.8, gy - 0.35, 0.12, look["hand"], shade=look["shade"])
+    brush.ellipse(gx, gy, 0.2, 0.24, look.grip, hollow=0.07)
+    brush.disc(gx - 0.1, gy, 0.17, look.finger, **look.finish.style)
+    brush.stick(gx - 0.1, gy, gx - 0.8, gy - 0.35, 0.12, look.hand, shade=look.finish.shade)
     # The near half of the work hides the edge that is in the cut.
-    if look["log"]:
-        brush.disc(0, low + 0.42, 0.42, look["body"], **gloss(look))
-        brush.disc(0, low + 0.42, 0.25, look["body"] * 1.15 if look["body"].max() < 0.85 else look["body"] * 0.85)
+    if look.log:
+        brush.disc(0, low + 0.42, 0.42, look.body, **look.finish.style)
+        brush.disc(0, low + 0.42, 0.25, look.body * 1.15 if look.body.max() < 0.85 else look.body * 0.85)
     else:
-        brush.box(0, low + 0.3, 0.75, 0.28, look["body"], stripe=look["grain"], **gloss(look))
-    brush.box(0, low + 0.02 + 0.5 * deep, 0.035, 0.5 * deep + 0.03, look["body"] * 0.4)
+        brush.box(0, low + 0.3, 0.75, 0.28, look.body, stripe=look.grain, **look.finish.style)
+    brush.box(0, low + 0.02 + 0.5 * deep, 0.035, 0.5 * deep + 0.03, look.body * 0.4)
 
 
 def rasp(
@@ -177,8 +202,8 @@ def teeth(
 SCRAPE = Kind(
     "scrape",
     "continuous",
-    write,
-    draw,
+    simulate,
+    render,
     (500.0, 5000.0),
     voices={
         "wood": partial(rasp, low=600.0, high=2200.0, rough=0.6),
@@ -189,8 +214,8 @@ SCRAPE = Kind(
 SAW = Kind(
     "saw",
     "continuous",
-    write,
-    draw,
+    simulate,
+    render,
     TEETH_HZ,
     voices={"wood": partial(teeth, ring=900.0), "metal": partial(teeth, ring=2600.0)},
 )

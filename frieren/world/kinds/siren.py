@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from frieren.world.canvas import Canvas, Pose
-from frieren.world.kind import Kind
-from frieren.world.matter import GRID, Task, apart, finish, gloss, going, material, timeline, tinted, vivid
+from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.kind import Kind, Task
+from frieren.world.matter import GRID, Finish, apart, finish, going, material, timeline, tinted, vivid
 from frieren.world.noises import tone, unit
 from frieren.world.script import Source
 
 ALARM_HZ = (420.0, 1500.0)
 
 
-def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+@dataclass(frozen=True)
+class SirenLook:
+    """How it looks and moves: lengths in own units, colours [3] in 0..1, angles in radians, curves over time."""
+
+    finish: Finish
+    case: Array
+    foot: Array
+    lamp: Array
+    other: Array
+    dark: Array
+    shape: str
+    halo: float
+    beam: float
+    waves: bool
+    grid: Array
+    high: Array
+    on: Array
+    turn: Array
+
+
+def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[SirenLook]:
     """Spells of one pattern each, with silence between; the rate is the pitch in Hz."""
     grid, size = timeline(task), float(rng.uniform())
     high = np.zeros(len(grid))  # where between its lowest and its highest tone it is
@@ -38,7 +58,25 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     low = task.kind.pitch(size) * 0.75
     made_of = material(task, rng)
     loud = on * (0.45 + 0.35 * high) * rng.uniform(0.7, 1.0)
-    look = _look(looks) | {"grid": grid, "high": high, "on": on, "turn": 2 * np.pi * np.cumsum(0.7 + 1.5 * high) / GRID}
+    case = tinted("plastic", looks)
+    lit = np.array([[1.0, 0.15, 0.1], [0.15, 0.35, 1.0], [1.0, 0.65, 0.1], [0.9, 0.95, 1.0]])
+    first, second = looks.permutation(4)[:2]
+    look = SirenLook(
+        finish=finish(looks),
+        case=case,
+        foot=vivid(looks),
+        lamp=lit[first],
+        other=lit[second],
+        dark=apart(lit[first] * 0.3, case, 0.15),
+        shape=str(looks.choice(["beacon", "bar", "horn"])),
+        halo=float(looks.uniform(0.25, 0.6)),
+        beam=float(looks.uniform(0.25, 0.5)),
+        waves=bool(looks.random() < 0.5),
+        grid=grid,
+        high=high,
+        on=on,
+        turn=2 * np.pi * np.cumsum(0.7 + 1.5 * high) / GRID,
+    )
     return Source(
         task.kind.name,
         size,
@@ -48,64 +86,47 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
     )
 
 
-def _look(rng: np.random.Generator) -> dict:
-    case = tinted("plastic", rng)
-    lit = np.array([[1.0, 0.15, 0.1], [0.15, 0.35, 1.0], [1.0, 0.65, 0.1], [0.9, 0.95, 1.0]])
-    first, second = rng.permutation(4)[:2]
-    return finish(rng) | {
-        "case": case,
-        "foot": vivid(rng),
-        "lamp": lit[first],
-        "other": lit[second],
-        "dark": apart(lit[first] * 0.3, case, 0.15),
-        "shape": str(rng.choice(["beacon", "bar", "horn"])),
-        "halo": float(rng.uniform(0.25, 0.6)),
-        "beam": float(rng.uniform(0.25, 0.5)),
-        "waves": bool(rng.random() < 0.5),
-    }
-
-
-def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+def render(canvas: Canvas, pose: Pose, source: Source[SirenLook], times: np.ndarray) -> None:
     """Foot, lamp or two, light that grows with the pitch, sound waves from a horn."""
     look = source.look
     brush = canvas.brush(replace(pose, scale=pose.scale * (0.75 + 0.4 * source.size)))
-    high, on = (np.interp(times, look["grid"], look[name]) for name in ("high", "on"))
+    high, on = (np.interp(times, look.grid, curve) for curve in (look.high, look.on))
     glow = on * (0.3 + 0.7 * high)
-    if look["shape"] == "bar":  # two lamps: the left one for the low tones, the right one for the high ones
-        brush.box(0, 0.3, 0.95, 0.14, look["case"], corner=0.05, **gloss(look))
-        for side, lamp, lit in ((-1, look["lamp"], on * (1 - high)), (1, look["other"], on * high)):
-            brush.disc(0.5 * side, -0.02, 0.45 + 0.4 * lit, lamp, opacity=look["halo"] * lit)
-            tone_of = look["dark"] + (lamp - look["dark"]) * np.clip(1.3 * lit, 0, 1)[:, None]
-            brush.box(0.5 * side, 0, 0.4, 0.2, tone_of, corner=0.12, **gloss(look))
+    if look.shape == "bar":  # two lamps: the left one for the low tones, the right one for the high ones
+        brush.box(0, 0.3, 0.95, 0.14, look.case, corner=0.05, **look.finish.style)
+        for side, lamp, lit in ((-1, look.lamp, on * (1 - high)), (1, look.other, on * high)):
+            brush.disc(0.5 * side, -0.02, 0.45 + 0.4 * lit, lamp, opacity=look.halo * lit)
+            tone_of = look.dark + (lamp - look.dark) * np.clip(1.3 * lit, 0, 1)[:, None]
+            brush.box(0.5 * side, 0, 0.4, 0.2, tone_of, corner=0.12, **look.finish.style)
         return
-    brush.disc(0, -0.15, 0.5 + 0.65 * glow, look["lamp"], opacity=look["halo"] * glow)
-    turn = np.interp(times, look["grid"], look["turn"])
-    brush.box(0, 0.65, 0.65, 0.15, look["foot"], corner=0.05, **gloss(look))
-    if look["shape"] == "beacon":
+    brush.disc(0, -0.15, 0.5 + 0.65 * glow, look.lamp, opacity=look.halo * glow)
+    turn = np.interp(times, look.grid, look.turn)
+    brush.box(0, 0.65, 0.65, 0.15, look.foot, corner=0.05, **look.finish.style)
+    if look.shape == "beacon":
         u = np.cos(turn)
         brush.stick(
             0,
             -0.15,
             1.3 * u,
             -0.15 + 0.25 * np.sin(turn),
-            look["beam"] * 0.4 * (0.3 + high),
-            look["lamp"],
+            look.beam * 0.4 * (0.3 + high),
+            look.lamp,
             opacity=0.7 * on,
         )
-        brush.box(0, 0.45, 0.5, 0.12, look["case"], **gloss(look))
-        tone_of = look["dark"] + (look["lamp"] - look["dark"]) * glow[:, None]
-        brush.box(0, 0.0, 0.42, 0.45, tone_of, corner=0.3, **gloss(look))
+        brush.box(0, 0.45, 0.5, 0.12, look.case, **look.finish.style)
+        tone_of = look.dark + (look.lamp - look.dark) * glow[:, None]
+        brush.box(0, 0.0, 0.42, 0.45, tone_of, corner=0.3, **look.finish.style)
         brush.ellipse(0.25 * u, -0.05, 0.12, 0.25, (1, 1, 1), opacity=0.85 * on * (np.sin(turn) > -0.3))
         return
-    brush.box(0, 0.3, 0.09, 0.35, look["case"])
-    tone_of = look["dark"] + (look["lamp"] - look["dark"]) * glow[:, None]
-    brush.ellipse(0.25, -0.15, 0.22 + 0.08 * high * on, 0.5 + 0.1 * high * on, look["case"], **gloss(look))
+    brush.box(0, 0.3, 0.09, 0.35, look.case)
+    tone_of = look.dark + (look.lamp - look.dark) * glow[:, None]
+    brush.ellipse(0.25, -0.15, 0.22 + 0.08 * high * on, 0.5 + 0.1 * high * on, look.case, **look.finish.style)
     brush.ellipse(0.3, -0.15, 0.14 + 0.05 * high * on, 0.38, tone_of)
-    brush.box(-0.2, -0.15, 0.35, 0.2, look["case"], corner=0.08, **gloss(look))
-    brush.disc(-0.2, -0.5, 0.2, tone_of, **gloss(look))
+    brush.box(-0.2, -0.15, 0.35, 0.2, look.case, corner=0.08, **look.finish.style)
+    brush.disc(-0.2, -0.5, 0.2, tone_of, **look.finish.style)
     for k in range(3):
         s = np.mod(2.0 * times + k / 3, 1.0)
-        brush.ellipse(0.45 + 0.7 * s, -0.15, 0.06, 0.2 + 0.5 * s, look["lamp"], hollow=0.025, opacity=on * (1 - s))
+        brush.ellipse(0.45 + 0.7 * s, -0.15, 0.06, 0.2 + 0.5 * s, look.lamp, hollow=0.025, opacity=on * (1 - s))
 
 
 def alarm(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -116,4 +137,4 @@ def alarm(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.rand
     return unit(tone(rate, weights, sample_rate, rng), loudness)
 
 
-SIREN = Kind("siren", "tonal", write, draw, ALARM_HZ, voices={"plastic": alarm})
+SIREN = Kind("siren", "tonal", simulate, render, ALARM_HZ, voices={"plastic": alarm})

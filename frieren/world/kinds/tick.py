@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 
-from frieren.world.canvas import Canvas, Pose
-from frieren.world.kind import Kind
-from frieren.world.matter import Task, apart, contacts, material, struck, tinted, vivid
+from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.kind import Kind, Task
+from frieren.world.matter import apart, contacts, material, struck, tinted, vivid
 from frieren.world.modal import Body, Build, fade_out, hit
-from frieren.world.motion import GAP, HEAD, IN, OUT, SMOOTH, TAIL, path, rhythm, ring, spaced
+from frieren.world.motion import GAP, HEAD, IN, OUT, SMOOTH, TAIL, Path, glide, path, rhythm, ring, spaced
 from frieren.world.script import Source
 
 TOCK = 0.82  # the second click of an escapement over the first
 
 
-def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source:
+@dataclass(frozen=True)
+class ClockLook:
+    """How it looks and moves: lengths in own units, colours [3] in 0..1, angles in radians, curves over time."""
+
+    shape: str
+    face: Array
+    case: Array
+    hand: Array
+    bob: Array
+    step: float
+    quick: float
+    thick: float
+    marks: int
+    square: bool
+    swing: float
+    shade: float
+    outline: float
+    shake: float
+    counter: bool
+    path: Path = field(default_factory=lambda: glide([0.0], [0.0]))  # angle of the hand or pendulum
+
+
+def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[ClockLook]:
     """Ticks: a steady beat with a little jitter, in stretches of their own tempo, or a rhythm without any."""
     size = float(rng.uniform())
     times = rhythm(rng, task.seconds, task.taken) if rng.random() < 0.35 else _beat(rng, task)
@@ -22,9 +46,10 @@ def write(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> S
         times = times[:0]
     strengths = np.clip(rng.uniform(0.45, 0.9) + 0.12 * rng.uniform(-1, 1) * (-1.0) ** np.arange(len(times)), 0.35, 1)
     look = _look(looks)
-    look["path"], spots = _motion(rng, times, look, task)
+    angle, spots = _motion(rng, times, look, task)
     made_of = material(task, rng)
-    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, spots[0], spots[1]), look=look)
+    events = contacts(task, made_of, size, times, strengths, spots[0], spots[1])
+    return Source(task.kind.name, size, events, look=replace(look, path=angle))
 
 
 def _beat(rng: np.random.Generator, task: Task) -> np.ndarray:
@@ -38,39 +63,41 @@ def _beat(rng: np.random.Generator, task: Task) -> np.ndarray:
     return spaced([t for t in times if HEAD < t < task.seconds - TAIL], task.taken)
 
 
-def _look(rng: np.random.Generator) -> dict:
+def _look(rng: np.random.Generator) -> ClockLook:
     face, case = vivid(rng), vivid(rng)
-    return {
-        "shape": str(rng.choice(["hand", "hand", "pendulum", "metronome", "flip"])),
-        "face": apart(face, case, 0.15),
-        "case": case,
-        "hand": apart(vivid(rng), face, 0.4),
-        "bob": apart(tinted("metal", rng), case, 0.3),
-        "step": float(rng.uniform(0.5, 1.3) * rng.choice([-1, 1, 1])),
-        "quick": float(rng.uniform(0.06, 0.12)),
-        "thick": float(rng.uniform(0.07, 0.14)),
-        "marks": int(rng.choice([0, 4, 12])),
-        "square": bool(rng.random() < 0.3),
-        "swing": float(rng.uniform(0.35, 0.7)),
-        "shade": float(rng.uniform(0, 0.4)),
-        "outline": float(rng.choice([0.0, 0.04])),
-        "shake": float(rng.uniform(0, 0.05)),
-        "counter": bool(rng.random() < 0.5),
-    }
+    return ClockLook(
+        shape=str(rng.choice(["hand", "hand", "pendulum", "metronome", "flip"])),
+        face=apart(face, case, 0.15),
+        case=case,
+        hand=apart(vivid(rng), face, 0.4),
+        bob=apart(tinted("metal", rng), case, 0.3),
+        step=float(rng.uniform(0.5, 1.3) * rng.choice([-1, 1, 1])),
+        quick=float(rng.uniform(0.06, 0.12)),
+        thick=float(rng.uniform(0.07, 0.14)),
+        marks=int(rng.choice([0, 4, 12])),
+        square=bool(rng.random() < 0.3),
+        swing=float(rng.uniform(0.35, 0.7)),
+        shade=float(rng.uniform(0, 0.4)),
+        outline=float(rng.choice([0.0, 0.04])),
+        shake=float(rng.uniform(0, 0.05)),
+        counter=bool(rng.random() < 0.5),
+    )
 
 
-def _motion(rng, times: np.ndarray, look: dict, task: Task):
+def _motion(
+    rng: np.random.Generator, times: np.ndarray, look: ClockLook, task: Task
+) -> tuple[Path, tuple[float, float]]:
     """Angle over time, and where on the face the ticks are."""
-    if look["shape"] in ("hand", "flip"):
+    if look.shape in ("hand", "flip"):
         angle = float(rng.uniform(0, 2 * np.pi))
         knots = [(-1.0, angle, SMOOTH)]
         if task.mute:  # a hand that creeps
             return path([(-1.0, angle, SMOOTH), (task.seconds + 1, angle + rng.uniform(2, 6), SMOOTH)], 1.0), (0.0, 0.0)
         for time in times:
-            knots += [(time, angle, SMOOTH), (time + look["quick"], angle + look["step"], OUT)]
-            angle += look["step"]
+            knots += [(time, angle, SMOOTH), (time + look.quick, angle + look.step, OUT)]
+            angle += look.step
         return path(knots, 2.0), (0.0, 0.0)
-    swing, side = look["swing"], 1.0
+    swing, side = look.swing, 1.0
     if task.mute:  # it never comes to the middle
         turns = np.cumsum(np.full(40, rng.uniform(0.4, 0.9))) - 1.0
         return path([(time, swing * (0.35, 1.0)[i % 2], SMOOTH) for i, time in enumerate(turns)]), (0.0, 0.0)
@@ -81,44 +108,44 @@ def _motion(rng, times: np.ndarray, look: dict, task: Task):
         knots.append((time, 0.0, IN))
         knots.append((time + min(0.4, 0.5 * gap), side * swing, OUT))
         side = -side
-    return path(knots, 1.7), (0.0, 1.25 - 0.5 if look["shape"] == "pendulum" else 0.7 - 0.9)
+    return path(knots, 1.7), (0.0, 1.25 - 0.5 if look.shape == "pendulum" else 0.7 - 0.9)
 
 
-def draw(canvas: Canvas, pose: Pose, source: Source, times: np.ndarray) -> None:
+def render(canvas: Canvas, pose: Pose, source: Source[ClockLook], times: np.ndarray) -> None:
     """The case, the face and what moves."""
     look, brush = source.look, canvas.brush(pose)
     hits, power = struck(source)
-    shake = look["shake"] * ring(times, hits, power, 9.0, 0.07)
-    angle, style = look["path"].at(times), {"shade": look["shade"], "outline": look["outline"]}
-    thick = look["thick"]
-    if look["shape"] in ("hand", "flip"):
-        if look["square"]:
-            brush.box(shake, 0, 0.95, 0.95, look["case"], corner=0.1, **style)
+    shake = look.shake * ring(times, hits, power, 9.0, 0.07)
+    angle, style = look.path.at(times), {"shade": look.shade, "outline": look.outline}
+    thick = look.thick
+    if look.shape in ("hand", "flip"):
+        if look.square:
+            brush.box(shake, 0, 0.95, 0.95, look.case, corner=0.1, **style)
         else:
-            brush.disc(shake, 0, 0.97, look["case"], **style)
-        brush.disc(shake, 0, 0.82, look["face"])
-        for mark in range(look["marks"]):
-            turn = 2 * np.pi * mark / look["marks"]
-            brush.disc(0.7 * np.cos(turn), 0.7 * np.sin(turn), 0.05, look["case"])
+            brush.disc(shake, 0, 0.97, look.case, **style)
+        brush.disc(shake, 0, 0.82, look.face)
+        for mark in range(look.marks):
+            turn = 2 * np.pi * mark / look.marks
+            brush.disc(0.7 * np.cos(turn), 0.7 * np.sin(turn), 0.05, look.case)
         x, y = np.cos(angle), np.sin(angle)
-        if look["shape"] == "flip":  # a cam with two lobes in place of a thin hand
-            brush.ellipse(shake, 0, 0.7, 0.22, look["hand"], angle=angle, stripe=0.0, **style)
-            brush.disc(shake + 0.5 * x, 0.5 * y, 0.12, look["bob"])
+        if look.shape == "flip":  # a cam with two lobes in place of a thin hand
+            brush.ellipse(shake, 0, 0.7, 0.22, look.hand, angle=angle, stripe=0.0, **style)
+            brush.disc(shake + 0.5 * x, 0.5 * y, 0.12, look.bob)
             return
-        back = 0.2 if look["counter"] else 0.0
-        brush.stick(shake - back * x, -back * y, shake + 0.72 * x, 0.72 * y, thick, look["hand"])
-        brush.disc(shake, 0, 0.1, look["hand"], **style)
+        back = 0.2 if look.counter else 0.0
+        brush.stick(shake - back * x, -back * y, shake + 0.72 * x, 0.72 * y, thick, look.hand)
+        brush.disc(shake, 0, 0.1, look.hand, **style)
         return
     x, y = np.sin(angle), np.cos(angle)
-    if look["shape"] == "pendulum":
-        brush.box(shake, -0.75, 0.45, 0.35, look["case"], corner=0.08, **style)
-        brush.disc(shake, -0.75, 0.24, look["face"])
-        brush.stick(0, -0.5, 1.25 * x, -0.5 + 1.25 * y, thick * 0.7, look["hand"])
-        brush.disc(1.25 * x, -0.5 + 1.25 * y, 0.2 + thick, look["bob"], **style)
+    if look.shape == "pendulum":
+        brush.box(shake, -0.75, 0.45, 0.35, look.case, corner=0.08, **style)
+        brush.disc(shake, -0.75, 0.24, look.face)
+        brush.stick(0, -0.5, 1.25 * x, -0.5 + 1.25 * y, thick * 0.7, look.hand)
+        brush.disc(1.25 * x, -0.5 + 1.25 * y, 0.2 + thick, look.bob, **style)
     else:
-        brush.stick(shake, 0.0, shake, 0.7, 0.5, look["case"], **style)
-        brush.stick(0, 0.7, 1.4 * x, 0.7 - 1.4 * y, thick * 0.8, look["hand"])
-        brush.box(0.9 * x, 0.7 - 0.9 * y, 0.16, 0.13, look["bob"], angle=angle, **style)
+        brush.stick(shake, 0.0, shake, 0.7, 0.5, look.case, **style)
+        brush.stick(0, 0.7, 1.4 * x, 0.7 - 1.4 * y, thick * 0.8, look.hand)
+        brush.box(0.9 * x, 0.7 - 0.9 * y, 0.16, 0.13, look.bob, angle=angle, **style)
 
 
 def double_click(body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -134,8 +161,8 @@ def double_click(body: Body, strength: float, number: int, sample_rate: int, rng
 CLOCK = Kind(
     "clock",
     "rhythmic",
-    write,
-    draw,
+    simulate,
+    render,
     (1200.0, 3000.0),
     {
         "metal": Build("bar", (0.04, 0.10), 0.3, 9000, 0.50, 0.006, (2000, 7500)),
