@@ -88,7 +88,7 @@ def test_world_render_writes_the_clip_that_the_api_gives(tmp_path: Path) -> None
     script = json.loads((tmp_path / "0004.json").read_text())
     assert [event["time"] for event in script["events"]] == pytest.approx([e.time for e in clip.events], abs=1e-4)
     info = video.probe(tmp_path / "0004.mp4")
-    height, width = clip.film.shape(64)
+    height, width = clip.capture.shape(64)
     assert min(height, width) == 64 and width / height == pytest.approx(script["film"]["aspect"], rel=0.03)
     assert (info.width, info.height, info.codec, info.has_audio) == (width, height, "h264", True)
     assert info.seconds == pytest.approx(world.SECONDS, abs=1e-3)

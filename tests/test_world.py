@@ -12,7 +12,7 @@ import torch
 from frieren.clock import Clock
 from frieren.world import FAMILIES, GALLERY, IMPACTS, SECONDS, SPLITS, STEADY, UNSEEN, Clip, clip, example
 from frieren.world.bench import measure as pace_of
-from frieren.world.camera import Camera, Film, draw_film
+from frieren.world.camera import Camera, Capture, draw_capture
 from frieren.world.canvas import Canvas, Pose
 from frieren.world.clips import CYCLE, LEVELS, Scene, stage
 from frieren.world.matter import Task
@@ -60,7 +60,7 @@ def test_rate_size_and_picture_change_neither_script_nor_sound():
 
 def test_a_clock_shows_the_frames_of_the_film():
     """Of a film of 25 frames per second, a clock of 50 shows each frame twice, and one of 5 every fifth."""
-    index = next(i for i in range(0, 40 * LEVELS, LEVELS) if stage("train", i).film == Film(rate=25.0))
+    index = next(i for i in range(0, 40 * LEVELS, LEVELS) if stage("train", i).capture == Capture(rate=25.0))
     film = clip("train", index, CLOCK, sound=False).images
     np.testing.assert_array_equal(clip("train", index, Clock(fps=50.0), sound=False).images, film.repeat(2, 0))
     few = clip("train", index, Clock(fps=5.0), sound=False)
@@ -70,7 +70,7 @@ def test_a_clock_shows_the_frames_of_the_film():
 
 def test_films_have_all_rates_and_shapes():
     rng = np.random.default_rng(0)
-    films = [draw_film(rng, level) for level in range(LEVELS) for _ in range(200)]
+    films = [draw_capture(rng, level) for level in range(LEVELS) for _ in range(200)]
     assert {film.rate for film in films} >= {12.0, 24.0, 25.0, 30.0, 60.0}
     assert min(film.aspect for film in films) < 1 < max(film.aspect for film in films)
     assert all(0 <= film.exposure <= 1 / film.rate for film in films)
@@ -80,7 +80,7 @@ def test_films_have_all_rates_and_shapes():
 @pytest.mark.parametrize("rate", [12.0, 30000 / 1001, 60.0])
 def test_a_film_shows_the_last_frame_that_was_taken(rate):
     times = np.array(CLOCK.frame_times(CLOCK.frames(SECONDS)))
-    moments, which = Film(rate=rate).shown(times)
+    moments, which = Capture(rate=rate).shown(times)
     late = times - moments[which]
     assert (late > -1e-6).all() and (late < 1 / rate).all()
     np.testing.assert_allclose(moments * rate, np.round(moments * rate), atol=1e-6)
@@ -88,9 +88,9 @@ def test_a_film_shows_the_last_frame_that_was_taken(rate):
 
 @pytest.mark.parametrize("aspect", [16 / 9, 1.0, 9 / 16])
 def test_a_disc_is_round_on_a_film_of_any_shape(aspect):
-    film, size = Film(aspect=aspect), 90
+    film, size = Capture(aspect=aspect), 90
     height, width = round(size / min(1, aspect)), round(size * max(1, aspect))
-    canvas = Canvas(torch.zeros(3, 1, height, width), Camera(0).at(np.zeros(1)), film.squeeze)
+    canvas = Canvas(torch.zeros(3, 1, height, width), Camera(0).at(np.zeros(1)), film.aspect_scale)
     canvas.brush().disc(0.5, 0.5, 0.3, (1, 1, 1))
     lit = canvas.pixels[0, 0] > 0.5
     across, down = lit.any(0).sum().item(), lit.any(1).sum().item()
@@ -98,7 +98,7 @@ def test_a_disc_is_round_on_a_film_of_any_shape(aspect):
 
 
 def test_an_exposure_ends_at_its_frame():
-    instants = Film(exposure=0.03).instants(np.array([1.0, 2.0]))
+    instants = Capture(exposure=0.03).instants(np.array([1.0, 2.0]))
     np.testing.assert_allclose(instants.reshape(2, -1)[:, [0, -1]], [[0.97, 1.0], [1.97, 2.0]])
 
 

@@ -107,6 +107,9 @@ def preview(
     typer.echo(f"{out}  {len(wanted)} contact sheet{'s' if len(wanted) > 1 else ''}")
 
 
+DECIMALS = 4  # of a script's numbers: a tenth of a millisecond
+
+
 def write_clip(clip: Clip, target: Path, fps: float) -> None:
     """A clip as `target` (H.264, and AAC if it has a sound) and its script as .json beside it."""
     from frieren import remux
@@ -145,6 +148,7 @@ def write_picture(images: np.ndarray, path: Path, fps: float) -> None:
 def script(clip: Clip, fps: float) -> dict[str, Any]:
     """What happens in a clip, as plain numbers, lists and names."""
     from frieren.world import WORLD_VERSION
+    from frieren.world.script import as_table
 
     return {
         "world_version": WORLD_VERSION,
@@ -155,18 +159,7 @@ def script(clip: Clip, fps: float) -> dict[str, Any]:
         "unseen": clip.unseen,
         "seconds": clip.seconds,
         "fps": fps,
-        "film": asdict(clip.film),
-        "events": [plain(asdict(event)) for event in clip.events],
-        "activities": [plain(asdict(activity)) for activity in clip.activities],
+        "film": asdict(clip.capture),
+        "events": [as_table(event, DECIMALS) for event in clip.events],
+        "activities": [as_table(activity, DECIMALS) for activity in clip.activities],
     }
-
-
-def plain(table: dict[str, Any]) -> dict[str, Any]:
-    """NumPy arrays and numbers as JSON can hold them; four decimals are a tenth of a millisecond."""
-    return {name: rounded(value.tolist() if hasattr(value, "tolist") else value) for name, value in table.items()}
-
-
-def rounded(value: Any) -> Any:
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value

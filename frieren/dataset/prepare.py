@@ -40,6 +40,7 @@ from frieren.files import file_hash, replacing
 from frieren.nets.cavp import VideoTower
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.weights import PART_FILES, load_network
+from frieren.world.script import as_table
 
 FIELDS = ("features", "mel", "wave", "images")
 LARGEST = 200_000_000  # bytes of images in a shard, as it is collected in memory
@@ -315,18 +316,11 @@ def script(clip: world.Clip) -> dict[str, Any]:
     return {
         "level": clip.level,
         "kinds": list(clip.kinds),
-        "events": [plain(event) for event in clip.events],
-        "activities": [plain(activity) for activity in clip.activities],
+        "events": [as_table(event) for event in clip.events],
+        "activities": [as_table(activity) for activity in clip.activities],
     }
 
 
 def to_int16(wave: np.ndarray) -> np.ndarray:
     """A wave in -1..1 as 16-bit integers."""
     return np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
-
-
-def plain(what: Any) -> dict[str, Any]:
-    """An event or activity with lists and numbers in place of NumPy's."""
-    return {
-        name: value.tolist() if hasattr(value, "tolist") else value for name, value in dataclasses.asdict(what).items()
-    }

@@ -29,6 +29,7 @@ from frieren.training import machines
 from frieren.training.crops import long_enough
 from frieren.training.recipe import AnyRecipe, trained
 from frieren.world import SECONDS
+from frieren.world.script import from_table, shift_is_visible
 
 UNITS = {"images": "frames", "wave": "samples", "mel": "mel columns"}
 CLIP_FIELDS = tuple(UNITS)  # fields of a `ClipDataset`
@@ -214,19 +215,10 @@ class Label:
 
 
 def label_of(name: str, meta: Mapping[str, Any]) -> Label:
-    """The label of an item: from its script, if it is one of FoleyWorld, or else `name` alone.
-
-    A shift can be seen by two visible impacts, or by a visible activity that is at some time twice as loud as at
-    another.
-    """
+    """The label of an item: from its script, if it is one of FoleyWorld, or else `name` alone."""
     if "kinds" not in meta:
         return Label((name,), True)
-    impacts = sum(event["visible"] for event in meta["events"])
-    changing = any(
-        activity["visible"] and max(activity["loudness"]) > 2 * min(activity["loudness"])
-        for activity in meta["activities"]
-    )
-    return Label(tuple(meta["kinds"]), impacts >= 2 or changing)
+    return Label(tuple(meta["kinds"]), shift_is_visible(*from_table(meta)))
 
 
 @dataclass(frozen=True)

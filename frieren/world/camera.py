@@ -1,4 +1,4 @@
-"""The camera: its film and how it moves, what stands behind and before the scene, what sensor and codec make of it."""
+"""The camera: shape, frame rate, exposure and motion; background and occluders; what lens, sensor and codec add."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAPS = 3  # instants that stand for an exposure
 
 
 @dataclass(frozen=True)
-class Film:
+class Capture:
     """What the camera records on; the scene does not depend on it.
 
     Attributes:
@@ -34,17 +34,17 @@ class Film:
     exposure: float = 0.0
 
     @property
-    def squeeze(self) -> tuple[float, float]:
+    def aspect_scale(self) -> tuple[float, float]:
         """The part of the screen, across and down, that one unit of the scene takes."""
         return min(1.0, 1 / self.aspect), min(1.0, self.aspect)
 
     def shape(self, size: int) -> tuple[int, int]:
         """Height and width in pixels, both even, of a picture whose shorter side is `size`."""
-        height, width = (2 * round(size / (2 * part)) for part in self.squeeze[::-1])
+        height, width = (2 * round(size / (2 * part)) for part in self.aspect_scale[::-1])
         return height, width
 
     def shown(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of the frames that are on screen at `times` [T]: their own seconds [F], and which is there when [T]."""
+        """Of the frames that are displayed at `times` [T]: their own seconds [F], and which is there when [T]."""
         numbers, which = np.unique(np.floor(times * self.rate + 1e-6), return_inverse=True)
         return numbers / self.rate, which
 
@@ -55,11 +55,11 @@ class Film:
         return (moments[:, None] - np.linspace(self.exposure, 0, TAPS)).ravel()
 
 
-def draw_film(rng: np.random.Generator, level: int) -> Film:
+def draw_capture(rng: np.random.Generator, level: int) -> Capture:
     """Any shape of picture and frame rate at every level; exposures that blur what moves mostly from level 1 on."""
     aspect, rate = (float(rng.choice(list(table), p=list(table.values()))) for table in (ASPECTS, RATES))
     blurred, share = rng.random() < BLURRED[level], rng.uniform(0.4, 1.0)
-    return Film(aspect, rate, share / rate if blurred else 0.0)
+    return Capture(aspect, rate, share / rate if blurred else 0.0)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def draw_camera(rng: np.random.Generator, level: int, seconds: float) -> Camera:
 
 
 @dataclass(frozen=True)
-class Screen:
+class Occluder:
     """Something in front of the scene for a while: a box that passes, or that hangs there.
 
     Attributes:
@@ -148,7 +148,7 @@ class Screen:
         here = self.start <= time <= self.stop
         return here and abs(x - float(self.centre(np.array(time)))) < self.rx and abs(y - self.y) < self.ry
 
-    def draw(self, canvas: Canvas, times: np.ndarray) -> None:
+    def render(self, canvas: Canvas, times: np.ndarray) -> None:
         """In front of everything drawn so far."""
         shown = ((times >= self.start) & (times <= self.stop)).astype(float)
         canvas.brush().box(
@@ -156,24 +156,28 @@ class Screen:
         )
 
 
-def draw_screens(
+def draw_occluders(
     rng: np.random.Generator, level: int, seconds: float, x: float, y: float, width: float
-) -> tuple[Screen, ...]:
-    """At level 3, in most clips, one or two things that pass in front of the place x, y; the film is `width` wide."""
+) -> tuple[Occluder, ...]:
+    """At level 3, in most clips, one or two things that pass in front of the place x, y; the frame is `width` wide."""
     if level < 3 or rng.random() < 0.25:
         return ()
-    screens = []
+    occluders = []
     for _ in range(int(rng.integers(1, 3))):
         rx, ry, start = rng.uniform(0.12, 0.3), rng.uniform(0.3, 0.8), rng.uniform(0.0, seconds - 2)
         if rng.random() < 0.6:  # a passer-by
             speed = rng.uniform(0.4, 1.2) * rng.choice([-1, 1])
             across = (width + 2 * rx) / abs(speed)
             left = 0.5 - np.copysign(width / 2 + rx, speed)
-            screens.append(Screen(start, start + across, left, float(rng.uniform(0.4, 0.7)), speed, rx, ry, vivid(rng)))
+            occluders.append(
+                Occluder(start, start + across, left, float(rng.uniform(0.4, 0.7)), speed, rx, ry, vivid(rng))
+            )
         else:
             stop = start + rng.uniform(0.8, 2.5)
-            screens.append(Screen(start, stop, x + rng.uniform(-0.1, 0.1), y, 0.0, rx, max(0.2, ry * 0.6), vivid(rng)))
-    return tuple(screens)
+            occluders.append(
+                Occluder(start, stop, x + rng.uniform(-0.1, 0.1), y, 0.0, rx, max(0.2, ry * 0.6), vivid(rng))
+            )
+    return tuple(occluders)
 
 
 def background(
@@ -181,7 +185,7 @@ def background(
     level: int,
     view: View,
     shape: tuple[int, int, int],
-    squeeze: tuple[float, float],
+    aspect_scale: tuple[float, float],
     avoid: np.ndarray,
     device: torch.device | str = "cpu",
 ) -> Tensor:
@@ -189,7 +193,7 @@ def background(
 
     Args:
         shape: (F, H, W).
-        squeeze: of the film.
+        aspect_scale: of the capture.
         avoid: [N, 3] colours of what moves in front of it and should stand out.
         device: where the pixels are to be.
     """
@@ -199,7 +203,7 @@ def background(
     frames = 1 if view.still else count
     x, y = (
         torch.arange(size, device=device).add(0.5).div(size).sub(0.5).div(part)
-        for size, part in zip((width, height), squeeze, strict=True)
+        for size, part in zip((width, height), aspect_scale, strict=True)
     )
     paths = np.stack([view.zoom, view.roll, view.dx, view.dy])[:, :frames]
     zoom, roll, dx, dy = torch.tensor(paths, dtype=torch.float32, device=device)[..., None, None]
@@ -254,7 +258,7 @@ def _value_noise(rng: np.random.Generator, cells: int, side: int) -> np.ndarray:
     return rows[:, low] * (1 - part) + rows[:, low + 1] * part
 
 
-def develop(
+def degrade(
     pixels: Tensor, rng: np.random.Generator, grain: np.random.Generator, level: int, moments: np.ndarray
 ) -> Tensor:
     """What lens, sensor and codec make of a clean picture.

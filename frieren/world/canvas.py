@@ -1,9 +1,10 @@
 """Canvas: anti-aliased signed-distance shapes, drawn on all frames of a clip at once.
 
-A scene is laid out in a square of side 1 around its middle (0.5, 0.5); a film that is wider or taller than that shows
-more to its sides. Screen coordinates run 0..1 from the left and from the top of the film, whatever its shape, so that a
-script means the same at every size. A shape is evaluated only inside the smallest window that holds it, frame by frame.
-One program for two cores and for a GPU: the numbers of each shape are NumPy's, its pixels torch's, on any device.
+A scene is laid out in a square of side 1 around its middle (0.5, 0.5); a frame that is wider or taller than that shows
+more to its sides. Screen coordinates run 0..1 from the left and from the top of the frame, whatever its shape, so that
+a script means the same at every size. A shape is evaluated only inside the smallest window that holds it, frame by
+frame. One program for two cores and for a GPU: the numbers of each shape are NumPy's, its pixels torch's, on any
+device.
 """
 
 from __future__ import annotations
@@ -85,13 +86,13 @@ class View:
 class Canvas:
     """Pixels [3, F, H, W] float32 in 0..1 on any device, and the camera through which brushes see them.
 
-    `squeeze` is the part of the screen, across and down, that one unit of the scene takes.
+    `aspect_scale` is the part of the screen, across and down, that one unit of the scene takes.
     """
 
-    def __init__(self, pixels: Tensor, view: View, squeeze: tuple[float, float] = (1.0, 1.0)) -> None:
+    def __init__(self, pixels: Tensor, view: View, aspect_scale: tuple[float, float] = (1.0, 1.0)) -> None:
         self.pixels = pixels
         self.view = view
-        self.squeeze = squeeze
+        self.aspect_scale = aspect_scale
         _, self.count, self.height, self.width = pixels.shape
 
     def brush(self, pose: Pose | None = None) -> Brush:
@@ -163,7 +164,9 @@ class Brush:
         rim = lengths[2] if len(lengths) > 2 else 0.0
         cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
         wide, tall = a * cos + b * sin + rim, a * sin + b * cos + rim
-        across, down = (0.5 / part for part in canvas.squeeze)  # from the middle of the scene to the edges of the film
+        across, down = (
+            0.5 / part for part in canvas.aspect_scale
+        )  # from the middle of the scene to the edges of the frame
         keep = (opacity > 0.004) & (np.abs(x - 0.5) < across + wide) & (np.abs(y - 0.5) < down + tall) & (b > 0)
         if not keep.any():
             return
@@ -181,7 +184,9 @@ class Brush:
         """Blend one shape; `frames` None means that it is the same on every frame."""
         canvas, device = self.canvas, self.canvas.pixels.device
         x, y, angle, opacity, scale, wide, tall, *lengths = columns
-        across, down = (part * size for part, size in zip(canvas.squeeze, (canvas.width, canvas.height), strict=True))
+        across, down = (
+            part * size for part, size in zip(canvas.aspect_scale, (canvas.width, canvas.height), strict=True)
+        )
         x, y = canvas.width / 2 + (x - 0.5) * across, canvas.height / 2 + (y - 0.5) * down
         left, cols = _span(x - wide * across, x + wide * across, canvas.width)
         top, rows = _span(y - tall * down, y + tall * down, canvas.height)

@@ -17,11 +17,20 @@ from torch import Tensor
 
 from frieren.clock import Clock
 from frieren.world import voices
-from frieren.world.camera import Camera, Film, Screen, background, develop, draw_camera, draw_film, draw_screens
+from frieren.world.camera import (
+    Camera,
+    Capture,
+    Occluder,
+    background,
+    degrade,
+    draw_camera,
+    draw_capture,
+    draw_occluders,
+)
 from frieren.world.canvas import Canvas, Pose
 from frieren.world.kinds import FAMILIES, GALLERY, IMPACTS, SILENCE, STEADY, Kind, named
 from frieren.world.matter import Task, placed
-from frieren.world.script import Activity, Event, Source
+from frieren.world.script import Activity, Event, Source, shift_is_visible
 
 WORLD_VERSION = 2  # any change of a clip's content raises it
 SECONDS = 8.0
@@ -61,14 +70,14 @@ class Clip:
         level: difficulty, 0..3.
         kinds: what sounds, main kind first; empty for a silent clip.
         images: [F, 3, H, W] uint8 RGB, or None if it was asked for without a picture.
-        times: [F] seconds at which each frame comes on screen.
+        times: [F] seconds at which each frame is displayed.
         wave: [S] float32, or None if it was asked for without sound.
         sample_rate: Hz.
         seconds: length of the clip.
-        film: the camera's own frame rate, exposure and shape of picture; `images` show its frames stretched to their
+        capture: the camera's own frame rate, exposure and shape of picture; `images` show its frames stretched to their
             own shape, each as long as it is the last one taken.
         events: contacts of all sources in order of time, those that cannot be seen included.
-        activities: sounds that go on.
+        activities: sustained sounds.
     """
 
     split: str
@@ -80,7 +89,7 @@ class Clip:
     wave: np.ndarray | None
     sample_rate: int
     seconds: float
-    film: Film
+    capture: Capture
     events: tuple[Event, ...]
     activities: tuple[Activity, ...]
 
@@ -91,12 +100,8 @@ class Clip:
 
     @property
     def timed(self) -> bool:
-        """Whether a shift of the sound can be seen.
-
-        Two visible impacts show it, or a visible activity that is at some time twice as loud as at another.
-        """
-        changing = any(one.visible and one.loudness.max() > 2 * one.loudness.min() for one in self.activities)
-        return changing or sum(event.visible for event in self.events) >= 2
+        """Whether a shift of the sound against the video is visible (`script.shift_is_visible`)."""
+        return shift_is_visible(self.events, self.activities)
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,9 @@ class Scene:
     level: int
     sources: tuple[Source, ...]
     poses: tuple[Pose, ...]
-    film: Film
+    capture: Capture
     camera: Camera
-    screens: tuple[Screen, ...]
+    occluders: tuple[Occluder, ...]
 
 
 def generator(split: str, index: int, name: str) -> np.random.Generator:
@@ -136,7 +141,7 @@ def clip(
         index: 0, 1, ...; level and main kind cycle with it, so that all pairs occur equally often.
         clock: gives sample rate and frames per second; the script does not depend on it.
         size: pixels: side of a square, to which the picture is stretched as models do; or (height, width).
-        square: False: a `size` of one number is the shorter side of the film's own shape.
+        square: False: a `size` of one number is the shorter side of the capture's own shape.
         picture, sound: leave out what is not wanted.
         device: draws the picture; the sound is the processor's.
 
@@ -148,7 +153,7 @@ def clip(
     if index < 0:
         raise ValueError(f"index must not be negative, got {index}")
     scene = stage(split, index)
-    shape = _shape(scene.film, size, square) if picture else None
+    shape = _shape(scene.capture, size, square) if picture else None
     return _shoot(scene, split, index, clock, shape, sound, device)
 
 
@@ -180,14 +185,14 @@ def example(
         raise ValueError(f"index must not be negative, got {index}")
     split = f"{named(kind).name} {level}"
     scene = compose(kind, level, split, index)
-    shape = _shape(scene.film, size, square) if picture else None
+    shape = _shape(scene.capture, size, square) if picture else None
     return _shoot(scene, split, index, clock, shape, sound, device)
 
 
-def _shape(stock: Film, size: int | tuple[int, int], square: bool) -> tuple[int, int]:
+def _shape(capture: Capture, size: int | tuple[int, int], square: bool) -> tuple[int, int]:
     if not isinstance(size, int):
         return size
-    return (size, size) if square else stock.shape(size)
+    return (size, size) if square else capture.shape(size)
 
 
 def _shoot(
@@ -203,11 +208,21 @@ def _shoot(
     events = sorted((event for source in scene.sources for event in source.events), key=lambda event: event.time)
     activities = tuple(source.activity for source in scene.sources if source.activity is not None)
     kinds = tuple(dict.fromkeys(s.kind for s in _main_first(scene) if s.events or s.activity is not None))
-    images = film(scene, split, index, clock, shape, device).cpu().numpy() if shape else None
+    images = render_images(scene, split, index, clock, shape, device).cpu().numpy() if shape else None
     wave = _record(scene, split, index, clock) if sound else None
     return Clip(
-        *(split, index, scene.level, kinds, images, times, wave),
-        *(clock.sample_rate, SECONDS, scene.film, tuple(events), activities),
+        split=split,
+        index=index,
+        level=scene.level,
+        kinds=kinds,
+        images=images,
+        times=times,
+        wave=wave,
+        sample_rate=clock.sample_rate,
+        seconds=SECONDS,
+        capture=scene.capture,
+        events=tuple(events),
+        activities=activities,
     )
 
 
@@ -235,16 +250,16 @@ def compose(kind: str, level: int, split: str, index: int) -> Scene:
         source = task.kind.simulate(task, script, look)
         taken += [event.time for event in source.events]
         sources.append(source)
-    film, camera = draw_film(lens, level), draw_camera(lens, level, SECONDS)
-    wide, tall = (1 / part for part in film.squeeze)
+    capture, camera = draw_capture(lens, level), draw_camera(lens, level, SECONDS)
+    wide, tall = (1 / part for part in capture.aspect_scale)
     poses = _poses(look, [named(name) for name, _ in cast], wide, tall)
     if level == 3 and len(cast) > 1 and not named(cast[-1][0]).fills and script.random() < 0.3:  # off screen
         poses[-1] = replace(poses[-1], x=0.5 + 1.2 * wide * float(script.choice([-1, 1])))
-    screens = draw_screens(lens, level, SECONDS, poses[0].x, poses[0].y, wide)
+    occluders = draw_occluders(lens, level, SECONDS, poses[0].x, poses[0].y, wide)
     if level < 2:
-        poses = [_in_view(source, pose, film, camera) for source, pose in zip(sources, poses, strict=True)]
-    sources = [_seen(source, pose, film, camera, screens) for source, pose in zip(sources, poses, strict=True)]
-    return Scene(kind, level, tuple(sources[::-1]), tuple(poses[::-1]), film, camera, screens)
+        poses = [_in_view(source, pose, capture, camera) for source, pose in zip(sources, poses, strict=True)]
+    sources = [_seen(source, pose, capture, camera, occluders) for source, pose in zip(sources, poses, strict=True)]
+    return Scene(kind, level, tuple(sources[::-1]), tuple(poses[::-1]), capture, camera, occluders)
 
 
 def _materials(kind: Kind, split: str) -> tuple[str, ...]:
@@ -280,10 +295,10 @@ def _mover(rng: np.random.Generator, kinds: tuple[str, ...]) -> tuple[str, bool]
 
 
 def _poses(rng: np.random.Generator, kinds: list[Kind], wide: float, tall: float) -> list[Pose]:
-    """One pose per source: large when alone; in company side by side along the longer side of the film, or in a square.
+    """One pose per source: large when alone, else side by side along the longer side of the frame, or in a square.
 
     Args:
-        wide, tall: how much of the scene the film shows, at least 1.
+        wide, tall: how much of the scene the frame shows, at least 1.
     """
     count, poses = len(kinds), []
     along = rng.permutation({1: [0.0], 2: [-0.23, 0.23], 3: [-0.29, 0.0, 0.29], 4: [-0.24, 0.24, -0.24, 0.24]}[count])
@@ -308,16 +323,16 @@ def _poses(rng: np.random.Generator, kinds: list[Kind], wide: float, tall: float
     return poses
 
 
-def _in_view(source: Source, pose: Pose, film: Film, camera: Camera) -> Pose:
+def _in_view(source: Source, pose: Pose, capture: Capture, camera: Camera) -> Pose:
     """The pose, smaller and nearer to the middle if otherwise a contact would fall off the picture."""
-    while not all(event.visible for event in _seen(source, pose, film, camera, ()).events):
+    while not all(event.visible for event in _seen(source, pose, capture, camera, ()).events):
         pose = replace(pose, x=(pose.x + 0.5) / 2, y=(pose.y + 0.5) / 2, scale=0.85 * pose.scale)
     return pose
 
 
-def _seen(source: Source, pose: Pose, film: Film, camera: Camera, screens: tuple[Screen, ...]) -> Source:
+def _seen(source: Source, pose: Pose, capture: Capture, camera: Camera, occluders: tuple[Occluder, ...]) -> Source:
     """The source with its events at their places on screen, and visible only where they are."""
-    across, down = film.squeeze
+    across, down = capture.aspect_scale
     if source.activity is not None and abs(pose.x - 0.5) * across > 0.7:
         source = replace(source, activity=replace(source.activity, visible=False))
     if not source.events:
@@ -328,7 +343,7 @@ def _seen(source: Source, pose: Pose, film: Film, camera: Camera, screens: tuple
     for event, x, y in zip(source.events, *places, strict=True):
         u, v = 0.5 + across * (x - 0.5), 0.5 + down * (y - 0.5)
         inside = EDGE < u < 1 - EDGE and EDGE < v < 1 - EDGE
-        hidden = any(screen.hides(x, y, event.time) for screen in screens)
+        hidden = any(occluder.hides(x, y, event.time) for occluder in occluders)
         events.append(placed(event, u, v, inside and not hidden))
     return replace(source, events=tuple(events))
 
@@ -339,24 +354,24 @@ def _colours(scene: Scene) -> np.ndarray:
     return np.array([getattr(look, name) for name in MOVING if hasattr(look, name)]).reshape(-1, 3)
 
 
-def film(
+def render_images(
     scene: Scene, split: str, index: int, clock: Clock, shape: tuple[int, int], device: torch.device | str
 ) -> Tensor:
     """The picture [T, 3, *shape] uint8 of a scene, drawn on `device`; the same on each to within rounding."""
-    moments, which = scene.film.shown(np.array(clock.frame_times(clock.frames(SECONDS))))
-    times = scene.film.instants(moments)
-    view, squeeze = scene.camera.at(times), scene.film.squeeze
+    moments, which = scene.capture.shown(np.array(clock.frame_times(clock.frames(SECONDS))))
+    times = scene.capture.instants(moments)
+    view, aspect_scale = scene.camera.at(times), scene.capture.aspect_scale
     ground = generator(split, index, "ground")
     pixels = background(
-        ground, scene.level, scene.camera.behind(times), (len(times), *shape), squeeze, _colours(scene), device
+        ground, scene.level, scene.camera.behind(times), (len(times), *shape), aspect_scale, _colours(scene), device
     )
     for source, pose in zip(scene.sources, scene.poses, strict=True):
         kind = named(source.kind)
-        kind.render(Canvas(pixels, view, (1.0, 1.0) if kind.fills else squeeze), pose, source, times)
+        kind.render(Canvas(pixels, view, (1.0, 1.0) if kind.fills else aspect_scale), pose, source, times)
     # A passer-by is close to the lens: the camera's own motion does not move it.
-    front = Canvas(pixels, Camera(0).at(times), squeeze)
-    for screen in scene.screens:
-        screen.draw(front, times)
+    front = Canvas(pixels, Camera(0).at(times), aspect_scale)
+    for occluder in scene.occluders:
+        occluder.render(front, times)
     pixels = pixels.unflatten(1, (len(moments), -1)).mean(2)
-    images = develop(pixels, generator(split, index, "film"), generator(split, index, "grain"), scene.level, moments)
+    images = degrade(pixels, generator(split, index, "film"), generator(split, index, "grain"), scene.level, moments)
     return images[torch.from_numpy(which).to(images.device)]

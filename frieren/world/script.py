@@ -5,8 +5,9 @@ Picture and sound are two renderings of the same script; neither is ever derived
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -75,3 +76,30 @@ class Source(Generic[Look]):
     events: tuple[Event, ...] = ()
     activity: Activity | None = None
     look: Look | None = None
+
+
+def shift_is_visible(events: Sequence[Event], activities: Sequence[Activity]) -> bool:
+    """Whether a shift of the sound against the video is visible.
+
+    Two visible impacts show it, or a visible activity that is at some time twice as loud as at another.
+    """
+    changing = any(one.visible and one.loudness.max() > 2 * one.loudness.min() for one in activities)
+    return changing or sum(event.visible for event in events) >= 2
+
+
+def as_table(one: Event | Activity, decimals: int | None = None) -> dict[str, Any]:
+    """An event or activity as JSON can hold it; numbers rounded if `decimals` is given."""
+    table = {}
+    for name, value in asdict(one).items():
+        if isinstance(value, np.ndarray):
+            table[name] = (value if decimals is None else value.round(decimals)).tolist()
+        else:
+            table[name] = round(value, decimals) if decimals is not None and isinstance(value, float) else value
+    return table
+
+
+def from_table(table: Mapping[str, Any]) -> tuple[tuple[Event, ...], tuple[Activity, ...]]:
+    """Events and activities of a script that `as_table` wrote."""
+    arrays = ("times", "loudness", "rate")
+    activities = ({**one, **{name: np.asarray(one[name]) for name in arrays}} for one in table["activities"])
+    return tuple(Event(**one) for one in table["events"]), tuple(Activity(**one) for one in activities)

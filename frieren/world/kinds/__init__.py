@@ -5,16 +5,15 @@ from __future__ import annotations
 from frieren.world.kind import FAMILIES, Kind
 from frieren.world.kinds.ball import BALL
 from frieren.world.kinds.clap import CLAP
-from frieren.world.kinds.door import KNOCK
+from frieren.world.kinds.clock import CLOCK
 from frieren.world.kinds.drill import DRILL
 from frieren.world.kinds.drip import DRIP
 from frieren.world.kinds.engine import ENGINE
 from frieren.world.kinds.fire import FIRE
 from frieren.world.kinds.flute import FLUTE
 from frieren.world.kinds.kettle import KETTLE
-from frieren.world.kinds.keyboard import TYPING
 from frieren.world.kinds.kit import KIT
-from frieren.world.kinds.mute import SILENCE
+from frieren.world.kinds.knock import KNOCK
 from frieren.world.kinds.piano import PIANO
 from frieren.world.kinds.pluck import PLUCK
 from frieren.world.kinds.punch import PUNCH
@@ -22,10 +21,11 @@ from frieren.world.kinds.roll import ROLL
 from frieren.world.kinds.row import BELL, CLINK
 from frieren.world.kinds.rub import SAW, SCRAPE
 from frieren.world.kinds.shatter import SHATTER
+from frieren.world.kinds.silence import SILENCE
 from frieren.world.kinds.siren import SIREN
 from frieren.world.kinds.steps import STEPS
 from frieren.world.kinds.strike import CHOP, DRUM, HAMMER
-from frieren.world.kinds.tick import CLOCK
+from frieren.world.kinds.typing import TYPING
 from frieren.world.kinds.water import STREAM, WAVES
 from frieren.world.kinds.weather import RAIN, WIND
 from frieren.world.kinds.wheel import WHEEL
