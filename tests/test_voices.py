@@ -30,7 +30,7 @@ PAIRS = [(kind, material) for kind in IMPACTS for material in MATERIALS[kind]]
 def struck(kind: str, material: str, hits: list[tuple[float, float]], pitch: float | None = None) -> Source:
     pitch = pitch or float(np.sqrt(np.prod(PITCHES[kind])))
     events = tuple(Event(kind, material, time, strength, 0.5, 0.5, True, pitch) for time, strength in hits)
-    return Source(kind, 0.5, events)
+    return Source(kind, 0.5, None, events=events)
 
 
 def running(
@@ -38,7 +38,10 @@ def running(
 ) -> Source:
     times = np.linspace(0.0, seconds, 50)
     return Source(
-        kind, 0.5, (), Activity(kind, MATERIALS[kind][0], times, np.linspace(*loudness, 50), np.linspace(*rate, 50))
+        kind,
+        0.5,
+        None,
+        activity=Activity(kind, MATERIALS[kind][0], times, np.linspace(*loudness, 50), np.linspace(*rate, 50)),
     )
 
 

@@ -334,7 +334,7 @@ def test_a_pendulum_is_in_the_middle_at_its_ticks_and_never_else() -> None:
         for mute in (False, True):
             rng = np.random.default_rng(seed)
             source = kind.simulate(Task(kind, SECONDS, (), mute), rng, rng)
-            if source.look.design.shape not in ("pendulum", "metronome"):
+            if source.look.shape not in ("pendulum", "metronome"):
                 continue
             ticks = np.array([event.time for event in source.events])
             np.testing.assert_allclose(source.look.path.at(ticks), 0, atol=1e-9)

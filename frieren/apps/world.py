@@ -115,6 +115,8 @@ def write_clip(clip: Clip, target: Path, fps: float) -> None:
     from frieren import remux
     from frieren.files import replacing
 
+    if clip.images is None:
+        raise ValueError("the clip was rendered without images")
     if clip.wave is None:
         with replacing(target) as part:
             write_picture(clip.images, part, fps)

@@ -112,11 +112,12 @@ def draw_camera(rng: np.random.Generator, level: int, seconds: float) -> Camera:
         moves = (0.0, 0.0, 0.0, 0.0)
     else:
         some = rng.random(4) < (0.6, 0.5, 0.35, 0.5)
-        moves = tuple(float(v) for v in some * strong * rng.uniform(0.2, 1.0, 4) * (0.04, 0.05, 0.04, 0.006))
+        pan, push, roll, shake = (some * strong * rng.uniform(0.2, 1.0, 4) * (0.04, 0.05, 0.04, 0.006)).tolist()
+        moves = (pan, push, roll, shake)
     cut = float(rng.uniform(1.5, seconds - 1.5)) if level == 3 and rng.random() < 0.4 else None
-    shot = (float(rng.uniform(0.75, 1.3)), *(float(v) for v in rng.uniform(-0.1, 0.1, 2)))
+    zoom, (dx, dy) = float(rng.uniform(0.75, 1.3)), rng.uniform(-0.1, 0.1, 2).tolist()
     slide = float(rng.uniform(0.03, 0.25)) if level and rng.random() < 0.2 else 0.0
-    return Camera(seed, *moves, cut, shot, slide)
+    return Camera(seed, *moves, cut, (zoom, dx, dy), slide)
 
 
 @dataclass(frozen=True)

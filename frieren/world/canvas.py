@@ -9,9 +9,9 @@ device.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -21,14 +21,23 @@ from torch import Tensor
 F32 = np.float32
 Array: TypeAlias = NDArray[Any]
 Number: TypeAlias = float | Array  # one for all frames, or one a frame [F]
+Colour: TypeAlias = Array | tuple[float, float, float]  # RGB in 0..1: [3], or [F, 3]
+Distance: TypeAlias = Callable[..., Tensor]  # (u, v, *lengths) -> signed distance to a shape
+
+
+class Gloss(TypedDict):
+    """Shading and outline, which the shapes of a source share."""
+
+    shade: float
+    outline: float
 
 
 class Style(TypedDict, total=False):
     """What every shape takes beside its place, size and colour; see `Brush`."""
 
-    opacity: Number
     shade: float
     outline: float
+    opacity: Number
     stripe: float
     frames: Array | None
 
@@ -50,7 +59,7 @@ class Pose:
     tilt: float = 0.0
     mirror: bool = False
 
-    def apply(self, x, y):
+    def apply(self, x: Number | Sequence[float], y: Number | Sequence[float]) -> tuple[Array, Array]:
         """Own coordinates -> scene coordinates before the camera."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         x = -x if self.mirror else x
@@ -76,7 +85,7 @@ class View:
         """True if the camera never moves."""
         return all(np.ptp(path) == 0 for path in (self.zoom, self.roll, self.dx, self.dy))
 
-    def apply(self, x, y, frames=slice(None)):
+    def apply(self, x: Number, y: Number, frames: Array | slice = slice(None)) -> tuple[Array, Array]:
         """Scene position before the camera -> after it, at the given frames."""
         x, y = np.asarray(x) - 0.5, np.asarray(y) - 0.5
         cos, sin = (self.zoom * np.cos(self.roll))[frames], (self.zoom * np.sin(self.roll))[frames]
@@ -118,10 +127,21 @@ class Brush:
     def __init__(self, canvas: Canvas, pose: Pose) -> None:
         self.canvas, self.pose = canvas, pose
 
-    def ellipse(self, x, y, rx, ry, colour, *, angle=0.0, hollow=0.0, **style) -> None:
+    def ellipse(
+        self,
+        x: Number,
+        y: Number,
+        rx: Number,
+        ry: Number,
+        colour: Colour,
+        *,
+        angle: Number = 0.0,
+        hollow: Number = 0.0,
+        **style: Unpack[Style],
+    ) -> None:
         """An ellipse of half axes rx, ry; with `hollow` only its rim, of that half thickness."""
 
-        def distance(u, v, a, b, thick):
+        def distance(u: Tensor, v: Tensor, a: Tensor, b: Tensor, thick: Tensor) -> Tensor:
             near, far = u / a, v / b
             level = torch.hypot(near, far) + 1e-6
             d = level * (level - 1) / (torch.hypot(near / a, far / b) + 1e-6)
@@ -129,33 +149,60 @@ class Brush:
 
         self._draw(distance, x, y, angle, (rx, ry, hollow), colour, **style)
 
-    def disc(self, x, y, r, colour, **style) -> None:
+    def disc(self, x: Number, y: Number, r: Number, colour: Colour, **style: Unpack[Style]) -> None:
         """A disc of radius r."""
         self._draw(lambda u, v, a, _: torch.hypot(u, v) - a, x, y, 0.0, (r, r), colour, **style)
 
-    def box(self, x, y, rx, ry, colour, *, angle=0.0, corner=0.0, **style) -> None:
+    def box(
+        self,
+        x: Number,
+        y: Number,
+        rx: Number,
+        ry: Number,
+        colour: Colour,
+        *,
+        angle: Number = 0.0,
+        corner: Number = 0.0,
+        **style: Unpack[Style],
+    ) -> None:
         """A box of half sides rx, ry turned by `angle`, with rounded corners."""
 
-        def distance(u, v, a, b, c):
+        def distance(u: Tensor, v: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
             p, q = u.abs() - (a - c), v.abs() - (b - c)
             return torch.hypot(p.clamp(min=0), q.clamp(min=0)) + torch.maximum(p, q).clamp_(max=0) - c
 
         self._draw(distance, x, y, angle, (rx, ry, corner), colour, **style)
 
-    def stick(self, x0, y0, x1, y1, r, colour, **style) -> None:
+    def stick(
+        self, x0: Number, y0: Number, x1: Number, y1: Number, r: Number, colour: Colour, **style: Unpack[Style]
+    ) -> None:
         """A round-ended stick of radius r between two points."""
         dx, dy = np.subtract(x1, x0), np.subtract(y1, y0)
         half = 0.5 * np.hypot(dx, dy)
 
-        def distance(u, v, a, b):
+        def distance(u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> Tensor:
             return torch.hypot((u.abs() - (a - b)).clamp_(min=0), v) - b
 
         self._draw(distance, np.add(x0, x1) / 2, np.add(y0, y1) / 2, np.arctan2(dy, dx), (half + r, r), colour, **style)
 
-    def _draw(self, distance: Callable, x, y, angle, lengths, colour, *, frames=None, **style) -> None:
+    def _draw(
+        self,
+        distance: Distance,
+        x: Number,
+        y: Number,
+        angle: Number,
+        lengths: Sequence[Number],
+        colour: Colour,
+        *,
+        opacity: Number = 1.0,
+        frames: Array | None = None,
+        shade: float = 0.0,
+        outline: float = 0.0,
+        stripe: float = 0.0,
+    ) -> None:
         canvas, pose = self.canvas, self.pose
         frames = np.arange(canvas.count) if frames is None else np.asarray(frames)
-        opacity = np.broadcast_to(np.asarray(style.pop("opacity", 1.0), float), frames.shape)
+        opacity = np.broadcast_to(np.asarray(opacity, float), frames.shape)
         x, y = canvas.view.apply(*pose.apply(x, y), frames)
         scale = pose.scale * canvas.view.zoom[frames]
         angle = (-1 if pose.mirror else 1) * np.asarray(angle) + pose.tilt + canvas.view.roll[frames]
@@ -164,23 +211,33 @@ class Brush:
         rim = lengths[2] if len(lengths) > 2 else 0.0
         cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
         wide, tall = a * cos + b * sin + rim, a * sin + b * cos + rim
-        across, down = (
-            0.5 / part for part in canvas.aspect_scale
-        )  # from the middle of the scene to the edges of the frame
+        # From the middle of the scene to the edges of the frame.
+        across, down = (0.5 / part for part in canvas.aspect_scale)
         keep = (opacity > 0.004) & (np.abs(x - 0.5) < across + wide) & (np.abs(y - 0.5) < down + tall) & (b > 0)
         if not keep.any():
             return
         turn = np.broadcast_to(angle, frames.shape)
-        columns = [x, y, turn, opacity, scale, wide, tall, *lengths]
-        columns = [np.asarray(column)[keep] for column in columns]
-        colour = np.asarray(colour, F32)
-        colour = colour[frames[keep]] if colour.ndim == 2 else colour[None]
-        still = len(columns[0]) == canvas.count and len(colour) == 1 and all(np.ptp(column) == 0 for column in columns)
+        columns = [np.asarray(column)[keep] for column in (x, y, turn, opacity, scale, wide, tall, *lengths)]
+        tone = np.asarray(colour, F32)
+        tone = tone[frames[keep]] if tone.ndim == 2 else tone[None]
+        still = len(columns[0]) == canvas.count and len(tone) == 1 and all(np.ptp(column) == 0 for column in columns)
         if still:
             columns = [column[:1] for column in columns]
-        self._paint(distance, columns, colour, None if still else frames[keep], **style)
+        self._paint(
+            distance, columns, tone, None if still else frames[keep], shade=shade, outline=outline, stripe=stripe
+        )
 
-    def _paint(self, distance, columns, colour, frames, *, shade=0.0, outline=0.0, stripe=0.0) -> None:
+    def _paint(
+        self,
+        distance: Distance,
+        columns: Sequence[Array],
+        colour: Array,
+        frames: Array | None,
+        *,
+        shade: float,
+        outline: float,
+        stripe: float,
+    ) -> None:
         """Blend one shape; `frames` None means that it is the same on every frame."""
         canvas, device = self.canvas, self.canvas.pixels.device
         x, y, angle, opacity, scale, wide, tall, *lengths = columns
@@ -213,7 +270,9 @@ class Brush:
             light = wave if light is None else light * wave
         self._blend(alpha, light, torch.tensor(colour.T, device=device)[..., None, None], frames, top, left)
 
-    def _blend(self, alpha, light, colour, frames, top, left) -> None:
+    def _blend(
+        self, alpha: Tensor, light: Tensor | None, colour: Tensor, frames: Array | None, top: Array, left: Array
+    ) -> None:
         """Lay `colour` [3, n, 1, 1] times `light` over windows [n, h, w] that begin at `top` and `left` [n]."""
         canvas, (rows, cols) = self.canvas, alpha.shape[1:]
         paint = colour if light is None else colour * light
@@ -222,6 +281,7 @@ class Brush:
             patch = canvas.pixels[:, :, top[0] : top[0] + rows, left[0] : left[0] + cols]
             patch += alpha * (paint - patch)
             return
+        frames = np.arange(canvas.count) if frames is None else frames
         device = canvas.pixels.device
         first = torch.as_tensor((frames * canvas.height + top) * canvas.width + left, device=device)
         inside = torch.arange(rows, device=device)[:, None] * canvas.width + torch.arange(cols, device=device)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +29,9 @@ from frieren.world.camera import (
     draw_occluders,
 )
 from frieren.world.canvas import Canvas, Pose
+from frieren.world.kind import Task
 from frieren.world.kinds import FAMILIES, GALLERY, IMPACTS, SILENCE, STEADY, Kind, named
-from frieren.world.matter import Task, placed
+from frieren.world.matter import placed
 from frieren.world.script import Activity, Event, Source, shift_is_visible
 
 WORLD_VERSION = 2  # any change of a clip's content raises it
@@ -96,7 +98,11 @@ class Clip:
     @property
     def unseen(self) -> bool:
         """Whether something sounds whose pair of kind and material occurs in `test` alone."""
-        return any((one.kind, one.material) in UNSEEN for one in (*self.events, *self.activities))
+        sounding = [
+            *((one.kind, one.material) for one in self.events),
+            *((one.kind, one.material) for one in self.activities),
+        ]
+        return any(pair in UNSEEN for pair in sounding)
 
     @property
     def timed(self) -> bool:
@@ -110,7 +116,7 @@ class Scene:
 
     kind: str
     level: int
-    sources: tuple[Source, ...]
+    sources: tuple[Source[Any], ...]
     poses: tuple[Pose, ...]
     capture: Capture
     camera: Camera
@@ -226,7 +232,7 @@ def _shoot(
     )
 
 
-def _main_first(scene: Scene) -> list[Source]:
+def _main_first(scene: Scene) -> list[Source[Any]]:
     return sorted(scene.sources, key=lambda source: source.kind != scene.kind)
 
 
@@ -244,7 +250,7 @@ def compose(kind: str, level: int, split: str, index: int) -> Scene:
     """Write a script: who is there, what they do, and what the camera sees of it; random by split and index."""
     script, look, lens = (generator(split, index, name) for name in ("script", "look", "camera"))
     cast = _cast(script, kind, level)
-    sources, taken = [], []
+    sources, taken = list[Source[Any]](), list[float]()
     for name, mute in cast:
         task = Task(named(name), SECONDS, tuple(taken), mute, _materials(named(name), split))
         source = task.kind.simulate(task, script, look)
@@ -262,7 +268,7 @@ def compose(kind: str, level: int, split: str, index: int) -> Scene:
     return Scene(kind, level, tuple(sources[::-1]), tuple(poses[::-1]), capture, camera, occluders)
 
 
-def _materials(kind: Kind, split: str) -> tuple[str, ...]:
+def _materials(kind: Kind[Any], split: str) -> tuple[str, ...]:
     """What a source may be made of: in `train` and `valid`, pairs that `test` keeps for itself do not occur."""
     return tuple(name for name in kind.materials if (kind.name, name) not in UNSEEN or split not in ("train", "valid"))
 
@@ -294,7 +300,7 @@ def _mover(rng: np.random.Generator, kinds: tuple[str, ...]) -> tuple[str, bool]
     return (SILENCE.name, True) if rng.random() < 0.5 else (str(rng.choice(kinds)), True)
 
 
-def _poses(rng: np.random.Generator, kinds: list[Kind], wide: float, tall: float) -> list[Pose]:
+def _poses(rng: np.random.Generator, kinds: list[Kind[Any]], wide: float, tall: float) -> list[Pose]:
     """One pose per source: large when alone, else side by side along the longer side of the frame, or in a square.
 
     Args:
@@ -323,14 +329,16 @@ def _poses(rng: np.random.Generator, kinds: list[Kind], wide: float, tall: float
     return poses
 
 
-def _in_view(source: Source, pose: Pose, capture: Capture, camera: Camera) -> Pose:
+def _in_view(source: Source[Any], pose: Pose, capture: Capture, camera: Camera) -> Pose:
     """The pose, smaller and nearer to the middle if otherwise a contact would fall off the picture."""
     while not all(event.visible for event in _seen(source, pose, capture, camera, ()).events):
         pose = replace(pose, x=(pose.x + 0.5) / 2, y=(pose.y + 0.5) / 2, scale=0.85 * pose.scale)
     return pose
 
 
-def _seen(source: Source, pose: Pose, capture: Capture, camera: Camera, occluders: tuple[Occluder, ...]) -> Source:
+def _seen(
+    source: Source[Any], pose: Pose, capture: Capture, camera: Camera, occluders: tuple[Occluder, ...]
+) -> Source[Any]:
     """The source with its events at their places on screen, and visible only where they are."""
     across, down = capture.aspect_scale
     if source.activity is not None and abs(pose.x - 0.5) * across > 0.7:

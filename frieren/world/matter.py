@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from frieren.world.canvas import Array, Brush, Style
+from frieren.world.canvas import Array, Brush, Gloss, Number
 from frieren.world.kind import Task
 from frieren.world.motion import since
 from frieren.world.script import Activity, Event, Source
@@ -61,7 +62,9 @@ def apart(colour: np.ndarray, other: np.ndarray, least: float = 0.3) -> np.ndarr
     return np.clip(colour - gap + shift, 0.0, 1.0)
 
 
-def contacts(task: Task, made_of: str, size: float, times, strengths, x, y) -> tuple[Event, ...]:
+def contacts(
+    task: Task, made_of: str, size: float, times: Array, strengths: Array, x: Number, y: Number
+) -> tuple[Event, ...]:
     """Events at `times` [N], at positions in the source's own coordinates."""
     x, y = np.broadcast_to(x, len(times)), np.broadcast_to(y, len(times))
     tone = task.kind.pitch(size)
@@ -71,7 +74,7 @@ def contacts(task: Task, made_of: str, size: float, times, strengths, x, y) -> t
     )
 
 
-def going(task: Task, made_of: str, grid: np.ndarray, loudness, rate) -> Activity | None:
+def going(task: Task, made_of: str, grid: np.ndarray, loudness: Array, rate: Array) -> Activity | None:
     """The sound that goes on over `grid` [N] seconds; None of a mute source. Where it is not heard its rate is 0."""
     if task.mute:
         return None
@@ -92,9 +95,9 @@ class Finish:
     outline: float
 
     @property
-    def style(self) -> Style:
+    def gloss(self) -> Gloss:
         """What a brush takes of it."""
-        return {"shade": self.shade, "outline": self.outline}
+        return Gloss(shade=self.shade, outline=self.outline)
 
 
 def finish(rng: np.random.Generator) -> Finish:
@@ -107,7 +110,7 @@ def skin(rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.array([0.85, 0.62, 0.5]) * rng.uniform(0.35, 1.15), 0, 1)
 
 
-def struck(source: Source) -> tuple[np.ndarray, np.ndarray]:
+def struck(source: Source[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Times and strengths [N] of its contacts."""
     return np.array([event.time for event in source.events]), np.array([event.strength for event in source.events])
 
@@ -151,7 +154,9 @@ def spray(rng: np.random.Generator) -> Spray:
     )
 
 
-def burst(brush: Brush, bits: Spray, times: np.ndarray, hits: np.ndarray, strengths: np.ndarray, x, y) -> None:
+def burst(
+    brush: Brush, bits: Spray, times: np.ndarray, hits: np.ndarray, strengths: np.ndarray, x: Number, y: Number
+) -> None:
     """Paint the bits as they fly from the last contact, at x, y [N] in own coordinates."""
     age, index = since(times, hits)
     frames = np.flatnonzero(age < bits.life)

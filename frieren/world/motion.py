@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ def path(knots: list[tuple[float, float, int]], power: float = 2.0) -> Path:
     return Path(times.astype(float), values.astype(float), eases[1:], power)
 
 
-def glide(times: np.ndarray, values: np.ndarray) -> Path:
+def glide(times: Iterable[float], values: Iterable[float]) -> Path:
     """Path that moves smoothly from value to value."""
     return path([(t, v, SMOOTH) for t, v in zip(times, values, strict=True)])
 
@@ -65,7 +66,7 @@ def visits(times: np.ndarray, x: np.ndarray, home: float) -> Path:
     return glide(knots, np.repeat(x, 2))
 
 
-def spaced(times, taken) -> np.ndarray:
+def spaced(times: Iterable[float], taken: Iterable[float]) -> np.ndarray:
     """Those of `times` (increasing) that keep the gap to `taken` and to the ones kept before."""
     kept: list[float] = []
     for time in times:
@@ -74,7 +75,7 @@ def spaced(times, taken) -> np.ndarray:
     return np.array(kept)
 
 
-def rhythm(rng: np.random.Generator, seconds: float, taken=()) -> np.ndarray:
+def rhythm(rng: np.random.Generator, seconds: float, taken: Sequence[float] = ()) -> np.ndarray:
     """Contact times in bursts of 1 to 3.5 a second, with pauses and jitter: a start does not tell what follows."""
     times, now = [], HEAD - rng.uniform(0, 1.5)
     while now < seconds:
@@ -87,7 +88,16 @@ def rhythm(rng: np.random.Generator, seconds: float, taken=()) -> np.ndarray:
     return spaced(times, taken)
 
 
-def bursts(rng, seconds: float, taken=(), *, gap, count, jitter, wait) -> np.ndarray:
+def bursts(
+    rng: np.random.Generator,
+    seconds: float,
+    taken: Sequence[float] = (),
+    *,
+    gap: tuple[float, float],
+    count: tuple[int, int],
+    jitter: tuple[float, float],
+    wait: tuple[float, float],
+) -> np.ndarray:
     """Contact times in runs, each at its own tempo, with waits between.
 
     Args:
@@ -106,7 +116,9 @@ def bursts(rng, seconds: float, taken=(), *, gap, count, jitter, wait) -> np.nda
     return spaced([time for time in times if HEAD < time < seconds - TAIL], taken)
 
 
-def strokes(rng, contacts: np.ndarray, seconds: float, *, hold: float = 0.0) -> tuple[Path, np.ndarray]:
+def strokes(
+    rng: np.random.Generator, contacts: np.ndarray, seconds: float, *, hold: float = 0.0
+) -> tuple[Path, np.ndarray]:
     """Height of a tool over its surface, 0 at each contact and never else, with swings that stop short in the pauses.
 
     Returns:
@@ -163,7 +175,7 @@ def since(times: np.ndarray, contacts: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return age, np.maximum(index, 0)
 
 
-def ring(times: np.ndarray, contacts, strengths, hz: float, decay: float) -> np.ndarray:
+def ring(times: np.ndarray, contacts: np.ndarray, strengths: np.ndarray, hz: float, decay: float) -> np.ndarray:
     """What a struck body does [F]: a swing of `hz` (0: a bare dent) from each contact on, dying in `decay` seconds."""
     if len(contacts) == 0:
         return np.zeros(len(times))
@@ -172,14 +184,14 @@ def ring(times: np.ndarray, contacts, strengths, hz: float, decay: float) -> np.
     return (tail * np.cos(2 * np.pi * hz * age)).sum(1)
 
 
-def drift(rng, times: np.ndarray, slow: float, fast: float, waves: int = 4) -> np.ndarray:
+def drift(rng: np.random.Generator, times: np.ndarray, slow: float, fast: float, waves: int = 4) -> np.ndarray:
     """A smooth random curve [F] of about unit size: a few sines between `slow` and `fast` Hz."""
     hz = rng.uniform(slow, fast, waves)
     phase = rng.uniform(0, 2 * np.pi, waves)
     return np.sin(2 * np.pi * times[:, None] * hz + phase).sum(1) / np.sqrt(waves / 2)
 
 
-def swells(rng, times: np.ndarray, calm: float = 0.3) -> np.ndarray:
+def swells(rng: np.random.Generator, times: np.ndarray, calm: float = 0.3) -> np.ndarray:
     """A curve [N] in 0..1 that rises, stays and falls at random, with a calm share at (almost) zero."""
     knots, now = [], -rng.uniform(0, 1.5)
     while now < times[-1] + 2:

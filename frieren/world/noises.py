@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from frieren.world.modal import HIGHEST, band, coloured, fade_out
@@ -9,7 +11,7 @@ from frieren.world.modal import HIGHEST, band, coloured, fade_out
 TABLE = 4096  # samples of one period of a tone
 
 
-def sliding(where: np.ndarray, centres, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def sliding(where: np.ndarray, centres: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Band-passed noise [S] float32 whose centre moves: `where` [S] is 0 at the first of `centres` (Hz), 1 at the next.
 
     Fixed bands are mixed with weights that slide over them: a filter that moves, at the cost of one per band.
@@ -17,7 +19,11 @@ def sliding(where: np.ndarray, centres, sample_rate: int, rng: np.random.Generat
     wave = np.zeros(len(where), dtype=np.float32)
     for index, centre in enumerate(centres):
         weight = np.sqrt(np.clip(1.0 - np.abs(where - index), 0.05, 1.0)).astype(np.float32)
-        wave += weight * coloured(len(where), lambda hz, c=centre: band(0.85 * c, 1.18 * c)(hz) ** 3, sample_rate, rng)
+
+        def narrow(hz: np.ndarray, centre: float = centre) -> np.ndarray:
+            return band(0.85 * centre, 1.18 * centre)(hz) ** 3
+
+        wave += weight * coloured(len(where), narrow, sample_rate, rng)
     return wave
 
 
@@ -37,7 +43,12 @@ def scattered(
 
 
 def clicks(
-    count: int, seconds: float, fall: tuple[float, float], hz: tuple[float, float], sample_rate: int, rng
+    count: int,
+    seconds: float,
+    fall: tuple[float, float],
+    hz: tuple[float, float],
+    sample_rate: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """A bank [count, G] of bursts of noise in the band `hz`, dying in `fall` (shortest, longest) seconds."""
     t = np.arange(int(seconds * sample_rate)) / sample_rate
@@ -51,7 +62,9 @@ def wander(samples: int, step: int, rng: np.random.Generator) -> np.ndarray:
     return np.interp(np.arange(samples), knots, rng.standard_normal(len(knots)))
 
 
-def tone(hz: np.ndarray, weights, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def tone(
+    hz: np.ndarray, weights: Sequence[float] | np.ndarray, sample_rate: int, rng: np.random.Generator
+) -> np.ndarray:
     """A periodic sound [S] float32 of unit RMS at the frequency `hz` [S], with harmonics of amplitudes `weights`."""
     weights = np.asarray(weights, float)
     order = np.arange(1, len(weights) + 1)

@@ -66,16 +66,16 @@ class Source(Generic[Look]):
     Attributes:
         kind: name of the kind.
         size: 0..1, small to large; sets pitch (small is high) and drawing.
+        look: the kind's own dataclass of what rendering it needs: lengths, colours [3], paths.
         events: contacts in order of time.
         activity: the continuous sound, if the kind has one.
-        look: the kind's own dataclass of what rendering it needs: lengths, colours [3], paths.
     """
 
     kind: str
     size: float
+    look: Look
     events: tuple[Event, ...] = ()
     activity: Activity | None = None
-    look: Look | None = None
 
 
 def shift_is_visible(events: Sequence[Event], activities: Sequence[Activity]) -> bool:

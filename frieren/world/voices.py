@@ -6,6 +6,8 @@ Events sound at sample round(time * sample_rate), whatever the room.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from frieren.world.kinds import GALLERY, Kind, named
@@ -40,7 +42,7 @@ def strike(
 
 
 def sound(
-    sources: tuple[Source, ...], room: Room, seconds: float, sample_rate: int, rng: np.random.Generator
+    sources: tuple[Source[Any], ...], room: Room, seconds: float, sample_rate: int, rng: np.random.Generator
 ) -> np.ndarray:
     """All sources in their room.
 
@@ -72,7 +74,7 @@ def build_of(kind: str, material: str) -> Build:
 
 
 def impact(
-    kind: Kind, body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator
+    kind: Kind[Any], body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Hit `number` of a body, [N] float32: one hit, or what the kind makes of it."""
     if kind.hit is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from frieren.world.kind import FAMILIES, Kind
 from frieren.world.kinds.ball import BALL
 from frieren.world.kinds.clap import CLAP
@@ -38,12 +40,12 @@ ALL = (
     *(PIANO, BELL, SIREN, KETTLE, PLUCK, FLUTE),
     *(DRUM, CLOCK, STEPS, TYPING, CLAP, KIT),
 )
-GALLERY: dict[str, Kind] = {kind.name: kind for kind in ALL}
+GALLERY: dict[str, Kind[Any]] = {kind.name: kind for kind in ALL}
 IMPACTS = tuple(name for name, kind in GALLERY.items() if kind.builds)  # what has contacts
 STEADY = tuple(name for name, kind in GALLERY.items() if kind.voices)  # what sounds on
 
 
-def named(name: str) -> Kind:
+def named(name: str) -> Kind[Any]:
     """The kind of that name, SILENCE included, or a ValueError that names what there is."""
     if name == SILENCE.name:
         return SILENCE

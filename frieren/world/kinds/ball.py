@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.canvas import Array, Canvas, Gloss, Number, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import Spray, apart, burst, contacts, material, spray, struck, tinted, vivid
 from frieren.world.modal import Build
@@ -43,7 +43,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     gravity = 8 * top / rng.uniform(0.55, 0.85) ** 2
     bounce = rng.uniform(0.55, 0.9)
     knots = [(-2.0, top * rng.uniform(0.5, 1), SMOOTH)]
-    times, speeds, places = [], [], []
+    times, speeds, places = list[float](), list[float](), list[float]()
     now, x = -rng.uniform(0, 1.2), rng.uniform(-0.5, 0.5)
     while now < task.seconds:
         drop, flight = _drop(rng, now, top, gravity, bounce)
@@ -93,10 +93,10 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     )
     strength = np.clip(0.3 + 0.7 * np.array(speeds) / np.sqrt(2 * gravity * top), 0.35, 1.0)
     events = contacts(task, made_of, size, np.array(times)[inside], strength[inside], look.hits, 0.5)
-    return Source(task.kind.name, size, events, look=look)
+    return Source(task.kind.name, size, look, events=events)
 
 
-def _drop(rng, now: float, top: float, gravity: float, bounce: float) -> tuple[np.ndarray, float]:
+def _drop(rng: np.random.Generator, now: float, top: float, gravity: float, bounce: float) -> tuple[np.ndarray, float]:
     """Contact times of one drop that starts at `now`, and how long it fell before the first."""
     flight = float(np.sqrt(2 * rng.uniform(0.55, 1.0) * top / gravity))
     most, gaps, gap = int(rng.integers(1, 9)), [now + flight], 2 * flight * bounce
@@ -112,7 +112,7 @@ def _fits(drop: np.ndarray, task: Task, times: list[float]) -> bool:
     return bool(np.abs(drop[:, None] - others).min() >= GAP and not edges.any())
 
 
-def _bounces(knots: list, drop: np.ndarray, gravity: float) -> None:
+def _bounces(knots: list[tuple[float, float, int]], drop: np.ndarray, gravity: float) -> None:
     knots.append((drop[0], 0.0, IN))
     for start, stop in zip(drop[:-1], drop[1:], strict=True):
         knots.append(((start + stop) / 2, gravity * (stop - start) ** 2 / 8, OUT))
@@ -123,9 +123,10 @@ def render(canvas: Canvas, pose: Pose, source: Source[BallLook], times: np.ndarr
     """Ground, shadow, ball, dust."""
     look, brush = source.look, canvas.brush(pose)
     hits, power = struck(source)
-    height, x, radius = look.height.at(times), look.across.at(times), look.radius
+    height, x = look.height.at(times), look.across.at(times)
+    radius: Number = look.radius
     flat = 1 - look.squash * np.minimum(ring(times, hits, power, 0.0, 0.05), 1)
-    style = {"shade": look.shade, "outline": look.outline}
+    style = Gloss(shade=look.shade, outline=look.outline)
     if look.above:
         brush.box(0, 0.1, 1.1, 0.9, look.ground, corner=0.1, stripe=0.3 if look.floor == "plank" else 0)
         brush.ellipse(

@@ -38,11 +38,12 @@ class ClapLook:
 def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[ClapLook]:
     """Beats of two to five a second in stretches, or the usual rhythm; the swing of the hands is the strength."""
     size = float(rng.uniform())
-    beat = {"gap": (0.2, 0.55), "count": (3, 11), "jitter": (0.02, 0.1), "wait": (0.3, 1.6)}
     if rng.random() < 0.4:
         times = rhythm(rng, task.seconds, task.taken)
     else:
-        times = bursts(rng, task.seconds, task.taken, **beat)
+        times = bursts(
+            rng, task.seconds, task.taken, gap=(0.2, 0.55), count=(3, 11), jitter=(0.02, 0.1), wait=(0.3, 1.6)
+        )
     if task.mute:
         times = times[:0]
     height, strengths = strokes(rng, times, task.seconds, hold=float(rng.uniform(0, 0.03)))
@@ -65,7 +66,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         height=height,
         big=0.2 + 0.14 * size,
     )
-    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, 0.0, 0.0), look=look)
+    return Source(task.kind.name, size, look, events=contacts(task, made_of, size, times, strengths, 0.0, 0.0))
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[ClapLook], times: np.ndarray) -> None:
@@ -76,19 +77,20 @@ def render(canvas: Canvas, pose: Pose, source: Source[ClapLook], times: np.ndarr
     lit = np.minimum(ring(times, hits, power, 0.0, 0.07), 1.0)
     big = look.big * (0.75 if look.view == "body" else 1.45)
     if look.view == "body":
-        brush.box(0, 0.65, 0.5, 0.75, look.coat, corner=0.2, **look.finish.style)
-        brush.disc(0, -0.55, 0.3, look.face, **look.finish.style)
+        brush.box(0, 0.65, 0.5, 0.75, look.coat, corner=0.2, **look.finish.gloss)
+        brush.disc(0, -0.55, 0.3, look.face, **look.finish.gloss)
         brush.ellipse(0, -0.72, 0.32, 0.18, look.hair)
     for side in (-1, 1):
         away = look.reach * height * (1.0 if side < 0 else look.uneven) + 0.45 * big
         x, y = side * away, -0.15 * side * look.lean * height
-        elbow = (side * (0.75 + 0.2 * height), 0.75) if look.view == "body" else (x + side * 0.55, y + 0.85)
-        brush.stick(x, y + 0.3 * big, *elbow, 0.12, look.sleeve, shade=look.finish.shade)
+        body = look.view == "body"
+        elbow_x, elbow_y = (side * (0.75 + 0.2 * height), 0.75) if body else (x + side * 0.55, y + 0.85)
+        brush.stick(x, y + 0.3 * big, elbow_x, elbow_y, 0.12, look.sleeve, shade=look.finish.shade)
         if look.view == "front":  # palms seen from in front: wide when open, thin when they meet
             wide = big * (0.45 + 0.6 * np.clip(height, 0, 1))
-            brush.ellipse(x, y, wide, big, look.hand, **look.finish.style)
+            brush.ellipse(x, y, wide, big, look.hand, **look.finish.gloss)
         else:
-            brush.ellipse(x, y, 0.5 * big, big, look.hand, angle=side * 0.25 * height, **look.finish.style)
+            brush.ellipse(x, y, 0.5 * big, big, look.hand, angle=side * 0.25 * height, **look.finish.gloss)
         for finger in range(4):
             spread = (finger - 1.5) * 0.22 * big * np.clip(height, 0.15, 1)
             brush.stick(x + 0.4 * spread, y - 0.6 * big, x + spread, y - 1.55 * big, 0.13 * big, look.finger)

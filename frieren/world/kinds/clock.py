@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.canvas import Array, Canvas, Gloss, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import apart, contacts, material, struck, tinted, vivid
 from frieren.world.modal import Body, Build, fade_out, hit
@@ -49,7 +49,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     angle, spots = _motion(rng, times, look, task)
     made_of = material(task, rng)
     events = contacts(task, made_of, size, times, strengths, spots[0], spots[1])
-    return Source(task.kind.name, size, events, look=replace(look, path=angle))
+    return Source(task.kind.name, size, replace(look, path=angle), events=events)
 
 
 def _beat(rng: np.random.Generator, task: Task) -> np.ndarray:
@@ -116,7 +116,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[ClockLook], times: np.ndar
     look, brush = source.look, canvas.brush(pose)
     hits, power = struck(source)
     shake = look.shake * ring(times, hits, power, 9.0, 0.07)
-    angle, style = look.path.at(times), {"shade": look.shade, "outline": look.outline}
+    angle, style = look.path.at(times), Gloss(shade=look.shade, outline=look.outline)
     thick = look.thick
     if look.shape in ("hand", "flip"):
         if look.square:

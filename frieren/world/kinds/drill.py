@@ -76,7 +76,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         angle=2 * np.pi * np.cumsum(2.0 * speed * (1 - 0.3 * load)) / GRID,
         size=size,
     )
-    return Source(task.kind.name, size, (), going(task, made_of, grid, loud, rate), look)
+    return Source(task.kind.name, size, look, activity=going(task, made_of, grid, loud, rate))
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[DrillLook], times: np.ndarray) -> None:
@@ -86,7 +86,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[DrillLook], times: np.ndar
         np.interp(times, look.grid, curve) for curve in (look.press, look.load, look.speed, look.angle)
     )
     wall, big = 0.55, 0.8 + 0.35 * look.size
-    brush.box(wall + 0.8, 0, 0.8, 1.5, look.wall, **look.finish.style)
+    brush.box(wall + 0.8, 0, 0.8, 1.5, look.wall, **look.finish.gloss)
     if look.bricks:
         for k in range(-3, 4):
             brush.box(wall + 0.8, 0.4 * k + 0.2, 0.8, 0.02, look.wall * 0.6)
@@ -104,8 +104,8 @@ def render(canvas: Canvas, pose: Pose, source: Source[DrillLook], times: np.ndar
     for k in range(2):
         turn = angle + np.pi * k
         brush.box(x - 0.12, y + 0.14 * big * np.cos(turn), 0.12, 0.035, look.second, opacity=(np.sin(turn) > 0) * 1.0)
-    brush.box(x - 0.65, y, 0.42, 0.24 * big, look.colour, corner=0.1, **look.finish.style)
-    brush.box(x - 0.85, y + 0.45, 0.14, 0.4, look.colour * 0.85, angle=0.2, corner=0.06, **look.finish.style)
+    brush.box(x - 0.65, y, 0.42, 0.24 * big, look.colour, corner=0.1, **look.finish.gloss)
+    brush.box(x - 0.85, y + 0.45, 0.14, 0.4, look.colour * 0.85, angle=0.2, corner=0.06, **look.finish.gloss)
     brush.ellipse(x - 0.85, y + 0.42, 0.2, 0.17, look.hand, shade=look.finish.shade)
     brush.stick(x - 0.9, y + 0.45, x - 1.6, y + 0.9, 0.14, look.second, shade=look.finish.shade)
     if look.lamp:

@@ -67,7 +67,9 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         swing=float(rng.uniform(0.3, 1.0)),
         x=looks.normal(0, looks.choice([0.0, 0.12]), len(times)).clip(-0.3, 0.3),
     )
-    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, look.x, look.level), look=look)
+    return Source(
+        task.kind.name, size, look, events=contacts(task, made_of, size, times, strengths, look.x, look.level)
+    )
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[DripLook], times: np.ndarray) -> None:
@@ -92,7 +94,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[DripLook], times: np.ndarr
     burst(brush, look.spray, times, hits, power, x, level)
 
 
-def _rings(brush: Brush, look: DripLook, times, hits, power, x) -> None:
+def _rings(brush: Brush, look: DripLook, times: Array, hits: Array, power: Array, x: Array) -> None:
     """Rings that widen from the last contacts, and the crown that stands up for a moment."""
     if len(hits) == 0:
         return
@@ -127,7 +129,7 @@ def _rings(brush: Brush, look: DripLook, times, hits, power, x) -> None:
     )
 
 
-def _falling(brush: Brush, look: DripLook, times, hits, x) -> None:
+def _falling(brush: Brush, look: DripLook, times: Array, hits: Array, x: Array) -> None:
     """Drops on their way, each drawn out by its speed, and the next one as it swells under the spout."""
     radius, top, depth = look.radius, look.top, look.level - look.top
     if len(hits):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.canvas import Array, Canvas, Gloss, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import GRID, apart, material, tinted, vivid
 from frieren.world.modal import band, coloured
@@ -68,7 +68,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         angle=angle,
         speed=speed * (not task.mute),
     )
-    return Source(task.kind.name, size, (), activity, look)
+    return Source(task.kind.name, size, look, activity=activity)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[EngineLook], times: np.ndarray) -> None:
@@ -78,7 +78,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[EngineLook], times: np.nda
     speed = np.interp(times, look.grid, look.speed)
     x = look.shake * speed * np.sin(2 * np.pi * 11.3 * times)
     y = look.shake * speed * np.sin(2 * np.pi * 9.1 * times + 1)
-    style = {"shade": look.shade, "outline": look.outline}
+    style = Gloss(shade=look.shade, outline=look.outline)
     if look.smoke:
         for k, phase in enumerate(look.phase):
             s = np.mod(times * 0.9 + phase, 1)

@@ -52,8 +52,6 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     return Source(
         task.kind.name,
         size,
-        (),
-        activity,
         FireLook(
             colour=np.array([looks.uniform(0.8, 1.0), looks.uniform(0.2, 0.5), looks.uniform(0.0, 0.15)]),
             hot=hot if looks.random() < 0.85 else vivid(looks),
@@ -73,6 +71,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
             level=level,
             size=size,
         ),
+        activity=activity,
     )
 
 
@@ -117,7 +116,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[FireLook], times: np.ndarr
     _fuel(brush, look, base, wide)
 
 
-def _sparks(brush: Brush, look: FireLook, level, times, base: float) -> None:
+def _sparks(brush: Brush, look: FireLook, level: Array, times: Array, base: float) -> None:
     """Sparks fly as often as it crackles: each lane is lit while the blaze is above its own threshold."""
     run = times[:, None] * look.fly + look.start
     s = run % 1.0

@@ -81,7 +81,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         long=0.75 + 0.25 * size,
     )
     activity = going(task, made_of, grid, 0.85 * breath, low * 2.0 ** (semitones / 12))
-    return Source(task.kind.name, size, (), activity, look)
+    return Source(task.kind.name, size, look, activity=activity)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[FluteLook], times: np.ndarray) -> None:
@@ -94,11 +94,11 @@ def render(canvas: Canvas, pose: Pose, source: Source[FluteLook], times: np.ndar
     long, thick = look.long, look.thick
     left = -long
     if look.head:
-        brush.disc(left - 0.3, -0.12, 0.42, look.face, **look.finish.style)
+        brush.disc(left - 0.3, -0.12, 0.42, look.face, **look.finish.gloss)
         brush.disc(left - 0.38, -0.42, 0.3, look.hair)
         brush.disc(left - 0.1, 0.0, 0.1 + 0.12 * breath, look.face * 0.9)
         brush.disc(left - 0.2, -0.22, 0.04, (0, 0, 0))
-    brush.box(0.0, 0, long, thick, look.pipe, corner=0.04, **look.finish.style)
+    brush.box(0.0, 0, long, thick, look.pipe, corner=0.04, **look.finish.gloss)
     brush.box(long - 0.05, 0, 0.07, thick * 1.2, look.pipe * 0.7)
     for k in range(3):
         s = np.mod(1.6 * times + k / 3, 1.0)
@@ -112,7 +112,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[FluteLook], times: np.ndar
         brush.disc(x, 0, 0.45 * thick, look.air, opacity=0.8 * breath * (1 - down) * (np.round(closed) == hole))
         side = 1.0 if look.below else -1.0
         y = side * (look.lift * (1 - down))
-        brush.stick(x, y, x + 0.06, y + side * 0.55, 0.062, look.finger, **look.finish.style)
+        brush.stick(x, y, x + 0.06, y + side * 0.55, 0.062, look.finger, **look.finish.gloss)
 
 
 def pipe(

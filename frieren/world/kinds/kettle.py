@@ -64,7 +64,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         steam=steam,
         size=size,
     )
-    return Source(task.kind.name, size, (), going(task, made_of, grid, loud, rate), look)
+    return Source(task.kind.name, size, look, activity=going(task, made_of, grid, loud, rate))
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[KettleLook], times: np.ndarray) -> None:
@@ -81,22 +81,22 @@ def render(canvas: Canvas, pose: Pose, source: Source[KettleLook], times: np.nda
     wide, tall = {"round": (0.55, 0.45), "tall": (0.42, 0.55), "cone": (0.5, 0.5)}[look.shape]
     wide, tall = wide * big, tall * big
     y = 0.74 - tall
-    brush.stick(0.7 * wide, y + 0.2, wide + 0.28, y - 0.3, 0.09, look.colour, **look.finish.style)
+    brush.stick(0.7 * wide, y + 0.2, wide + 0.28, y - 0.3, 0.09, look.colour, **look.finish.gloss)
     if look.arch:
         brush.ellipse(0, y - tall * 0.9, 0.7 * wide, 0.4, look.handle, hollow=0.05)
     else:
         brush.ellipse(-wide - 0.05, y, 0.22, 0.3, look.handle, hollow=0.05)
     if look.shape == "round":
-        brush.ellipse(0, y, wide, tall, look.colour, **look.finish.style)
+        brush.ellipse(0, y, wide, tall, look.colour, **look.finish.gloss)
     else:
-        brush.box(0, y, wide, tall, look.colour, corner=0.25 if look.shape == "cone" else 0.08, **look.finish.style)
+        brush.box(0, y, wide, tall, look.colour, corner=0.25 if look.shape == "cone" else 0.08, **look.finish.gloss)
     lift = 0.05 * steam + np.abs(shake)
-    brush.ellipse(0, y - tall - lift + 0.04, 0.6 * wide, 0.09, look.lid, angle=2 * shake, **look.finish.style)
+    brush.ellipse(0, y - tall - lift + 0.04, 0.6 * wide, 0.09, look.lid, angle=2 * shake, **look.finish.gloss)
     brush.disc(0, y - tall - 0.1 - lift, 0.07, look.handle)
     _jet(brush, look, steam, times, wide + 0.3, y - 0.36)
 
 
-def _jet(brush: Brush, look: KettleLook, steam, times, x0: float, y0: float) -> None:
+def _jet(brush: Brush, look: KettleLook, steam: Array, times: Array, x0: float, y0: float) -> None:
     run = times[:, None] * 1.6 + look.start
     frames, lane = np.nonzero(steam[:, None] > (np.arange(PUFFS) / PUFFS) * 0.6 + 0.02)
     s, power = (run % 1.0)[frames, lane], steam[frames]

@@ -72,7 +72,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         replace(event, material=NAMES[which], pitch=event.pitch * PIECES[NAMES[which]][3])
         for event, which in zip(events, piece, strict=True)
     )
-    return Source(task.kind.name, size, events, look=look)
+    return Source(task.kind.name, size, look, events=events)
 
 
 def _pattern(rng: np.random.Generator, task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -130,12 +130,12 @@ def render(canvas: Canvas, pose: Pose, source: Source[KitLook], times: np.ndarra
         tone = np.clip(look.head + look.shine * (0.5 - look.head.mean()) * 2 * lit[:, None], 0, 1)
         wide = wide * (0.9 + 0.2 * look.size)
         if name == "kick":
-            brush.disc(x, y, wide + 0.06 + 0.03 * lit, look.shell, **look.finish.style)
+            brush.disc(x, y, wide + 0.06 + 0.03 * lit, look.shell, **look.finish.gloss)
             brush.disc(x, y, wide + look.dent * stir, tone)
             brush.disc(x, y, 0.14 * wide, look.badge)
             gone = look.beater.at(times)
             brush.stick(x + 0.15 + 0.5 * gone, 1.0, x + 0.02 + 0.5 * gone, y + 0.05 - 0.25 * gone, 0.035, look.metal)
-            brush.disc(x + 0.02 + 0.5 * gone, y + 0.02 - 0.25 * gone, 0.1, look.tip, **look.finish.style)
+            brush.disc(x + 0.02 + 0.5 * gone, y + 0.02 - 0.25 * gone, 0.1, look.tip, **look.finish.gloss)
         elif name == "hat":
             brush.stick(x, y, x, 1.0, 0.025, look.metal)
             angle = look.sway * ring(times, hits[mine], power[mine], 5.0, 0.2)
@@ -144,14 +144,13 @@ def render(canvas: Canvas, pose: Pose, source: Source[KitLook], times: np.ndarra
             brush.ellipse(x, y, wide, 0.05, brass, angle=angle)
         else:
             brush.stick(x, y + 0.2, x + 0.1 * np.sign(x), 1.0, 0.03, look.metal)
-            brush.box(x, y + 0.16, wide, 0.14, look.shell, corner=0.04, **look.finish.style)
+            brush.box(x, y + 0.16, wide, 0.14, look.shell, corner=0.04, **look.finish.gloss)
             brush.ellipse(x, y + look.dent * stir, wide, 0.11, tone, outline=0.03)
     height = look.stick.at(times)
-    x, y = look.x.at(times), look.y.at(times)
-    u, v = x + 0.1 * height, y - 0.04 - look.reach * height
+    u, v = look.x.at(times) + 0.1 * height, look.y.at(times) - 0.04 - look.reach * height
     brush.stick(u, v, u + 0.55, v - 0.35 + 0.25 * height, 0.035, look.tip, shade=look.finish.shade)
     brush.disc(u, v, 0.06, look.tip)
-    brush.disc(u + 0.57, v - 0.36 + 0.25 * height, 0.13, look.finger, **look.finish.style)
+    brush.disc(u + 0.57, v - 0.36 + 0.25 * height, 0.13, look.finger, **look.finish.gloss)
 
 
 KIT = Kind(

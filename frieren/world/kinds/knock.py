@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.world.canvas import Array, Brush, Canvas, Pose
+from frieren.world.canvas import Array, Brush, Canvas, Gloss, Number, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import Finish, apart, contacts, finish, material, skin, struck, tinted, vivid
 from frieren.world.modal import Build
@@ -42,8 +42,11 @@ class KnockLook:
 def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[KnockLook]:
     """Groups of knocks, each at its own tempo, with waits between; the fist rests where it knocks."""
     size = float(rng.uniform())
-    group = {"gap": (0.16, 0.42), "count": (2, 5), "jitter": (0.1, 0.2), "wait": (0.4, 1.6)}
-    times = np.array([]) if task.mute else bursts(rng, task.seconds, task.taken, **group)
+    times = (
+        np.array([])
+        if task.mute
+        else bursts(rng, task.seconds, task.taken, gap=(0.16, 0.42), count=(2, 5), jitter=(0.1, 0.2), wait=(0.4, 1.6))
+    )
     height, strengths = strokes(rng, times, task.seconds)
     made_of = material(task, rng)
     side = looks.random() < 0.5
@@ -73,7 +76,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         y=visits(times, y, 0.0),
         wide=0.5 + 0.35 * size,
     )
-    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, x, y), look=look)
+    return Source(task.kind.name, size, look, events=contacts(task, made_of, size, times, strengths, x, y))
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[KnockLook], times: np.ndarray) -> None:
@@ -83,8 +86,10 @@ def render(canvas: Canvas, pose: Pose, source: Source[KnockLook], times: np.ndar
     shake = look.shake * ring(times, hits, power, 13.0, 0.08)
     lit = np.minimum(ring(times, hits, power, 0.0, 0.07), 1.0)
     height, x, y = look.height.at(times), look.x.at(times), look.y.at(times)
-    style = look.finish.style
+    style = look.finish.gloss
     fist = look.fist
+    at: tuple[Array, Array]
+    big: Number
     if look.side:
         thick = 0.5 * look.wide - 0.13
         brush.box(0.25 + thick + shake, 0, thick, 1.25, look.door, stripe=look.grain)
@@ -112,7 +117,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[KnockLook], times: np.ndar
         brush.ellipse(x, y, 0.2 + 0.5 * (1 - lit), 0.2 + 0.5 * (1 - lit), (1, 1, 1), hollow=0.02, opacity=0.8 * lit)
 
 
-def _front(brush: Brush, look: KnockLook, shake, style: dict) -> None:
+def _front(brush: Brush, look: KnockLook, shake: Array, style: Gloss) -> None:
     wide = look.wide
     brush.box(0, 0, wide + 0.12, 1.42, look.frame)
     brush.box(shake, 0, wide, 1.3, look.door, stripe=look.grain, **style)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.canvas import Array, Canvas, Gloss, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import apart, contacts, material, vivid
 from frieren.world.modal import Build
@@ -94,14 +94,14 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     events = contacts(task, made_of, size, times, strengths, x, level)
     share = np.clip(1 - (key + 0.5) / keys, 0, 1)
     events = tuple(replace(event, pitch=task.kind.pitch(float(s))) for event, s in zip(events, share, strict=True))
-    return Source(task.kind.name, size, events, look=look)
+    return Source(task.kind.name, size, look, events=events)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[PianoLook], times: np.ndarray) -> None:
     """Keys, each with its own dip, then fingers."""
     look, brush, keys = source.look, canvas.brush(pose), source.look.keys
     hits = np.array([event.time for event in source.events])
-    level, tall, style = look.level, look.tall, {"shade": look.shade, "outline": look.outline}
+    level, tall, style = look.level, look.tall, Gloss(shade=look.shade, outline=look.outline)
     half = 1 / keys
     for number in range(keys):
         age = times[:, None] - hits[None, look.key == number]
@@ -123,19 +123,19 @@ def render(canvas: Canvas, pose: Pose, source: Source[PianoLook], times: np.ndar
                 brush.box(number / keys * 2 - 1, level - 0.12, half * 0.5, 0.2, look.dark)
     brush.box(0, level - 0.3, 1.05, 0.15, look.dark)
     for finger in look.fingers:
-        height, x = finger.height.at(times), finger.across.at(times)
+        height, across = finger.height.at(times), finger.across.at(times)
         thick = look.thick
         dip = look.sink * np.clip(1 - height / 0.08, 0, 1)
         y = level + 0.45 - thick - height * look.reach + dip * 0.6
         if look.shadow:
-            brush.ellipse(x, level + 0.45, thick * 1.2, thick * 0.5, (0, 0, 0), opacity=look.shadow / (1 + height))
+            brush.ellipse(across, level + 0.45, thick * 1.2, thick * 0.5, (0, 0, 0), opacity=look.shadow / (1 + height))
         if look.shape == "dot":
-            brush.disc(x, y, thick * 1.3, look.finger, **style)
+            brush.disc(across, y, thick * 1.3, look.finger, **style)
         elif look.shape == "bar":
-            brush.box(x, y - 0.3, thick * 0.9, 0.3 + thick, look.finger, corner=0.05, **style)
+            brush.box(across, y - 0.3, thick * 0.9, 0.3 + thick, look.finger, corner=0.05, **style)
         else:
-            brush.stick(x, y, x + look.lean, y - 0.8, thick, look.finger, **style)
-            brush.stick(x + look.lean, y - 0.8, x + look.lean * 2, y - 1.6, thick * 2.2, look.finger, **style)
+            brush.stick(across, y, across + look.lean, y - 0.8, thick, look.finger, **style)
+            brush.stick(across + look.lean, y - 0.8, across + look.lean * 2, y - 1.6, thick * 2.2, look.finger, **style)
 
 
 STRING = Build("string", (0.40, 0.80), 0.35, 3000, 0.14, 0.012, (250, 4000))

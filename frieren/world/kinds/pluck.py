@@ -76,7 +76,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     events = contacts(task, made_of, size, times, strengths, x, rows[which])
     tones = [task.kind.pitch(float(value)) for value in sizes]
     events = tuple(replace(event, pitch=tones[number]) for event, number in zip(events, which, strict=True))
-    return Source(task.kind.name, size, events, look=look)
+    return Source(task.kind.name, size, look, events=events)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[PluckLook], times: np.ndarray) -> None:
@@ -84,11 +84,11 @@ def render(canvas: Canvas, pose: Pose, source: Source[PluckLook], times: np.ndar
     look, brush = source.look, canvas.brush(pose)
     hits, power = struck(source)
     if look.shape == "guitar":
-        brush.disc(0.45, 0, 0.7, look.wood, **look.finish.style)
+        brush.disc(0.45, 0, 0.7, look.wood, **look.finish.gloss)
         brush.disc(0.3, 0, 0.28, look.hole)
         brush.box(-0.55, 0, 0.5, 0.22, look.wood * 0.7)
     elif look.shape == "board":
-        brush.box(0, 0, 1.05, 0.72, look.wood, corner=0.08, stripe=look.grain, **look.finish.style)
+        brush.box(0, 0, 1.05, 0.72, look.wood, corner=0.08, stripe=look.grain, **look.finish.gloss)
     for end in (-SPAN, SPAN):
         brush.box(end, 0, 0.05, 0.55, look.tip * 0.7)
     for number, (row, size) in enumerate(zip(look.rows, look.sizes, strict=True)):
@@ -107,8 +107,8 @@ def render(canvas: Canvas, pose: Pose, source: Source[PluckLook], times: np.ndar
     tip = y - up * look.reach * height, look.x + 0.1 * height
     if look.pick:
         brush.box(tip[1], tip[0] - up * 0.09, 0.06, 0.1, look.tip, angle=0.2, corner=0.03)
-    brush.stick(tip[1], tip[0] - up * 0.14, tip[1] + 0.25, tip[0] - up * 0.75, 0.11, look.finger, **look.finish.style)
-    brush.disc(tip[1] + 0.3, tip[0] - up * 0.85, 0.24, look.finger, **look.finish.style)
+    brush.stick(tip[1], tip[0] - up * 0.14, tip[1] + 0.25, tip[0] - up * 0.75, 0.11, look.finger, **look.finish.gloss)
+    brush.disc(tip[1] + 0.3, tip[0] - up * 0.85, 0.24, look.finger, **look.finish.gloss)
 
 
 def twang(body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:

@@ -68,7 +68,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         wide=wide,
         y=visits(times, y, 0.1),
     )
-    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, -wide, y), look=look)
+    return Source(task.kind.name, size, look, events=contacts(task, made_of, size, times, strengths, -wide, y))
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[PunchLook], times: np.ndarray) -> None:
@@ -85,9 +85,9 @@ def render(canvas: Canvas, pose: Pose, source: Source[PunchLook], times: np.ndar
     brush.box(0, hook, 0.5, 0.06, look.chain)
     brush.stick(0, hook, x * 0.55, hook + (y - hook) * 0.55, 0.03, look.chain)
     if look.round:
-        brush.ellipse(x, y, wide * flat, wide * 1.2, look.bag, angle=turn, **look.finish.style)
+        brush.ellipse(x, y, wide * flat, wide * 1.2, look.bag, angle=turn, **look.finish.gloss)
     else:
-        brush.box(x, y, wide * flat, long, look.bag, angle=turn, corner=0.15, **look.finish.style)
+        brush.box(x, y, wide * flat, long, look.bag, angle=turn, corner=0.15, **look.finish.gloss)
     if look.bands:
         for part in (-0.55, 0.55):
             low = part * long
@@ -98,7 +98,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[PunchLook], times: np.ndar
     gx, gy = -wide - fist + sunk - 1.1 * look.reach * height, at + 0.12 * height
     brush.stick(gx, gy, gx - 0.9, gy + 0.35, 0.11, look.arm, shade=look.finish.shade)
     brush.box(gx - 0.8 * fist, gy + 0.1, 0.06, fist * 0.8, look.band, angle=-0.35)
-    brush.ellipse(gx, gy, fist, fist * 0.9, look.glove, **look.finish.style)
+    brush.ellipse(gx, gy, fist, fist * 0.9, look.glove, **look.finish.gloss)
     brush.disc(gx + 0.05, gy - 0.6 * fist, 0.45 * fist, look.glove * 0.85)
 
 

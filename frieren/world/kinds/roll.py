@@ -72,7 +72,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         radius=radius,
     )
     activity = going(task, made_of, grid, loud, fast / (2 * np.pi * radius))
-    return Source(task.kind.name, size, (), activity, look)
+    return Source(task.kind.name, size, look, activity=activity)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[RollLook], times: np.ndarray) -> None:
@@ -84,15 +84,15 @@ def render(canvas: Canvas, pose: Pose, source: Source[RollLook], times: np.ndarr
     if look.stand == "wedge":
         brush.box(0, level + 0.35, 0.22, 0.22, look.mark * 0.7, angle=np.pi / 4)
     elif look.stand == "ropes":
-        for end in (-1, 1):
+        for end in (-1.0, 1.0):
             brush.stick(0, -1.2, end * cos, level + end * sin, 0.025, look.mark)
     else:
         for end in (-0.9, 0.9):
             brush.stick(end * cos, level + end * sin, end * 1.05, 1.2, 0.06, look.mark * 0.7)
-    brush.box(0, level + 0.07, 1.12, 0.07, look.plank, angle=tilt, stripe=look.stripe, **look.finish.style)
+    brush.box(0, level + 0.07, 1.12, 0.07, look.plank, angle=tilt, stripe=look.stripe, **look.finish.gloss)
     u, v = x * cos + radius * sin, level + x * sin - radius * cos
     turn = x / radius + tilt
-    brush.disc(u, v, radius, look.colour, **look.finish.style)
+    brush.disc(u, v, radius, look.colour, **look.finish.gloss)
     if look.shape == "wheel":
         brush.disc(u, v, 0.7 * radius, look.plank)
     for spot in range(look.spots):

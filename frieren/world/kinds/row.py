@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from frieren.world.canvas import Array, Brush, Canvas, Pose
+from frieren.world.canvas import Array, Brush, Canvas, Number, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import Finish, apart, contacts, finish, material, struck, tinted, vivid
 from frieren.world.modal import Body, Build, hit, layered
@@ -88,7 +88,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     events = contacts(task, made_of, size, times, strengths, x[which], y)
     tones = [task.kind.pitch(float(value)) for value in sizes]
     events = tuple(replace(event, pitch=tones[number]) for event, number in zip(events, which, strict=True))
-    return Source(task.kind.name, size, events, look=look)
+    return Source(task.kind.name, size, look, events=events)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[RowLook], times: np.ndarray) -> None:
@@ -113,11 +113,16 @@ def render(canvas: Canvas, pose: Pose, source: Source[RowLook], times: np.ndarra
     brush.disc(x, y, look.head, look.tip, shade=look.finish.shade, outline=look.finish.outline)
 
 
-def _bell(brush: Brush, look: RowLook, number: int, middle, wide, size, stir, lit) -> None:
+def _bell(
+    brush: Brush, look: RowLook, number: int, middle: Number, wide: Number, size: Number, stir: Array, lit: Array
+) -> None:
     """A bell that hangs from the rail and swings about it by `stir` [F] radians."""
-    style = look.finish.style
+    style = look.finish.gloss
     body = np.clip(look.body + 0.35 * look.gleam * lit[:, None], 0, 1)
-    place = lambda u, v: (middle + u * np.cos(stir) - v * np.sin(stir), -0.8 + u * np.sin(stir) + v * np.cos(stir))  # noqa: E731
+
+    def place(u: Number, v: Number) -> tuple[Array, Array]:
+        return middle + u * np.cos(stir) - v * np.sin(stir), -0.8 + u * np.sin(stir) + v * np.cos(stir)
+
     drop = RIM + 0.8
     brush.stick(middle, -0.8, *place(0, 0.3), 0.025, look.rail)
     if look.shape == "tube":
@@ -133,7 +138,9 @@ def _bell(brush: Brush, look: RowLook, number: int, middle, wide, size, stir, li
     brush.disc(*place(-1.5 * np.asarray(stir), drop + 0.13), 0.08, look.rail)
 
 
-def _glass(brush: Brush, look: RowLook, number: int, middle, wide, size, stir, lit) -> None:
+def _glass(
+    brush: Brush, look: RowLook, number: int, middle: Number, wide: Number, size: Number, stir: Array, lit: Array
+) -> None:
     """A glass with something in it, that shivers by `stir` [F] and gleams by `lit` [F]."""
     x, bottom = middle + 0.15 * stir, 0.75
     cup = -RIM + (0.6 + 0.4 * size if look.stem else 1.1)
@@ -141,7 +148,7 @@ def _glass(brush: Brush, look: RowLook, number: int, middle, wide, size, stir, l
     if look.stem:
         brush.stick(x, cup, x, bottom, 0.035, look.body)
         brush.box(x, bottom, wide * 0.7, 0.04, look.body, corner=0.03)
-    brush.box(x, half - RIM, wide, half, look.body, corner=0.12, opacity=0.55, **look.finish.style)
+    brush.box(x, half - RIM, wide, half, look.body, corner=0.12, opacity=0.55, **look.finish.gloss)
     full = half * look.full[number]
     brush.box(x, cup - full - 0.03, wide * 0.88, full, look.fill, corner=0.1, opacity=0.9)
     brush.box(x - 0.55 * wide, half - RIM, 0.04, half * 0.7, (1, 1, 1), opacity=0.35 + 0.6 * look.gleam * lit)

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from frieren.world.canvas import Array, Brush, Canvas, Pose
+from frieren.world.canvas import Array, Brush, Canvas, Number, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import (
     GRID,
@@ -97,7 +97,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         speed=fast,
         size=size,
     )
-    return Source(task.kind.name, size, (), going(task, made_of, grid, loud, rate), look)
+    return Source(task.kind.name, size, look, activity=going(task, made_of, grid, loud, rate))
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[RubLook], times: np.ndarray) -> None:
@@ -123,40 +123,40 @@ def render(canvas: Canvas, pose: Pose, source: Source[RubLook], times: np.ndarra
     )
 
 
-def _rubbed(brush: Brush, look: RubLook, x, low: float) -> None:
+def _rubbed(brush: Brush, look: RubLook, x: Number, low: float) -> None:
     wide, tall = 0.22 + 0.18 * look.size, 0.13
-    brush.box(0, low + 0.3, 1.1, 0.3, look.body, stripe=look.grain, **look.finish.style)
+    brush.box(0, low + 0.3, 1.1, 0.3, look.body, stripe=look.grain, **look.finish.gloss)
     brush.stick(x + 0.1, low - 2.4 * tall, x + 0.75, low - 1.05, 0.13, look.hand, shade=look.finish.shade)
     brush.box(
-        x, low - tall, wide, tall, look.colour, corner=0.1 if look.shape == "stone" else 0.02, **look.finish.style
+        x, low - tall, wide, tall, look.colour, corner=0.1 if look.shape == "stone" else 0.02, **look.finish.gloss
     )
     if look.shape == "brush":
         for k in (-0.75, -0.25, 0.25, 0.75):
             brush.box(x + k * wide, low - 0.03, wide * 0.14, 0.06, look.grip)
-    brush.disc(x, low - 2.2 * tall, 0.17, look.finger, **look.finish.style)
+    brush.disc(x, low - 2.2 * tall, 0.17, look.finger, **look.finish.gloss)
 
 
-def _cut(brush: Brush, look: RubLook, x, low: float, times) -> None:
+def _cut(brush: Brush, look: RubLook, x: Number, low: float, times: Array) -> None:
     """A blade in a beam or log; it sinks a little with the time."""
     deep = 0.02 + 0.2 * times / times[-1] if times[-1] > 0 else 0.1
     tilt = look.tilt
     long = 1.0
     u, v = np.cos(tilt), np.sin(tilt)
     bx, by = x * u, low - 0.12 + deep + x * v
-    brush.box(bx, by, long, 0.12, look.colour, angle=tilt, **look.finish.style)
+    brush.box(bx, by, long, 0.12, look.colour, angle=tilt, **look.finish.gloss)
     coarse = 0.03 + 0.04 * look.size  # large teeth meet the wood less often
     for s in np.arange(-0.92, 0.93, 3.4 * coarse):
         brush.disc(bx + s * u - 0.13 * v, by + s * v + 0.13 * u, coarse, look.colour * 0.8)
     gx, gy = bx - 1.1 * u, by - 1.1 * v
     brush.ellipse(gx, gy, 0.2, 0.24, look.grip, hollow=0.07)
-    brush.disc(gx - 0.1, gy, 0.17, look.finger, **look.finish.style)
+    brush.disc(gx - 0.1, gy, 0.17, look.finger, **look.finish.gloss)
     brush.stick(gx - 0.1, gy, gx - 0.8, gy - 0.35, 0.12, look.hand, shade=look.finish.shade)
     # The near half of the work hides the edge that is in the cut.
     if look.log:
-        brush.disc(0, low + 0.42, 0.42, look.body, **look.finish.style)
+        brush.disc(0, low + 0.42, 0.42, look.body, **look.finish.gloss)
         brush.disc(0, low + 0.42, 0.25, look.body * 1.15 if look.body.max() < 0.85 else look.body * 0.85)
     else:
-        brush.box(0, low + 0.3, 0.75, 0.28, look.body, stripe=look.grain, **look.finish.style)
+        brush.box(0, low + 0.3, 0.75, 0.28, look.body, stripe=look.grain, **look.finish.gloss)
     brush.box(0, low + 0.02 + 0.5 * deep, 0.035, 0.5 * deep + 0.03, look.body * 0.4)
 
 
@@ -178,7 +178,11 @@ def rasp(
     """
     samples = len(rate)
     modes = np.array([low, high]) * rng.uniform(0.8, 1.25, 2)
-    dull, sharp = (coloured(samples, lambda hz, c=c: band(0.8 * c, 1.25 * c)(hz) ** 2, sample_rate, rng) for c in modes)
+
+    def resonance(centre: float) -> Array:
+        return coloured(samples, lambda hz: band(0.8 * centre, 1.25 * centre)(hz) ** 2, sample_rate, rng)
+
+    dull, sharp = map(resonance, modes)
     grit = tone(
         40.0 + 130.0 * rate * (1.0 + 0.15 * wander(samples, sample_rate // 60, rng)), [1.0, 0.6], sample_rate, rng
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.world.canvas import Array, Brush, Canvas, Pose
+from frieren.world.canvas import Array, Brush, Canvas, Number, Pose, Style
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import Finish, apart, contacts, finish, material, struck, tinted, vivid
 from frieren.world.modal import Body, Build, hit, layered
@@ -81,7 +81,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         swing=float(rng.uniform(0.2, 0.6)),
     )
     events = contacts(task, made_of, size, times, strengths, x, FLOOR)
-    return Source(task.kind.name, size, events, look=look)
+    return Source(task.kind.name, size, look, events=events)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[ShatterLook], times: np.ndarray) -> None:
@@ -104,8 +104,11 @@ def render(canvas: Canvas, pose: Pose, source: Source[ShatterLook], times: np.nd
     _whole(brush, look, look.x[number], y, look.turn * (1 - s) * s, frames, shown)
 
 
-def _whole(brush: Brush, look: ShatterLook, x, y, turn, frames, shown=1.0) -> None:
-    big, style = look.big, look.finish.style | {"frames": frames, "opacity": shown}
+def _whole(
+    brush: Brush, look: ShatterLook, x: Number, y: Number, turn: Array, frames: Array | None, shown: Number = 1.0
+) -> None:
+    big = look.big
+    style = Style(shade=look.finish.shade, outline=look.finish.outline, frames=frames, opacity=shown)
     if look.shape == "plate":
         brush.ellipse(x, y, big * 1.3, big * 0.4, look.colour, angle=turn, **style)
         brush.ellipse(x, y, big * 0.7, big * 0.2, look.band, angle=turn, frames=frames, opacity=shown)
@@ -122,7 +125,7 @@ def _whole(brush: Brush, look: ShatterLook, x, y, turn, frames, shown=1.0) -> No
         brush.box(x, y, big * slim * 0.9, big * 0.15, look.band, angle=turn, frames=frames, opacity=shown)
 
 
-def _pieces(brush: Brush, look: ShatterLook, times, hits, power) -> None:
+def _pieces(brush: Brush, look: ShatterLook, times: Array, hits: Array, power: Array) -> None:
     """Pieces on parabolas from the place of the last contact; each stays where it meets the floor, then fades."""
     age, number = since(times, hits)
     life = 0.5 + look.stay

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.canvas import Array, Canvas, Gloss, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import vivid
 from frieren.world.motion import drift
@@ -51,14 +51,14 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         hz=float(moves * rng.uniform(0.3, 0.8)),
         phase=float(rng.uniform(0, 6)),
     )
-    return Source(task.kind.name, float(rng.uniform()), look=look)
+    return Source(task.kind.name, float(rng.uniform()), look)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[MoverLook], times: np.ndarray) -> None:
     """The mover at its pose."""
     look, brush = source.look, canvas.brush(pose)
     x, y, turn = (np.interp(times, look.grid, curve) for curve in (look.x, look.y, look.turn))
-    size, thin, colour, style = look.size, look.thin, look.colour, {"shade": look.shade}
+    size, thin, colour, style = look.size, look.thin, look.colour, Gloss(shade=look.shade, outline=0.0)
     sway = np.sin(2 * np.pi * look.hz * times + look.phase)
     if look.shape == "blob":
         brush.ellipse(x, y, size, size * thin, colour, angle=turn, **style)

@@ -46,7 +46,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         pattern, hz = str(rng.choice(["wail", "yelp", "two"])), rng.uniform(0.8, 1.25)
         age, here = grid - now, (grid >= now) & (grid < stop)
         if pattern == "wail":
-            sweep = 0.5 - 0.5 * np.cos(2 * np.pi * 0.5 * hz * age)
+            sweep: Array = 0.5 - 0.5 * np.cos(2 * np.pi * 0.5 * hz * age)
         elif pattern == "yelp":
             sweep = np.mod(2.2 * hz * age, 1.0) ** 0.7
         else:
@@ -80,9 +80,8 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     return Source(
         task.kind.name,
         size,
-        (),
-        going(task, made_of, grid, np.where(loud > 0.01, loud, 0.0), low * 2.0 ** (high * 0.9)),
         look,
+        activity=going(task, made_of, grid, np.where(loud > 0.01, loud, 0.0), low * 2.0 ** (high * 0.9)),
     )
 
 
@@ -93,15 +92,15 @@ def render(canvas: Canvas, pose: Pose, source: Source[SirenLook], times: np.ndar
     high, on = (np.interp(times, look.grid, curve) for curve in (look.high, look.on))
     glow = on * (0.3 + 0.7 * high)
     if look.shape == "bar":  # two lamps: the left one for the low tones, the right one for the high ones
-        brush.box(0, 0.3, 0.95, 0.14, look.case, corner=0.05, **look.finish.style)
+        brush.box(0, 0.3, 0.95, 0.14, look.case, corner=0.05, **look.finish.gloss)
         for side, lamp, lit in ((-1, look.lamp, on * (1 - high)), (1, look.other, on * high)):
             brush.disc(0.5 * side, -0.02, 0.45 + 0.4 * lit, lamp, opacity=look.halo * lit)
             tone_of = look.dark + (lamp - look.dark) * np.clip(1.3 * lit, 0, 1)[:, None]
-            brush.box(0.5 * side, 0, 0.4, 0.2, tone_of, corner=0.12, **look.finish.style)
+            brush.box(0.5 * side, 0, 0.4, 0.2, tone_of, corner=0.12, **look.finish.gloss)
         return
     brush.disc(0, -0.15, 0.5 + 0.65 * glow, look.lamp, opacity=look.halo * glow)
     turn = np.interp(times, look.grid, look.turn)
-    brush.box(0, 0.65, 0.65, 0.15, look.foot, corner=0.05, **look.finish.style)
+    brush.box(0, 0.65, 0.65, 0.15, look.foot, corner=0.05, **look.finish.gloss)
     if look.shape == "beacon":
         u = np.cos(turn)
         brush.stick(
@@ -113,17 +112,17 @@ def render(canvas: Canvas, pose: Pose, source: Source[SirenLook], times: np.ndar
             look.lamp,
             opacity=0.7 * on,
         )
-        brush.box(0, 0.45, 0.5, 0.12, look.case, **look.finish.style)
+        brush.box(0, 0.45, 0.5, 0.12, look.case, **look.finish.gloss)
         tone_of = look.dark + (look.lamp - look.dark) * glow[:, None]
-        brush.box(0, 0.0, 0.42, 0.45, tone_of, corner=0.3, **look.finish.style)
+        brush.box(0, 0.0, 0.42, 0.45, tone_of, corner=0.3, **look.finish.gloss)
         brush.ellipse(0.25 * u, -0.05, 0.12, 0.25, (1, 1, 1), opacity=0.85 * on * (np.sin(turn) > -0.3))
         return
     brush.box(0, 0.3, 0.09, 0.35, look.case)
     tone_of = look.dark + (look.lamp - look.dark) * glow[:, None]
-    brush.ellipse(0.25, -0.15, 0.22 + 0.08 * high * on, 0.5 + 0.1 * high * on, look.case, **look.finish.style)
+    brush.ellipse(0.25, -0.15, 0.22 + 0.08 * high * on, 0.5 + 0.1 * high * on, look.case, **look.finish.gloss)
     brush.ellipse(0.3, -0.15, 0.14 + 0.05 * high * on, 0.38, tone_of)
-    brush.box(-0.2, -0.15, 0.35, 0.2, look.case, corner=0.08, **look.finish.style)
-    brush.disc(-0.2, -0.5, 0.2, tone_of, **look.finish.style)
+    brush.box(-0.2, -0.15, 0.35, 0.2, look.case, corner=0.08, **look.finish.gloss)
+    brush.disc(-0.2, -0.5, 0.2, tone_of, **look.finish.gloss)
     for k in range(3):
         s = np.mod(2.0 * times + k / 3, 1.0)
         brush.ellipse(0.45 + 0.7 * s, -0.15, 0.06, 0.2 + 0.5 * s, look.lamp, hollow=0.025, opacity=on * (1 - s))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.world.canvas import Array, Brush, Canvas, Pose
+from frieren.world.canvas import Array, Brush, Canvas, Number, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import Finish, apart, contacts, finish, material, skin, struck, tinted, vivid
 from frieren.world.modal import Body, Build, hit, layered
@@ -87,7 +87,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         tall=0.75 + 0.3 * size,
         stride=stride,
     )
-    return Source(task.kind.name, size, contacts(task, made_of, size, times, strengths, stride, FLOOR), look=look)
+    return Source(task.kind.name, size, look, events=contacts(task, made_of, size, times, strengths, stride, FLOOR))
 
 
 def _gait(rng: np.random.Generator, task: Task) -> tuple[np.ndarray, np.ndarray]:
@@ -136,10 +136,10 @@ def render(canvas: Canvas, pose: Pose, source: Source[StepsLook], times: np.ndar
     for number, foot in enumerate(look.feet):
         _leg(brush, look, foot, times, hip + bob, 1.0 if number else 0.75)
     if not look.near:
-        brush.stick(0.0, hip - 0.05 + bob, 0.05, hip - 0.42 + bob, 0.18, look.coat, **look.finish.style)
-        brush.disc(0.08, hip - 0.76 + bob, 0.17, look.face, **look.finish.style)
+        brush.stick(0.0, hip - 0.05 + bob, 0.05, hip - 0.42 + bob, 0.18, look.coat, **look.finish.gloss)
+        brush.disc(0.08, hip - 0.76 + bob, 0.17, look.face, **look.finish.gloss)
     else:
-        brush.box(0.0, hip - 0.25 + bob, 0.32, 0.35, look.coat, corner=0.08, **look.finish.style)
+        brush.box(0.0, hip - 0.25 + bob, 0.32, 0.35, look.coat, corner=0.08, **look.finish.gloss)
     if look.dust and len(hits):
         age = times[:, None] - hits[None]
         frames, which = np.nonzero((age >= 0) & (age < 0.35))
@@ -155,7 +155,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[StepsLook], times: np.ndar
             )
 
 
-def _leg(brush: Brush, look: StepsLook, foot: Foot, times, hip, tone: float) -> None:
+def _leg(brush: Brush, look: StepsLook, foot: Foot, times: Array, hip: Number, tone: float) -> None:
     x, lift = foot.place.at(times), foot.lift.at(times)
     thick = look.thick
     ankle_x, ankle_y = x - 0.08, FLOOR - 0.16 - lift
@@ -169,7 +169,7 @@ def _leg(brush: Brush, look: StepsLook, foot: Foot, times, hip, tone: float) -> 
     turn = -0.45 * np.clip(1 - age / TOE, 0, 1) * (age < 8) + np.where(x < 0, 1.0, -0.6) * np.clip(2.0 * lift, 0, 0.6)
     heel = 0.05 if look.heel else 0.0
     shoe = np.clip(look.shoe * tone, 0, 1)
-    brush.box(ankle_x + 0.1, ankle_y + 0.09, 0.2, 0.075, shoe, angle=turn, corner=0.05, **look.finish.style)
+    brush.box(ankle_x + 0.1, ankle_y + 0.09, 0.2, 0.075, shoe, angle=turn, corner=0.05, **look.finish.gloss)
     if heel:
         brush.box(ankle_x - 0.05, ankle_y + 0.13, 0.05, heel, shoe * 0.6)
 

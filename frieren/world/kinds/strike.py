@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.world.canvas import Array, Brush, Canvas, Pose
+from frieren.world.canvas import Array, Brush, Canvas, Gloss, Pose
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import Spray, apart, burst, contacts, material, skin, spray, struck, tinted, vivid
 from frieren.world.modal import Build
@@ -120,7 +120,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         hits=x,
     )
     events = contacts(task, made_of, size, times, strengths, x, look.level)
-    return Source(kind, size, events, look=look)
+    return Source(kind, size, look, events=events)
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[StrikeLook], times: np.ndarray) -> None:
@@ -149,7 +149,9 @@ def render(canvas: Canvas, pose: Pose, source: Source[StrikeLook], times: np.nda
     burst(brush, look.spray, times, hits, power, look.hits, look.level)
 
 
-def _swing(look: StrikeLook, height, across, level, side: int):
+def _swing(
+    look: StrikeLook, height: Array, across: Array, level: Array, side: int
+) -> tuple[tuple[Array, Array], tuple[Array, Array], Array]:
     """Where tip and grip are: ((x, y), (x, y), thickness factor), each [F], for a tool at `height` over the surface."""
     length, reach = look.length, look.reach
     if look.view == "lever":
@@ -171,10 +173,10 @@ def _swing(look: StrikeLook, height, across, level, side: int):
     return tip, (tip[0] + ux * length * near, tip[1] + uy * length * near), near
 
 
-def _tool(brush: Brush, look: StrikeLook, tip, grip, scale) -> None:
+def _tool(brush: Brush, look: StrikeLook, tip: tuple[Array, Array], grip: tuple[Array, Array], scale: Array) -> None:
     """The tool from tip to grip, and the hand or handle that holds it."""
     (x, y), (gx, gy), thick, head = tip, grip, look.thick * scale, look.head * scale
-    style = {"shade": look.shade, "outline": look.outline}
+    style = Gloss(shade=look.shade, outline=look.outline)
     length = np.hypot(gx - x, gy - y) + 1e-6
     ux, uy = (gx - x) / length, (gy - y) / length
     angle, name = np.arctan2(uy, ux), look.tool
@@ -224,9 +226,9 @@ def _tool(brush: Brush, look: StrikeLook, tip, grip, scale) -> None:
         brush.disc(gx, gy, 0.17 * scale, look.skin, **style)
 
 
-def _ground(brush: Brush, look: StrikeLook, shake) -> None:
+def _ground(brush: Brush, look: StrikeLook, shake: Array) -> None:
     """The struck body seen from the side; `shake` [F] moves or dents it."""
-    width, level, style = look.width, look.level, {"shade": look.shade, "outline": look.outline}
+    width, level, style = look.width, look.level, Gloss(shade=look.shade, outline=look.outline)
     y, name = level + shake * 0.6, look.ground
     if name in ("drum", "skin", "kit"):
         drop = 0.3 + look.depth
@@ -260,9 +262,9 @@ def _ground(brush: Brush, look: StrikeLook, shake) -> None:
             brush.ellipse(0.1, y - 0.03, width * 0.5, 0.08, look.top, opacity=0.9, **style)
 
 
-def _ground_above(brush: Brush, look: StrikeLook, shake) -> None:
+def _ground_above(brush: Brush, look: StrikeLook, shake: Array) -> None:
     """The struck body seen from above; it widens and brightens as it shakes."""
-    width, y, style = look.width * 1.1, look.level, {"shade": look.shade, "outline": look.outline}
+    width, y, style = look.width * 1.1, look.level, Gloss(shade=look.shade, outline=look.outline)
     flat = 0.45 + look.depth * 1.6
     swell = 1 + 0.5 * shake
     if look.ground in ("board", "table", "anvil", "stone"):

@@ -51,8 +51,13 @@ class TypingLook:
 def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[TypingLook]:
     """Runs of three to seven keys a second; two hands share them by the half of the board that they are on."""
     size = float(rng.uniform())
-    run = {"gap": (0.15, 0.32), "count": (3, 15), "jitter": (0.15, 0.25), "wait": (0.25, 1.4)}
-    times = np.array([]) if task.mute else bursts(rng, task.seconds, task.taken, **run)
+    times = (
+        np.array([])
+        if task.mute
+        else bursts(
+            rng, task.seconds, task.taken, gap=(0.15, 0.32), count=(3, 15), jitter=(0.15, 0.25), wait=(0.25, 1.4)
+        )
+    )
     key = np.where(rng.random(len(times)) < 0.15, BAR, rng.integers(0, BAR, len(times)))
     x, y = places()
     hand = np.where(key == BAR, rng.integers(0, 2, len(times)), (x[key] > 0).astype(int))
@@ -88,7 +93,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
     events = tuple(
         replace(event, pitch=event.pitch * (0.6 if k == BAR else 1.0)) for event, k in zip(events, key, strict=True)
     )
-    return Source(task.kind.name, size, events, look=look)
+    return Source(task.kind.name, size, look, events=events)
 
 
 def places() -> tuple[np.ndarray, np.ndarray]:
@@ -103,13 +108,13 @@ def render(canvas: Canvas, pose: Pose, source: Source[TypingLook], times: np.nda
     look, brush = source.look, canvas.brush(pose)
     hits, _ = struck(source)
     if look.screen:
-        brush.box(0, -0.75, 0.75, 0.38, look.case * 0.6, corner=0.04, **look.finish.style)
+        brush.box(0, -0.75, 0.75, 0.38, look.case * 0.6, corner=0.04, **look.finish.gloss)
         brush.box(0, -0.75, 0.68, 0.31, look.glass)
         typed = np.searchsorted(hits, times, "right") % 14
         for line in range(3):
             wide = np.maximum(0.04 * typed, 0.01) if line == 2 else 0.5 - 0.12 * line
             brush.box(-0.6 + wide, -0.92 + 0.14 * line, wide, 0.035, look.lit)
-    brush.box(0.0, 0.18, 1.08, 0.55, look.case, corner=0.08, **look.finish.style)
+    brush.box(0.0, 0.18, 1.08, 0.55, look.case, corner=0.08, **look.finish.gloss)
     x, y = places()
     wide = np.where(np.arange(BAR + 1) == BAR, 0.5, look.half)
     for number in range(BAR + 1):
@@ -134,10 +139,10 @@ def render(canvas: Canvas, pose: Pose, source: Source[TypingLook], times: np.nda
         big = look.big
         brush.ellipse(u, v + 0.05, big, 0.6 * big, (0, 0, 0), opacity=look.shadow / (1 + 3 * height))
         brush.stick(u + 0.05, tip + 0.65, u + 0.1, 1.6, 0.16, look.sleeve, shade=look.finish.shade)
-        brush.ellipse(u + 0.03, tip + 0.5, 0.24, 0.26, look.finger, **look.finish.style)
+        brush.ellipse(u + 0.03, tip + 0.5, 0.24, 0.26, look.finger, **look.finish.gloss)
         for finger in (-1, 1, 2):
             brush.stick(u + 0.11 * finger, v + 0.1 - 0.1, u + 0.07 * finger, tip + 0.45, 0.055, look.finger * 0.92)
-        brush.stick(u, tip + 0.05, u + 0.02, tip + 0.45, 0.065, look.finger, **look.finish.style)
+        brush.stick(u, tip + 0.05, u + 0.02, tip + 0.45, 0.065, look.finger, **look.finish.gloss)
 
 
 def press(body: Body, strength: float, number: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:

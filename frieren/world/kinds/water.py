@@ -84,7 +84,7 @@ def simulate_stream(task: Task, rng: np.random.Generator, looks: np.random.Gener
         level=flow,
         wide=0.12 + 0.45 * size,
     )
-    return Source(task.kind.name, size, (), going(task, made_of, grid, loud, flow), look)
+    return Source(task.kind.name, size, look, activity=going(task, made_of, grid, loud, flow))
 
 
 def render_stream(canvas: Canvas, pose: Pose, source: Source[StreamLook], times: np.ndarray) -> None:
@@ -109,19 +109,19 @@ def render_stream(canvas: Canvas, pose: Pose, source: Source[StreamLook], times:
         s = np.mod(0.8 * times + 0.125 * k, 1.0)
         brush.ellipse(0.2 * u, 0.72, 0.2 + 0.9 * s, 0.05 + 0.2 * s, look.foam, hollow=0.02, opacity=level * (1 - s))
     if look.shape == "rock":
-        brush.box(-0.75, top + 0.75, 0.6 - 0.2 * look.wide, 0.85, look.rock, corner=0.15, **look.finish.style)
-        brush.box(0, top - 0.12, 1.0, 0.16, look.rock * 0.85, corner=0.1, **look.finish.style)
+        brush.box(-0.75, top + 0.75, 0.6 - 0.2 * look.wide, 0.85, look.rock, corner=0.15, **look.finish.gloss)
+        brush.box(0, top - 0.12, 1.0, 0.16, look.rock * 0.85, corner=0.1, **look.finish.gloss)
     elif look.shape == "pipe":
-        brush.stick(-1.1, top - 0.15, 0.0, top - 0.1, 0.12 + 0.3 * look.wide, look.rock, **look.finish.style)
+        brush.stick(-1.1, top - 0.15, 0.0, top - 0.1, 0.12 + 0.3 * look.wide, look.rock, **look.finish.gloss)
     else:
-        brush.box(0, top - 0.2, look.wide + 0.25, 0.25, look.rock, angle=look.lean, corner=0.05, **look.finish.style)
+        brush.box(0, top - 0.2, look.wide + 0.25, 0.25, look.rock, angle=look.lean, corner=0.05, **look.finish.gloss)
 
 
 def gurgle(rate: np.ndarray, loudness: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Many bubbles that rise in pitch over a rush of noise, denser and brighter with the flow [S] 0..1; [S] float32."""
     samples, t = len(rate), np.arange(int(0.07 * sample_rate)) / sample_rate
     bank = []
-    for hz in np.exp(rng.uniform(*np.log(BUBBLES_HZ), 24)):
+    for hz in np.exp(rng.uniform(np.log(BUBBLES_HZ[0]), np.log(BUBBLES_HZ[1]), 24)):
         phase = 2 * np.pi * hz * (t + rng.uniform(2.0, 6.0) * t**2)
         bank.append(fade_out(np.sin(phase) * np.exp(-t * rng.uniform(45, 110)) * np.minimum(t / 0.002, 1)))
     first = arrivals((rate > 0) * (25.0 + 90.0 * rate), sample_rate, rng)
@@ -172,7 +172,7 @@ def simulate_waves(task: Task, rng: np.random.Generator, looks: np.random.Genera
         breaks=breaks,
         size=size,
     )
-    return Source(task.kind.name, size, (), going(task, made_of, grid, loud, np.clip(bright, 0, 1)), look)
+    return Source(task.kind.name, size, look, activity=going(task, made_of, grid, loud, np.clip(bright, 0, 1)))
 
 
 def render_waves(canvas: Canvas, pose: Pose, source: Source[WavesLook], times: np.ndarray) -> None:

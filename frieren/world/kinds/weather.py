@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frieren.world.canvas import Array, Canvas, Pose
+from frieren.world.canvas import Array, Canvas, Pose, Style
 from frieren.world.kind import Kind, Task
 from frieren.world.matter import material, timeline, tinted, vivid
 from frieren.world.modal import band, coloured, fade_out
@@ -65,7 +65,7 @@ def simulate_rain(task: Task, rng: np.random.Generator, looks: np.random.Generat
     grid, level, size, made_of = _swelling(task, rng, calm=0.3)
     loud = np.where(level > 0.02, 0.1 + 0.9 * level, 0.0) * rng.uniform(0.5, 1.0)
     activity = None if task.mute else Activity(task.kind.name, made_of, grid, loud, (20 + 380 * level) * (level > 0.02))
-    return Source(task.kind.name, size, (), activity, _rain_look(looks, grid=grid, level=level))
+    return Source(task.kind.name, size, _rain_look(looks, grid=grid, level=level), activity=activity)
 
 
 def simulate_wind(task: Task, rng: np.random.Generator, looks: np.random.Generator) -> Source[WindLook]:
@@ -73,7 +73,7 @@ def simulate_wind(task: Task, rng: np.random.Generator, looks: np.random.Generat
     grid, level, size, made_of = _swelling(task, rng, calm=0.35)
     gust = level * rng.uniform(0.5, 1.0)
     activity = None if task.mute else Activity(task.kind.name, made_of, grid, gust, gust * (gust > 0.02))
-    return Source(task.kind.name, size, (), activity, _wind_look(looks, grid=grid, level=gust))
+    return Source(task.kind.name, size, _wind_look(looks, grid=grid, level=gust), activity=activity)
 
 
 def _swelling(task: Task, rng: np.random.Generator, calm: float) -> tuple[Array, Array, float, str]:
@@ -138,7 +138,7 @@ def render_rain(canvas: Canvas, pose: Pose, source: Source[RainLook], times: np.
     s, turn = fall[frames, lane] - turn[frames, lane], turn[frames, lane]
     x = np.mod(look.x[lane] + 1.7 + turn * 0.77, 3.4) - 1.7
     y = -1.4 + 2.8 * s
-    style = {"opacity": look.opacity, "frames": frames}
+    style: Style = {"opacity": look.opacity, "frames": frames}
     brush.stick(
         x + look.slant * y,
         y,
@@ -167,7 +167,10 @@ def render_wind(canvas: Canvas, pose: Pose, source: Source[WindLook], times: np.
     look = source.look
     level = np.interp(times, look.grid, look.level)
     brush = canvas.brush(Pose(pose.x, pose.y, pose.scale, 0.2 * pose.tilt, pose.mirror))
-    wave = lambda k: level * np.sin(2 * np.pi * look.hz * times + look.phase[k])  # noqa: E731
+
+    def wave(k: int) -> Array:
+        return level * np.sin(2 * np.pi * look.hz * times + look.phase[k])
+
     bend = look.lean * level + look.flutter * wave(0)
     if look.shape != "flag":
         brush.ellipse(0, 1.0, 1.6, 0.25, look.ground)

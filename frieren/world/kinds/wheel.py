@@ -76,7 +76,7 @@ def simulate(task: Task, rng: np.random.Generator, looks: np.random.Generator) -
         squeak=squeaking(phase) * (speed > 0.03),
         radius=0.5 + 0.25 * size,
     )
-    return Source(task.kind.name, size, (), going(task, made_of, grid, loud, turns), look)
+    return Source(task.kind.name, size, look, activity=going(task, made_of, grid, loud, turns))
 
 
 def render(canvas: Canvas, pose: Pose, source: Source[WheelLook], times: np.ndarray) -> None:
@@ -95,10 +95,10 @@ def render(canvas: Canvas, pose: Pose, source: Source[WheelLook], times: np.ndar
     y = foot - radius
     bump = 0.02 * np.sin(2 * np.pi * 3 * phase)
     if look.body == "cart":
-        brush.box(0, y - radius - 0.12 + bump, 1.0, 0.2, look.cart, corner=0.04, **look.finish.style)
+        brush.box(0, y - radius - 0.12 + bump, 1.0, 0.2, look.cart, corner=0.04, **look.finish.gloss)
     elif look.body == "barrow":
         brush.stick(centres[0], y, -way * 1.1, y - 0.45 + bump, 0.06, look.cart)
-        brush.box(-0.15 * way, y - radius - 0.05 + bump, 0.55, 0.2, look.cart, angle=-0.2 * way, **look.finish.style)
+        brush.box(-0.15 * way, y - radius - 0.05 + bump, 0.55, 0.2, look.cart, angle=-0.2 * way, **look.finish.gloss)
     for x in centres:
         brush.ellipse(x, y, radius - look.thick, radius - look.thick, look.rim, hollow=look.thick)
         for k in range(look.spokes):
@@ -110,7 +110,7 @@ def render(canvas: Canvas, pose: Pose, source: Source[WheelLook], times: np.ndar
             )
         down = 0.5 * np.pi + way * 2 * np.pi * phase
         brush.disc(x + 0.8 * radius * np.cos(down), y + 0.8 * radius * np.sin(down), 0.13, look.mark)
-        brush.disc(x, y, 0.12 + 0.07 * squeak, look.hub, **look.finish.style)
+        brush.disc(x, y, 0.12 + 0.07 * squeak, look.hub, **look.finish.gloss)
         if look.lines:
             brush.ellipse(x, y, 0.15 + 0.2 * squeak, 0.15 + 0.2 * squeak, look.flash, hollow=0.02, opacity=squeak)
 
