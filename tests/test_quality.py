@@ -12,7 +12,7 @@ import torch
 from frieren import world
 from frieren.evaluation.foleyworld import quality
 from frieren.world import Clip
-from frieren.world.camera import Film
+from frieren.world.camera import Capture
 from frieren.world.script import Event
 
 KINDS = ("ball", "drum", "ball", "drum", "ball")
@@ -25,7 +25,7 @@ def toy_clip(split, index, clock, size):
     wave[0] = index + 1
     images = np.full((4, 3, 2, 2), index + 1, np.uint8)
     events = (event,) * (1 if index == 4 else 2)
-    return Clip(split, index, 0, (KINDS[index],), images, np.zeros(4), wave, clock.sample_rate, 8.0, Film(), events, ())
+    return Clip(split, index, 0, (KINDS[index],), images, np.zeros(4), wave, clock.sample_rate, 8.0, Capture(), events, ())
 
 
 class Tagger:
