@@ -25,7 +25,8 @@ def toy_clip(split, index, clock, size):
     wave[0] = index + 1
     images = np.full((4, 3, 2, 2), index + 1, np.uint8)
     events = (event,) * (1 if index == 4 else 2)
-    return Clip(split, index, 0, (KINDS[index],), images, np.zeros(4), wave, clock.sample_rate, 8.0, Capture(), events, ())
+    rest = (clock.sample_rate, 8.0, Capture(), events, ())
+    return Clip(split, index, 0, (KINDS[index],), images, np.zeros(4), wave, *rest)
 
 
 class Tagger:
