@@ -42,13 +42,13 @@ NETWORKS = {
     "Vocos": "vocos",
     "BigVGAN": "bigvgan",
     "CAVP": "cavp_pair",
-    "AlignmentClassifier": "alignment",
-    "Tagger": "tagger",
+    "AlignmentClassifier": "scorers.alignment",
+    "Tagger": "scorers.tagger",
     "MotionEncoder": "motion",
-    "Cnn14": "panns",
-    "Vggish": "vggish",
-    "LatentAlignment": "latent_alignment",
-    "Synchformer": "synchformer",
+    "Cnn14": "scorers.panns",
+    "Vggish": "scorers.vggish",
+    "LatentAlignment": "scorers.latent_alignment",
+    "Synchformer": "scorers.synchformer",
 }
 # Keys of configurations in folders that older versions wrote -> what they are called now.
 RENAMED: dict[str, dict[str, str]] = {

@@ -14,7 +14,7 @@ from frieren.dataset.pairs import Pairing, make_pairs
 from frieren.dataset.shards import Shards
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
-from frieren.nets.tagger import Tagger, TaggerConfig
+from frieren.nets.scorers.tagger import Tagger, TaggerConfig
 from frieren.training import stages
 from frieren.training.losses import FieldLoss, PairsLoss
 from frieren.training.recipe import Optim, Recipe, RecipeError, Shared

@@ -31,11 +31,11 @@ from frieren.errors import FrierenError, WeightsError
 from frieren.evaluation.scorers import extractors, spectra
 from frieren.evaluation.scorers.alignment import DiffFoleyAlignment
 from frieren.evaluation.scorers.resampling import resample_sinc
-from frieren.nets.latent_alignment import LatentAlignmentConfig
-from frieren.nets.panns import PannsConfig
-from frieren.nets.synchformer import Synchformer, SynchformerConfig
-from frieren.nets.tagger import Tagger, TaggerConfig
-from frieren.nets.vggish import VggishConfig
+from frieren.nets.scorers.latent_alignment import LatentAlignmentConfig
+from frieren.nets.scorers.panns import PannsConfig
+from frieren.nets.scorers.synchformer import Synchformer, SynchformerConfig
+from frieren.nets.scorers.tagger import Tagger, TaggerConfig
+from frieren.nets.scorers.vggish import VggishConfig
 from frieren.official import scorers as published_models
 from frieren.official.convert import fill
 from frieren.official.fetch import FetchError

@@ -33,8 +33,8 @@ from frieren.evaluation.scorers.alignment import WorldAlignment  # noqa: E402
 from frieren.evaluation.scorers.cache import FeatureCache  # noqa: E402
 from frieren.evaluation.scorers.features import WindowedExtractor, front_wave, load_extractor  # noqa: E402
 from frieren.evaluation.scorers.resampling import resample_sinc  # noqa: E402
-from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig  # noqa: E402
-from frieren.nets.tagger import Tagger, TaggerConfig  # noqa: E402
+from frieren.nets.scorers.alignment import AlignmentClassifier, AlignmentConfig  # noqa: E402
+from frieren.nets.scorers.tagger import Tagger, TaggerConfig  # noqa: E402
 from frieren.weights import save_part  # noqa: E402
 
 RATE = 16_000

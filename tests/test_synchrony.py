@@ -17,7 +17,7 @@ from torch import Tensor
 from frieren import picture, video
 from frieren.evaluation.scorers.spectra import synchformer_mel
 from frieren.evaluation.scorers.synchrony import GRID, Synchrony
-from frieren.nets.synchformer import Synchformer, SynchformerConfig
+from frieren.nets.scorers.synchformer import Synchformer, SynchformerConfig
 from frieren.weights import save_part
 
 SMALL = SynchformerConfig(

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig, at_frames
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.discriminators import PatchConfig, PatchDiscriminator
 from frieren.nets.field import FieldConfig
-from frieren.nets.tagger import Tagger, TaggerConfig
+from frieren.nets.scorers.alignment import AlignmentClassifier, AlignmentConfig, at_frames
+from frieren.nets.scorers.tagger import Tagger, TaggerConfig
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.training.board import open_board
 from frieren.training.crops import TooShortError

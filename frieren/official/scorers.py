@@ -22,10 +22,10 @@ from torch import nn
 
 from frieren.errors import DamagedFileError, OutputError, WeightsError
 from frieren.files import cache_folder, write_json
-from frieren.nets.latent_alignment import LatentAlignment, LatentAlignmentConfig
-from frieren.nets.panns import Cnn14, PannsConfig
-from frieren.nets.synchformer import Synchformer, SynchformerConfig
-from frieren.nets.vggish import Vggish, VggishConfig
+from frieren.nets.scorers.latent_alignment import LatentAlignment, LatentAlignmentConfig
+from frieren.nets.scorers.panns import Cnn14, PannsConfig
+from frieren.nets.scorers.synchformer import Synchformer, SynchformerConfig
+from frieren.nets.scorers.vggish import Vggish, VggishConfig
 from frieren.official.checkpoint import read_checkpoint
 from frieren.official.convert import Say, State, fill, naming, provenance
 from frieren.official.download import download, remote_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frieren.nets.synchformer import SynchformerConfig
+from frieren.nets.scorers.synchformer import SynchformerConfig
 from frieren.official.tables import Table, under
 
 

@@ -14,13 +14,13 @@ from typing import Any, Generic, Literal, TypeVar
 from frieren.clock import Clock
 from frieren.configs import from_table
 from frieren.errors import ConfigError, FrierenError
-from frieren.nets.alignment import AlignmentConfig
 from frieren.nets.autoencoder import AutoencoderConfig
 from frieren.nets.bigvgan import BigVGANConfig
 from frieren.nets.cavp import CAVPConfig
 from frieren.nets.cavp_pair import CAVPPairConfig
 from frieren.nets.field import FieldConfig
-from frieren.nets.tagger import TaggerConfig
+from frieren.nets.scorers.alignment import AlignmentConfig
+from frieren.nets.scorers.tagger import TaggerConfig
 from frieren.nets.vocos import VocosConfig
 from frieren.spectrogram import MelConfig
 from frieren.training.losses import (

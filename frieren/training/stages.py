@@ -20,7 +20,7 @@ from frieren.dataset.scatter import OnDone
 from frieren.dataset.shards import INDEX, Shards
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import VectorField
-from frieren.nets.tagger import Tagger
+from frieren.nets.scorers.tagger import Tagger
 from frieren.training import machines
 from frieren.training.data import TrainingData, dataset, open_data, raise_if_incomplete
 from frieren.training.loop import Report, Task

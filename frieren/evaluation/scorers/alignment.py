@@ -20,8 +20,8 @@ from frieren.evaluation.scorers.extractors import load_network
 from frieren.evaluation.scorers.scorer import Better
 from frieren.evaluation.scorers.spectra import PICTURE, Padding, picture_mel
 from frieren.formats import ARRAYS, has_suffix
-from frieren.nets.alignment import AlignmentClassifier
-from frieren.nets.latent_alignment import LatentAlignment
+from frieren.nets.scorers.alignment import AlignmentClassifier
+from frieren.nets.scorers.latent_alignment import LatentAlignment
 from frieren.official.fetch import is_fetched
 from frieren.pipeline import Model
 from frieren.spectrogram import MelConfig, log_mel

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from frieren.catalogue import SHIPPED
 from frieren.errors import WeightsError
 from frieren.evaluation.scorers.spectra import RATE, vggish_patches
-from frieren.nets.panns import Cnn14
-from frieren.nets.tagger import Tagger
-from frieren.nets.vggish import Vggish
+from frieren.nets.scorers.panns import Cnn14
+from frieren.nets.scorers.tagger import Tagger
+from frieren.nets.scorers.vggish import Vggish
 from frieren.official import scorers as published
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.weights import load_part, part_fingerprint

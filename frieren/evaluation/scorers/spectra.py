@@ -5,7 +5,7 @@ picture_mel        Diff-Foley's alignment classifier, for the alignment accuracy
 synchformer_mel    Synchformer, for DeSync
 imagebind_fbank    ImageBind, for the IB score
 
-PANNs has its front end in its weights (`nets.panns`).
+PANNs has its front end in its weights (`nets.scorers.panns`).
 """
 
 from __future__ import annotations

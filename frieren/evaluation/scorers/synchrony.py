@@ -11,7 +11,7 @@ from torch import Tensor
 from frieren.evaluation.scorers.extractors import load_network
 from frieren.evaluation.scorers.scorer import Better
 from frieren.evaluation.scorers.spectra import RATE, SEGMENT, SEGMENT_HOP, synchformer_mel
-from frieren.nets.synchformer import Synchformer
+from frieren.nets.scorers.synchformer import Synchformer
 from frieren.video import stream_frames
 
 FPS = 25.0  # frames per second that it was trained with

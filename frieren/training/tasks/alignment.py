@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from frieren.nets.alignment import AlignmentClassifier, AlignmentConfig
+from frieren.nets.scorers.alignment import AlignmentClassifier, AlignmentConfig
 from frieren.training.data import ClipDataset, Label, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import Task

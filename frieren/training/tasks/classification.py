@@ -14,7 +14,7 @@ from torch import Tensor
 from frieren.dataset.shards import Shards
 from frieren.mel import decode_latent
 from frieren.nets.autoencoder import MelAutoencoder
-from frieren.nets.tagger import Tagger
+from frieren.nets.scorers.tagger import Tagger
 from frieren.training.data import label_of
 from frieren.training.recipe import RecipeError
 

@@ -20,8 +20,8 @@ from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpol
 from frieren.mel import decode_latent, encode_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.scorers.tagger import Tagger
 from frieren.nets.starts import start_white
-from frieren.nets.tagger import Tagger
 from frieren.solver import solve
 from frieren.training import machines
 from frieren.training.crops import TrainingWindows

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from frieren import world
-from frieren.nets.tagger import Tagger, TaggerConfig
+from frieren.nets.scorers.tagger import Tagger, TaggerConfig
 from frieren.training.data import Label, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import Task
