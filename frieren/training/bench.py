@@ -1,9 +1,9 @@
-"""How fast the vector field learns here, against how fast this machine multiplies matrices.
+"""Speed of the vector field's training step, against this machine's fastest matmul.
 
 frieren bench train
 
 The step is the engine's own (`Learner.step`), on random data. Between the steps the same process multiplies matrices by
-every means it has, so that a share of the best of them holds even where other processes come and go.
+every means it has, so that a fraction of the best of them holds even where other processes come and go.
 """
 
 from __future__ import annotations

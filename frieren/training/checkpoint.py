@@ -109,7 +109,7 @@ def load(path: Path, targets: Callable[[Mapping[str, torch.Size]], dict[str, Ten
 
     Args:
         path: from `newest`.
-        targets: is told the saved names and shapes and returns the tensors to fill.
+        targets: gets the saved names and shapes and returns the tensors to fill.
 
     Returns:
         What this process kept for itself, or None if it was not there when the checkpoint was made.
@@ -165,7 +165,7 @@ def found(folder: Path) -> list[Path]:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, if anything; each process looks at its share of the files."""
+    """The damage to a checkpoint, if any; each process checks its part of the files."""
     try:
         expected = json.loads((path / MANIFEST).read_text())["files"]
         mine = sorted(expected)[machines.rank() :: machines.size()]
@@ -178,8 +178,8 @@ def damage(path: Path) -> str | None:
 def checksums(folder: Path) -> dict[str, int]:
     """CRC-32 of every file, the work shared among the processes."""
     mine = sorted(folder.iterdir())[machines.rank() :: machines.size()]
-    shares = machines.gathered({path.name: checksum(path) for path in mine})
-    return {name: value for share in shares for name, value in share.items()}
+    parts = machines.gathered({path.name: checksum(path) for path in mine})
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def checksum(path: Path) -> int:

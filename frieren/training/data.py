@@ -46,7 +46,7 @@ def dataset(recipe: AnyRecipe, out: Path, fields: tuple[str, ...], on_done: OnDo
     Args:
         out: the run.
         fields: that are read; the encoder of the run, or of `shared.frozen`, makes features.
-        on_done: told how many shards are made.
+        on_done: called with the numbers of shards made and in all.
 
     Raises:
         DatasetError: there is no such data set, or it does not go with the recipe; shards could not be made.

@@ -37,7 +37,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Task(Protocol[Network]):
-    """What a part gives to the loop; parts inherit it.
+    """Interface between a part and the loop; parts inherit it.
 
     Attributes:
         trainables: what learns, by name, in the order of a step.
@@ -105,7 +105,10 @@ class Meter:
         self.sums: dict[str, Tensor] = {}  # name -> [sum, count]
         self.seconds = 0.0  # of training, over all sittings
         self.began = time.monotonic()
-        self.items, self.busy = 0, 0.0  # of this process since the last line: items learnt from, seconds it took
+        self.items, self.step_seconds = (
+            0,
+            0.0,
+        )  # of this process since the last line: items learnt from, seconds it took
 
     def add(self, name: str, losses: Losses) -> None:
         for key, value in losses.items():
@@ -116,8 +119,8 @@ class Meter:
         """Means over steps and processes, items per second of all processes together; begins anew."""
         names = sorted(self.sums)
         values = machines.mean([(total / count).item() for total, count in (self.sums[name] for name in names)])
-        speed = machines.size() * self.items / max(self.busy, 1e-9)
-        self.sums, self.items, self.busy = {}, 0, 0.0
+        speed = machines.size() * self.items / max(self.step_seconds, 1e-9)
+        self.sums, self.items, self.step_seconds = {}, 0, 0.0
         return {**dict(zip(names, values, strict=True)), "items_per_second": speed, "seconds": self.elapsed()}
 
     def elapsed(self) -> float:
@@ -143,7 +146,7 @@ def train(task: Task[Any], recipe: AnyRecipe, folder: Path, report: Report, *, r
         task: networks, losses and data.
         recipe: the run.
         folder: for checkpoints, log.jsonl and what `task.finish` writes; all machines see it.
-        report: told now and then how far the run is, on process 0.
+        report: called now and then with the progress, on process 0.
         resume: False deletes the folder's checkpoints and log, and starts over.
 
     Raises:
@@ -199,12 +202,12 @@ class Run(Generic[Network]):
                     self.validate()
                 if self.step % self.recipe.preview_every == 0:
                     self.preview()
-                told = machines.largest(signals.number)
-                if last or told or self.step % self.recipe.save_every == 0:
+                stop = machines.largest(signals.number)
+                if last or stop or self.step % self.recipe.save_every == 0:
                     self.save()
-                if told and not last:
+                if stop and not last:
                     self.close()
-                    raise SystemExit(128 + told)
+                    raise SystemExit(128 + stop)
         network = self.finished()
         if self.first:
             self.task.finish(network, self.folder)
@@ -218,7 +221,7 @@ class Run(Generic[Network]):
         for learner in self.learners:
             self.meter.add(learner.name, learner.step(batches, self.step))
         self.meter.items += self.recipe.optim.batch * len(batches)
-        self.meter.busy += time.monotonic() - began
+        self.meter.step_seconds += time.monotonic() - began
         self.step += 1
 
     def log_means(self) -> None:

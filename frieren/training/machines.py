@@ -38,7 +38,7 @@ def connected() -> Iterator[None]:
 
 
 def joined() -> bool:
-    """Whether there are processes to talk to."""
+    """True if there are other processes to talk to."""
     return dist.is_available() and dist.is_initialized()
 
 

@@ -1,4 +1,4 @@
-"""What a training run is: TOML files over frozen dataclasses.
+"""Recipes of training runs: TOML files over frozen dataclasses.
 
 A recipe folder holds `model.toml` (what the parts have in common) and one file per part. Only what differs from the
 defaults below needs to be written; an unknown key is an error that names the nearest right one.

@@ -50,8 +50,8 @@ def target_probabilities(labels: Sequence[Label], classes: Sequence[str], folder
 
 def classes_of(labels: Sequence[Label]) -> tuple[str, ...]:
     """FoleyWorld's kinds and silence, if the labels know no others; or else all of theirs, sorted."""
-    named, kinds = {kind for label in labels for kind in label.kinds or (SILENCE,)}, (*world.GALLERY, SILENCE)
-    return kinds if named <= set(kinds) else tuple(sorted(named))
+    found, kinds = {kind for label in labels for kind in label.kinds or (SILENCE,)}, (*world.GALLERY, SILENCE)
+    return kinds if found <= set(kinds) else tuple(sorted(found))
 
 
 class TaggerTask(Task[Tagger]):
