@@ -1,14 +1,19 @@
-"""The rules of the house, checked: floors, names, docstrings, prints, the public face, and what an import costs."""
+"""The rules of the house, checked: floors, circles, folders, names, docstrings, the public face, costs of imports."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import frieren
 
@@ -24,7 +29,7 @@ FLOORS = {
     4: "soundtrack dataset record spotting strikes",
     5: "pipeline",
     6: "catalogue",
-    7: "training evaluation",
+    7: "training evaluation __init__",
     8: "apps",
     9: "__main__",
 }
@@ -32,6 +37,24 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.spl
 # Names that say nothing about what a file yields.
 EMPTY_NAMES = {"utils", "util", "common", "helpers", "misc", "base", "core", "manager", "tools", "v2"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines
+LARGEST_FOLDER = 16  # files
+# What is still to be untied and renamed; both only shrink.
+KNOWN_CIRCLE = {f"frieren.evaluation.scorers.{name}" for name in ("synchrony", "imagebind", "clap", "scorer")}
+KNOWN_TWICE = {
+    *(
+        "Motion",
+        "Answers",
+        "Screen",
+        "Heard",
+        "Score",
+        "Level",
+        "Attention",
+        "FeedForward",
+        "Block",
+        "Stopwatch",
+        "Task",
+    )
+}
 
 
 def name_of(path: Path) -> str:
@@ -43,31 +66,78 @@ def room_of(path: Path) -> str:
     return path.relative_to(HOUSE).parts[0].removesuffix(".py")
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Top-level rooms that a file imports, wherever in the file; imports for type checkers are not imports."""
+def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """What a file imports, wherever in it, as (module, name); a module that is imported whole has the name "".
+
+    Imports for type checkers alone are not imports.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             for other in node.orelse:
-                yield from imported(other)
+                yield from imports(other)
         elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("frieren."))
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            parts = (node.module or "").split(".")
-            if parts == ["frieren"]:
-                yield from (public_room(alias.name) for alias in node.names)
-            elif parts[0] == "frieren":
-                yield parts[1]
+            yield from ((node.module or "", alias.name) for alias in node.names)
         else:
-            yield from imported(node)
+            yield from imports(node)
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Top-level rooms that a file imports; "__init__" is the package itself, which stands above all but the apps."""
+    for module, name in imports(tree):
+        parts = module.split(".")
+        if parts == ["frieren"]:
+            yield public_room(name)
+        elif parts[0] == "frieren":
+            yield parts[1]
 
 
 def public_room(name: str) -> str:
-    """The room that `from frieren import name` reaches into."""
+    """The room that `from frieren import name` reaches into; "" is `import frieren`."""
     if name in FLOOR_OF:
         return name
+    if name not in frieren.__all__:
+        return "__init__"
     module = frieren._LAZY[name][0] if name in frieren._LAZY else getattr(frieren, name).__module__
     return module.split(".")[1]
+
+
+def module_of(path: Path) -> str:
+    """The module's name of a file: frieren/nets/field.py -> frieren.nets.field."""
+    parts = ("frieren", *path.relative_to(HOUSE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Groups of modules of which each reaches every other by imports, sorted."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        ahead = [start]
+        while ahead:
+            ahead += (new := {*graph.get(ahead.pop(), ())} - seen)
+            seen |= new
+        return seen
+
+    reach = {module: reached(module) for module in graph}
+    tied = {
+        frozenset(other for other in reach[one] if one in reach.get(other, ())) for one in graph if one in reach[one]
+    }
+    return sorted(sorted(group) for group in tied)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports; of a package's name that is none, its __init__."""
+    modules = {module_of(path) for path in FILES}
+    graph = {}
+    for path in FILES:
+        whole = {
+            f"{module}.{name}" if f"{module}.{name}" in modules else module for module, name in imports(parse(path))
+        }
+        graph[module_of(path)] = whole & modules - {module_of(path)}
+    return graph
 
 
 def parse(path: Path) -> ast.Module:
@@ -92,10 +162,39 @@ def test_imports_only_go_down(path: Path) -> None:
 
 def test_the_floor_check_sees_every_import() -> None:
     source = "def f():\n    import frieren.pipeline\n    from frieren.video import read_frames\n"
-    source += "    from frieren import load, clock\n"
-    assert sorted(imported(ast.parse(source))) == ["catalogue", "clock", "pipeline", "video"]
+    source += "    from frieren import load, clock\nimport frieren\nfrom frieren import __version__\n"
+    assert sorted(imported(ast.parse(source))) == ["__init__", "__init__", "catalogue", "clock", "pipeline", "video"]
     guarded = "if TYPE_CHECKING:\n    from frieren.apps import cli\n"
     assert not list(imported(ast.parse(guarded)))
+
+
+def test_imports_have_no_circle() -> None:
+    """Inside folders too, and whatever function an import hides in."""
+    found = [group for group in circles(import_graph()) if not set(group) <= KNOWN_CIRCLE]
+    assert not found
+
+
+def test_circles_are_seen() -> None:
+    graph = {"a": ["b"], "b": ["c"], "c": ["b", "d"], "d": ["d"], "e": ["a"]}
+    assert circles(graph) == [["b", "c"], ["d"]]
+    assert {"frieren.flow", "frieren.nets.field"} & import_graph()["frieren.latent"]
+
+
+def test_folders_are_small() -> None:
+    """Top level and kinds, which are lists to be read at a glance, apart."""
+    counts = {folder: len(list(folder.glob("*.py"))) for folder in {path.parent for path in FILES}}
+    large = {name_of(folder): count for folder, count in counts.items() if count > LARGEST_FOLDER}
+    assert large.keys() <= {".", "world/kinds"}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places = defaultdict(list)
+    for path in FILES:
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(f"{name_of(path)}:{node.lineno}")
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert twice.keys() <= KNOWN_TWICE, twice
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -170,8 +269,17 @@ def test_import_frieren_needs_no_extras() -> None:
     assert fresh(code).strip() == "fine"
 
 
-def test_every_pin_is_exact_and_names_no_build() -> None:
-    text = (HOUSE.parent / "constraints.txt").read_text(encoding="utf-8")
+def test_pins_are_exact_cover_what_is_required_and_name_no_build() -> None:
+    root = HOUSE.parent
+    text = (root / "constraints.txt").read_text(encoding="utf-8")
     pins = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert all(line.count("==") == 1 and "+" not in line and "/" not in line for line in pins)
-    assert "torch==2.13.0" in pins
+    pinned = {canonicalize_name(line.split("==")[0]): Version(line.split("==")[1]) for line in pins}
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    required = [
+        Requirement(text) for text in (*project["dependencies"], *extras["dev"], *extras["docs"], *extras["eval"])
+    ]
+    for each in required:
+        if each.name != "frieren":
+            assert pinned[canonicalize_name(each.name)] in each.specifier, each

@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import frieren
 from frieren.evaluation.protocol import Preset
 from frieren.evaluation.scores import Score
 from frieren.evaluation.tables import NOT_DEFINED, table
 from frieren.files import replacing
+from frieren.version import __version__
 
 PACKAGES = ("torch", "numpy", "scipy", "av", "soundfile", "soxr")
 DIGITS = 12  # of a hash, in words
@@ -162,7 +162,7 @@ def number(value: float) -> str:
 def versions() -> dict[str, str]:
     """Return the versions of what computed the scores."""
     return {
-        "frieren": frieren.__version__,
+        "frieren": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }

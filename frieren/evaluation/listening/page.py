@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-import frieren
 from frieren import loudness, remux, sounds, video
 from frieren.errors import FrierenError, OutputError
 from frieren.evaluation.listening.mos import CODES, KEY_FORMAT, LOW, TRUE
 from frieren.files import replacing
 from frieren.formats import MEDIA, VIDEOS, is_visible
+from frieren.version import __version__
 
 RATE = 48_000  # of everything that is played: a system's own rate would be a name tag
 LOUDNESS = -23.0  # LUFS, EBU R 128
@@ -331,7 +331,7 @@ def write_page(folder: Path, study: Mapping, target: float) -> None:
 
 def write_key(path: Path, key: Mapping) -> None:
     """What `frieren evaluate --mos` needs to put the names back in."""
-    body = {"format": KEY_FORMAT, "frieren": frieren.__version__} | dict(key)
+    body = {"format": KEY_FORMAT, "frieren": __version__} | dict(key)
     with replacing(path) as part:
         part.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
