@@ -54,6 +54,7 @@ PRIVATE = {
 # A file's name -> patterns that it may hold, since it reads what was written under the old names.
 OLD_NAMES_ARE_READ = {
     "checkpoint.py",
+    "scorers.py",
     "configs.py",
     "weights.py",
     "recipe.py",
