@@ -128,7 +128,7 @@ def test_evaluate_timing_with_tiny(tmp_path: Path, capsys: pytest.CaptureFixture
     options = ["--model", "tiny", "--clips", 2, "--steady", 2, "--steps", 1, "--pictures", 1, "--out", out]
     assert run("evaluate", "timing", *options) == 0
     printed = capsys.readouterr().out
-    assert "| timing: F1, generated / reference |" in printed and "| onset_f1_50ms " in printed
+    assert "| timing: F1, generated / reference " in printed and "| onset_f1_50ms " in printed
     assert "Correlation of the envelope" in printed and max(map(len, printed.splitlines())) <= 80
     assert len(names(out)) == 5
     assert {"timing.json", "timing.md", "steady.json", "steady.md"} < set(names(out))
