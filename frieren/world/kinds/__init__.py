@@ -1,4 +1,8 @@
-"""The kinds of FoleyWorld: each has a law of motion (write), a drawing (draw) and a voice, declared in its own room."""
+"""The kinds of FoleyWorld, one file each: how a kind is simulated, how it is rendered and what it sounds like.
+
+To add a kind: write `kinds/NAME.py`, import its `Kind` here, put it into `ALL`, and raise `WORLD_VERSION`, since the
+cycle of main kinds gets longer. docs/foleyworld.md, "Add a kind", shows a whole one.
+"""
 
 from __future__ import annotations
 
