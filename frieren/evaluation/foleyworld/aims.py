@@ -25,4 +25,4 @@ def vocoder_aims(of: str, found: Resynthesis) -> Iterator[Aim]:
     """Yield the aims of a vocoder, on some sounds: how many times further away Griffin-Lim is."""
     for method in RIVALS:
         for measure, times in found.times_nearer(method).items():
-            yield Aim(f"{method}, {measure}: Griffin-Lim / ours", of, times, NEARER)
+            yield Aim(f"{method}, {measure}: ratio", of, times, NEARER)

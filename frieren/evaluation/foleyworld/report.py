@@ -187,12 +187,12 @@ def real(found: Benchmark) -> str:
             onsets = f"{one.onsets[0]} for {one.onsets[1]}"
             rows.setdefault(one.model, []).append((one.file, f"{1e3 * window:g} ms", onsets, *numbers))
     note = "Onsets: found in the generated sound, for those found in the clip's own.\n"
-    return headed((model, table(head, some, words=3)) for model, some in rows.items()) + (note if rows else "")
+    return headed((model, table(head, some, words=3)) for model, some in rows.items()) + (f"\n{note}" if rows else "")
 
 
 def headed(sections: Iterable[tuple[str, str]]) -> str:
     """Return texts under headings of the third level; nothing of an empty text."""
-    return "".join(f"### {name}\n\n{text}\n" for name, text in sections if text)
+    return "\n".join(f"### {name}\n\n{text}" for name, text in sections if text)
 
 
 def aim_row(aim: Aim) -> tuple[str, ...]:
