@@ -167,7 +167,7 @@ def test_what_is_missing_is_said(model: Path, tmp_path: Path, monkeypatch: pytes
     from frieren.evaluation.scorers.clap import CaptionAgreement
 
     monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
-    with pytest.raises(WeightsError, match="judges.clap: no CLAP model is here.*FRIEREN_CLAP=FOLDER"):
+    with pytest.raises(WeightsError, match="scorers.clap: no CLAP model is here.*FRIEREN_CLAP=FOLDER"):
         CaptionAgreement()
     for file in model.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

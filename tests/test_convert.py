@@ -231,7 +231,7 @@ KEY = "model.diffusion_model.blocks.1.transformer_blocks.0.attn1.to_q.weight"
         ({KEY: None}, rf"flow\.ckpt: 1 parameters missing: {KEY}"),
         ({KEY: torch.zeros(64, 63)}, r"attn1\.to_q\.weight' has shape \(64, 63\), expected \(64, 64\)"),
         ({"model.diffusion_model.extra.weight": torch.zeros(1)}, r"extra\.weight' has no place"),
-        ({"model.diffusion_model.blocks.0.norm.surplus": torch.zeros(1)}, r"1 unexpected parameters: .*norm\.surplus"),
+        ({"model.diffusion_model.blocks.0.norm.extra": torch.zeros(1)}, r"1 unexpected parameters: .*norm\.extra"),
         ({"cond_stage_model.embedder.0.weight": None}, r"'cond_stage_model\.embedder\.0\.weight' is missing: is this"),
     ],
 )

@@ -65,7 +65,7 @@ def answer(
     kind: str = "application/x-raw",
     changed: float = 0.0,
 ) -> Answer:
-    """Sends the file: from where it is asked to if `ranges` and the tag is this one; `cut` after so many bytes."""
+    """Sends the file: from where it is asked to if `ranges` and the tag is this one; `cut` after n bytes."""
 
     def send(handler: BaseHTTPRequestHandler) -> None:
         asked, expected = handler.headers.get("Range"), handler.headers.get("If-Range")

@@ -2,7 +2,7 @@
 
 The weights can be drawn again by anybody: each tensor comes from a generator seeded with its own published name. The
 answers in `data/extractors_golden.npz` and `data/synchformer_golden.npz` are those of the official code at full size;
-`data/judges_keys.json` lists the names and shapes of its checkpoints.
+`data/scorers_keys.json` lists the names and shapes of its checkpoints.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def golden() -> dict[str, Tensor]:
 @functools.cache
 def published(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes in a published checkpoint."""
-    return {key: tuple(shape) for key, shape in json.loads((DATA / "judges_keys.json").read_text())[name].items()}
+    return {key: tuple(shape) for key, shape in json.loads((DATA / "scorers_keys.json").read_text())[name].items()}
 
 
 def draw(key: str, shape: tuple[int, ...]) -> Tensor:
@@ -347,7 +347,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(name: str, small: None,
         assert list(tmp_path.iterdir()) == [tmp_path / REFERENCE_MODELS[name].file], "nothing is left behind"
 
     refused({other: state[other] for other in state if other != key}, f"1 parameters missing: {re.escape(key)}")
-    refused(state | {"surplus.weight": torch.zeros(1)}, "'surplus.weight' has no place")
+    refused(state | {"extra.weight": torch.zeros(1)}, "'extra.weight' has no place")
     refused(state | {key: state[key][..., :-1]}, f"'{re.escape(key)}' has shape")
     refused(state | {key: state[key] * math.nan}, f"'{re.escape(key)}' holds values that are no finite numbers")
 

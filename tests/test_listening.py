@@ -432,10 +432,10 @@ def test_it_works_from_a_server_and_asks_nobody_else(window, material, tmp_path)
             window.press(score)
         window.press("right", "enter")
         body = json.loads(saved(window, "gil").read_text())
-        foreign = (
+        external = (
             "return performance.getEntriesByType('resource').filter(e => !e.name.startsWith(location.origin)).length"
         )
-        assert window.run(foreign) == 0
+        assert window.run(external) == 0
         server.shutdown()
     assert body["complete"] and len(body["order"]) == 2
     told = key_of(study)["trials"]

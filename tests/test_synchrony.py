@@ -120,8 +120,8 @@ def test_the_score_from_end_to_end(scorer: Synchrony, tmp_path: Path, monkeypatc
     from frieren.evaluation.scorers.cache import FeatureCache
 
     monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
-    (tmp_path / "judges").mkdir()
-    (tmp_path / "synchformer").rename(tmp_path / "judges" / "synchformer")
+    (tmp_path / "scorers").mkdir()
+    (tmp_path / "synchformer").rename(tmp_path / "scorers" / "synchformer")
     times = [index / 25 for index in range(125)]
     generated, reference = tmp_path / "generated", tmp_path / "reference"
     for folder in (generated, reference):

@@ -134,7 +134,7 @@ def test_validation_reports_numbers_and_leaves_no_trace(part, noise):
 # --- adversaries
 
 
-def test_judge_loss_is_least_squares():
+def test_discriminator_loss_is_least_squares():
     real, fake = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
     r, f = numbers(real, fake)
     assert discriminator_loss(real, fake).item() == pytest.approx(((r - 1) ** 2).mean() + (f**2).mean())
@@ -482,7 +482,7 @@ def test_sound_is_heard_at_the_times_of_the_frames():
     assert told[0] == centres[0]  # nothing is heard before the first column
 
 
-def test_foreign_sounds_are_surely_foreign():
+def test_mismatched_sounds_are_surely_mismatched():
     labels = [label for _ in range(3) for label in noise_labels()]
     chosen = list(range(len(labels)))
     chosen[-1] = 0  # the same clip twice
@@ -499,7 +499,7 @@ def test_foreign_sounds_are_surely_foreign():
         assert {len(both) for both in partners} == {2}
     assert seen == {True, False}
     alone = alignment.mismatched_partners([7, 7], [labels[0], labels[0]], 0.5, 1)
-    assert alone == [[0], [1]]  # nothing foreign: themselves
+    assert alone == [[0], [1]]  # nothing mismatched: themselves
 
 
 def noise_labels():

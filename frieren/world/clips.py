@@ -1,4 +1,4 @@
-"""Clips: a pure function from (split, index) to a moving picture and its sound.
+"""Clips: a pure function from (split, index) to a video and its sound.
 
 from frieren.world import clip, example
 first = clip("train", 0, Clock(fps=25.0))

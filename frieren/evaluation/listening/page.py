@@ -243,10 +243,10 @@ def low_anchors(true: np.ndarray, other: np.ndarray, rng: np.random.Generator) -
     noisy = true * (1 + 10 ** (-MNRU / 20) * rng.standard_normal(len(true)))
     spectrum = np.fft.rfft(noisy)
     spectrum[np.fft.rfftfreq(len(noisy), 1 / RATE) > EDGE] = 0
-    foreign = np.resize(other, len(true))
+    mismatched = np.resize(other, len(true))
     return {
         "quality": np.fft.irfft(spectrum, len(noisy)).astype(np.float32),
-        "alignment": np.roll(foreign, len(foreign) // 2),
+        "alignment": np.roll(mismatched, len(mismatched) // 2),
     }
 
 

@@ -164,7 +164,7 @@ def cascade(body: Body, strength: float, number: int, sample_rate: int, rng: np.
     for grain, one in zip(bank, small, strict=True):
         short = one[: bank.shape[1]]
         grain[: len(short)] = short * np.exp(-np.arange(len(short)) / (0.03 * sample_rate))
-    # So many that they run together: no piece stands out as a contact of its own would.
+    # Dense enough to run together: no piece stands out as a contact of its own would.
     first = (np.sort(rng.uniform(0, 0.5, 700)) * sample_rate).astype(int)
     fall = np.exp(-np.arange(samples) / (rng.uniform(0.06, 0.12) * sample_rate))
     pieces = scattered(first, bank, samples, rng, 0.5) * fall
