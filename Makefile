@@ -23,9 +23,10 @@ demo: $(READY)  ## the soundtrack of a bundled clip
 test: $(READY)  ## the tests
 	HF_HUB_OFFLINE=1 $(BIN)/pytest
 
-check: $(READY)  ## lint and format
+check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: $(READY)  ## this documentation as a site, in out/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

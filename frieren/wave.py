@@ -106,7 +106,7 @@ class GriffinLim(nn.Module):
     `griffin-lim`.
     """
 
-    context = None  # phases are settled over the whole sound
+    context: int | None = None  # phases are settled over the whole sound
 
     def __init__(self, config: MelConfig, iterations: int = 60) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ EMPTY_NAMES = {"utils", "util", "common", "helpers", "misc", "base", "core", "ma
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines
 LARGEST_FOLDER = 16  # files
 # What is still to be renamed; it only shrinks.
-KNOWN_TWICE = set("Motion Level Attention FeedForward Block Stopwatch Task View Scene".split())
+KNOWN_TWICE: set[str] = set()
 
 
 def name_of(path: Path) -> str:

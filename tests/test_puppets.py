@@ -8,7 +8,7 @@ import torch
 
 from frieren.world import puppets
 from frieren.world.puppets.paths import RATE, Blow, Line, draw_manner, draw_rhythm, swing
-from frieren.world.puppets.stage import Look, Part, View, draw_textures, rasterise
+from frieren.world.puppets.stage import Framing, Look, Part, draw_textures, rasterise
 
 
 def test_clip_is_a_pure_function():
@@ -63,12 +63,12 @@ def test_part_is_painted_where_it_is():
     textures = draw_textures(np.random.default_rng(0), 1)
     ground = Part("box", 0.0, 0.0, 0.0, 9.0, 9.0, Look(tone=0.0, contrast=0.0))
     moving = Part("box", np.linspace(-0.5, 0.5, RATE + 1), 0.25, 0.0, 0.25, 0.125, Look(tone=1.0, contrast=0.0))
-    pictures = rasterise([ground, moving], View(), np.array([0.0, 1.0]), 64, 64, textures)
+    pictures = rasterise([ground, moving], Framing(), np.array([0.0, 1.0]), 64, 64, textures)
     rows, columns = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
     for picture, x in zip(pictures, (16, 48), strict=True):
         assert picture.sum() == pytest.approx(16 * 8, rel=0.02)  # its area in pixels
         assert (picture * columns).sum() / picture.sum() == pytest.approx(x, abs=0.1)
         assert (picture * rows).sum() / picture.sum() == pytest.approx(40, abs=0.1)
-    zoomed = rasterise([ground, moving], View(x=-0.5, zoom=2.0), np.array([0.0]), 64, 64, textures)[0]
+    zoomed = rasterise([ground, moving], Framing(x=-0.5, zoom=2.0), np.array([0.0]), 64, 64, textures)[0]
     assert zoomed.sum() == pytest.approx(4 * 16 * 8, rel=0.02)
     assert (zoomed * columns).sum() / zoomed.sum() == pytest.approx(32, abs=0.1)

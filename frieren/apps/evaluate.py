@@ -39,12 +39,12 @@ FLAGS = ("--listening", "--mos")  # as the first word: `--scores` is an option o
 class Measures(TyperGroup):
     """Two folders instead of a command are scored; two commands may be written as flags: --mos is mos."""
 
-    def parse_args(self, context: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] in FLAGS:
             args = [args[0][2:], *args[1:]]
-        elif args and args[0] not in (*self.commands, *context.help_option_names):
+        elif args and args[0] not in (*self.commands, *ctx.help_option_names):
             args = ["scores", *args]
-        return super().parse_args(context, args)
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(cls=Measures, no_args_is_help=True)
@@ -92,7 +92,8 @@ def scores(
     from frieren.evaluation.run import evaluate
     from frieren.evaluation.scorers.cache import FeatureCache
 
-    changed = {name: value for name, value in (("crop", crop_value(crop)), ("kl_over", kl)) if value is not None}
+    changed: dict[str, Any] = {"crop": crop_value(crop), "kl_over": kl}
+    changed = {name: value for name, value in changed.items() if value is not None}
     if out:
         prepare_folder(out)
     with Bars(str(generated)) as bars:

@@ -99,7 +99,7 @@ def kernel_distance(
     values = []
     for chosen, places in draw_subsets(len(generated), len(reference_of), subsets, size, seed):
         true = reference_of[places]
-        member = (labels[0][chosen], labels[1][true]) if labels else (None, None)
-        values.append(squared_mmd(generated[chosen], reference[true], *member, groups))
+        ours, theirs = (labels[0][chosen], labels[1][true]) if labels else (None, None)
+        values.append(squared_mmd(generated[chosen], reference[true], ours, theirs, groups))
     table = np.stack(values)
     return float(table[:, 0].mean()), float(table[:, 0].std()), table[:, 1:].mean(axis=0)

@@ -66,8 +66,8 @@ def paired_difference(generated: Sequence[float], reference: Sequence[float]) ->
     clips = len(differences)
     if not clips:
         return PairedScore(np.nan, np.nan, np.nan, None, 0)
-    means = (float(np.mean(one)) for one in (generated, reference, differences))
-    return PairedScore(*means, bootstrap(differences, range(clips)), clips)
+    ours, theirs, difference = (float(np.mean(one)) for one in (generated, reference, differences))
+    return PairedScore(ours, theirs, difference, bootstrap(differences, range(clips)), clips)
 
 
 def groups(clips: Sequence[Clip]) -> dict[str, dict[str, list[int]]]:

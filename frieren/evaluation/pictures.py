@@ -12,6 +12,7 @@ import numpy as np
 from frieren.spectrogram import FLOOR, MelConfig, log_mel
 
 if TYPE_CHECKING:
+    from frieren.evaluation.intervals import Interval
     from frieren.world import Clip
     from frieren.world.script import Event
 
@@ -51,7 +52,7 @@ def plot_clip(
     events: Sequence[Event],
     *,
     times: Sequence[float] | None = None,
-    onsets: Mapping[str, Sequence[float]] | None = None,
+    onsets: Mapping[str, Sequence[float] | np.ndarray] | None = None,
     title: str = "",
 ) -> None:
     """Write one plot: motion energy (if there are images) above the mel of every wave, events as lines.
@@ -105,6 +106,8 @@ def plot_sheet(path: str | Path, clips: Sequence[Clip], *, columns: int = 12, ti
     figure = _figure(12.0, 0.4 + 3.6 * len(clips))
     axes = figure.subplots(3 * len(clips), 1, squeeze=False, height_ratios=[1.0, 1.0, 1.1] * len(clips))[:, 0]
     for clip, (whole, near, mel) in zip(clips, axes.reshape(-1, 3), strict=True):
+        if clip.images is None or clip.wave is None:
+            raise ValueError("a sheet shows clips with images and sound")
         even = np.linspace(0, len(clip.times) - 1, columns).round().astype(int)
         first = int(np.clip(np.searchsorted(clip.times, main_moment(clip)) - 3, 0, max(len(clip.times) - columns, 0)))
         for axis, chosen in ((whole, even), (near, np.arange(first, min(first + columns, len(clip.times))))):
@@ -210,7 +213,7 @@ def _plot_curves(
 
 def plot_groups(
     path: str | Path,
-    scores: Mapping[str, Mapping[str, tuple[float, Sequence[float] | None]]],
+    scores: Mapping[str, Mapping[str, tuple[float, Interval | None]]],
     *,
     score: str,
     aim: float,

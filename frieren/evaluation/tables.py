@@ -31,6 +31,6 @@ def decimals(value: float | None) -> str:
     return NOT_DEFINED if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def span(bounds: Sequence[float] | None) -> str:
+def span(bounds: tuple[float, float, *tuple[object, ...]] | None) -> str:
     """Return an interval with three decimals, or a dash."""
     return NOT_DEFINED if bounds is None else f"{decimals(bounds[0])} … {decimals(bounds[1])}"

@@ -153,7 +153,7 @@ def measure(
         task = SyntheticWorkload(config, batch, COLUMNS)
         learner, data = task.learner(Machines(precision=precision, compile=compile)), [task.batch_on_device()]
         matmul = Matmul(getattr(torch, precision))
-        step_watch, matmul_watch = Stopwatch(), Stopwatch()
+        step_watch, matmul_watch = StepTimer(), StepTimer()
         rates: dict[str, list[float]] = {name: [] for name in matmul.ways}
         for step in range(warmup + steps):
             with step_watch.timing(counted=step >= warmup):
@@ -214,7 +214,7 @@ class Matmul:
         return ((way(rows, self.b) - expected).norm() <= EXACT * expected.norm()).item()
 
     def seconds(self, way: Multiply, count: int) -> float:
-        watch = Stopwatch()
+        watch = StepTimer()
         with watch.timing():
             for _ in range(count):
                 way(self.a, self.b)
@@ -235,7 +235,7 @@ class Matmul:
                 yield name, 2 * MATRIX**3 * count / self.seconds(way, count)
 
 
-class Stopwatch:
+class StepTimer:
     """Wall and CPU seconds within `timing`, to its end on the device."""
 
     def __init__(self) -> None:

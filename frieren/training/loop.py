@@ -36,7 +36,7 @@ LOG = "log.jsonl"
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Task(Protocol[Network]):
+class TrainingTask(Protocol[Network]):
     """Interface between a part and the loop; parts inherit it.
 
     Attributes:
@@ -137,7 +137,7 @@ class Meter:
         self.seconds = state["seconds"]
 
 
-def train(task: Task[Any], recipe: AnyRecipe, folder: Path, report: Report, *, resume: bool = True) -> None:
+def train(task: TrainingTask[Any], recipe: AnyRecipe, folder: Path, report: Report, *, resume: bool = True) -> None:
     """Runs a part's training in `folder`, from its last checkpoint if there is one, to the recipe's last step.
 
     Every process of the run calls it, after `machines.connected`.
@@ -166,7 +166,9 @@ def train(task: Task[Any], recipe: AnyRecipe, folder: Path, report: Report, *, r
 class Run(Generic[Network]):
     """A part's training in a folder: learners, log and board, and the step that it has reached."""
 
-    def __init__(self, task: Task[Network], recipe: AnyRecipe, folder: Path, report: Report, resume: bool) -> None:
+    def __init__(
+        self, task: TrainingTask[Network], recipe: AnyRecipe, folder: Path, report: Report, resume: bool
+    ) -> None:
         self.task, self.recipe, self.folder, self.report = task, recipe, folder, report
         self.first = machines.rank() == 0
         self.learners = [

@@ -23,7 +23,7 @@ from frieren.nets.field import VectorField
 from frieren.nets.scorers.tagger import Tagger
 from frieren.training import machines
 from frieren.training.data import TrainingData, dataset, open_data, raise_if_incomplete
-from frieren.training.loop import Report, Task
+from frieren.training.loop import Report, TrainingTask
 from frieren.training.losses import FieldLoss, PairsLoss
 from frieren.training.recipe import STAGE_BEFORE, STAGES, AnyRecipe, Recipe, RecipeError, trained
 from frieren.training.tasks.alignment import AlignmentTask
@@ -44,7 +44,7 @@ class ClipTask(Protocol):
     @property
     def fields(self) -> tuple[str, ...]: ...
 
-    def __call__(self, recipe: AnyRecipe, data: TrainingData) -> Task[Any]: ...
+    def __call__(self, recipe: AnyRecipe, data: TrainingData) -> TrainingTask[Any]: ...
 
 
 TASKS: dict[str, ClipTask] = {
@@ -58,7 +58,7 @@ TASKS: dict[str, ClipTask] = {
 }
 
 
-def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announce) -> Task[Any]:
+def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announce) -> TrainingTask[Any]:
     """The part's task with its data, made now if need be.
 
     Args:
@@ -73,7 +73,7 @@ def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announ
     def on_done(done: int, total: int) -> None:
         report(done, total, {})
 
-    task: Task[Any]
+    task: TrainingTask[Any]
     if recipe.part in STAGES:
         task = field_task(recipe, out, on_done)
     else:

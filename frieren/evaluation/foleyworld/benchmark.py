@@ -111,11 +111,15 @@ def measure(
         if recordings:
             sets["recordings"] = resynthesis.recorded_sounds(model, recordings, RECORDED)
         for what, waves in sets.items():
-            on_sound = partial(on_progress, f"vocode {what}", total=len(waves))
+
+            def on_sound(done: int, what: str = what, total: int = len(waves)) -> None:
+                on_progress(f"vocode {what}", done, total)
+
             vocoders[f"{name}, {what}"] = resynthesis.measure(model, waves, tagger, on_sound)
     real_clips = real.measure(models, clips, out / PICTURES, partial(on_progress, "real clips")) if clips else []
     takes = [Takes(name, model, out / SOUNDS) for name, model in models.items()]
-    observed = list(Observer(takes, tagger, classifier).observe(count, partial(on_progress, "measure", total=count)))
+    observer = Observer(takes, tagger, classifier)
+    observed = list(observer.observe(count, lambda done: on_progress("measure", done, count)))
     scores = {one.name: scores_of(one, observed) for one in takes}
     digests = {"tagger": tagger.digest, "alignment": classifier.digest}
     return Benchmark(scores, vocoders, tuple(real_clips), count, digests)

@@ -13,8 +13,8 @@ from frieren.evaluation.paired import ALL, PairedScore, groups, paired_differenc
 def alignment(observed: Sequence[ObservedClip], name: str) -> PairedScore:
     """Return the shares that the classifier accepts of a model's and of reference sounds, and their difference."""
     pairs = [(one.generated[name].accepted, one.reference.accepted) for one in observed]
-    known = [(generated, reference) for generated, reference in pairs if None not in (generated, reference)]
-    return paired_difference(*([pair[k] for pair in known] for k in (0, 1)))
+    known = [(float(ours), float(theirs)) for ours, theirs in pairs if ours is not None and theirs is not None]
+    return paired_difference([generated for generated, _ in known], [reference for _, reference in known])
 
 
 def kinds(observed: Sequence[ObservedClip], name: str) -> dict[str, PairedScore]:

@@ -123,7 +123,7 @@ def distinct(models: Mapping[str, Model]) -> dict[str, Model]:
     """Return the models whose vocoder or autoencoder none before has: variants that share both are measured once."""
     first: dict[tuple[bytes, int], str] = {}
     for name, model in models.items():
-        states = (model.vocoder.state_dict(), model.autoencoder.state_dict())
+        states = (model.part("vocoder").state_dict(), model.autoencoder.state_dict())
         digest = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for one in states for value in one.values()))
         first.setdefault((digest.digest(), model.config.griffin_lim_iterations), name)
     return {name: models[name] for name in first.values()}

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def read_answers(paths: Iterable[str | Path], key: str | Path) -> Answers:
     return Answers(secret["study"], tuple(ratings), progress)
 
 
-def _load(path: str | Path, form: str) -> dict:
+def _load(path: str | Path, form: str) -> dict[str, Any]:
     """A JSON file of ours, with every entry that is read from it."""
     wanted = {ANSWERS_FORMAT: ("study", "rater", "order", "answers"), KEY_FORMAT: ("study", "trials")}[form]
     try:

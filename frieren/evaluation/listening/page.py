@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -111,11 +112,11 @@ class Study:
 
 
 def make(
-    out: str | os.PathLike,
-    systems: Mapping[str, str | os.PathLike],
-    videos: str | os.PathLike,
+    out: str | os.PathLike[str],
+    systems: Mapping[str, str | os.PathLike[str]],
+    videos: str | os.PathLike[str],
     *,
-    references: str | os.PathLike | None = None,
+    references: str | os.PathLike[str] | None = None,
     questions: Sequence[str] = tuple(QUESTIONS),
     items: int = 20,
     per_rater: int | None = None,
@@ -153,7 +154,7 @@ def make(
     names = draw(pictures, shelves, items, seed)
     lows = set(names[:anchors]) if references is not None else set()
     secret = out.with_name(out.name + ".key.json")
-    study, trials, entries = secrets.token_hex(8), {}, []
+    study, trials, entries = secrets.token_hex(8), dict[str, dict[str, str | float]](), []
     with fresh_folder(out, secret) as folder:
         for done, name in enumerate(names, 1):
             waves = {system: sounds.read(paths[name], RATE) for system, paths in shelves.items()}
@@ -172,7 +173,9 @@ def make(
     return Study(out / "index.html", secret, tuple(names), len(trials))
 
 
-def check(systems: Mapping, questions: Sequence[str], items: int, per_rater: int | None, anchors: int) -> None:
+def check(
+    systems: Mapping[str, Any], questions: Sequence[str], items: int, per_rater: int | None, anchors: int
+) -> None:
     """Wishes that cannot be fulfilled are refused before anything is read."""
     taken = sorted({TRUE, LOW} & set(systems))
     if not systems or taken:
@@ -186,7 +189,7 @@ def check(systems: Mapping, questions: Sequence[str], items: int, per_rater: int
         )
 
 
-def shelf(folder: str | os.PathLike, suffixes: Sequence[str] = MEDIA) -> dict[str, Path]:
+def shelf(folder: str | os.PathLike[str], suffixes: Sequence[str] = MEDIA) -> dict[str, Path]:
     """Name without suffix -> file, for all media files of a folder."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -275,7 +278,7 @@ def write_item(
     picture: Path,
     target: float,
     seed: int,
-) -> tuple[dict[str, list[str]], dict[str, dict]]:
+) -> tuple[dict[str, list[str]], dict[str, dict[str, str | float]]]:
     """Write one item under all questions, with low anchors if the true sound of an `other` item is given.
 
     Returns:
@@ -283,11 +286,11 @@ def write_item(
     """
     rng = np.random.default_rng(seed)
     lows = {} if other is None else low_anchors(waves[TRUE], other, rng)
-    entry, trials = {}, {}
+    entry, trials = dict[str, list[str]](), dict[str, dict[str, str | float]]()
     for question in questions:
         own = dict(waves) | ({LOW: lows[question]} if lows else {})
         made = write_trials(folder, QUESTIONS[question], own, picture, target, rng)
-        trials |= {file: {"question": question, "item": name} | told for file, told in made.items()}
+        trials |= {file: {"question": question, "item": name, **told} for file, told in made.items()}
         entry[question] = list(made)
     return entry, trials
 
@@ -305,7 +308,7 @@ def write_trials(
     Names and order say nothing.
     """
     waves, level = levelled(waves, target)
-    made = {}
+    made = dict[str, dict[str, str | float]]()
     for system in rng.permutation(sorted(waves)):
         stem = folder / "media" / secrets.token_hex(8)
         if not question.picture:
@@ -321,7 +324,7 @@ def write_trials(
     return made
 
 
-def write_page(folder: Path, study: Mapping, target: float) -> None:
+def write_page(folder: Path, study: Mapping[str, Any], target: float) -> None:
     """The page, the noise for the volume, and the study as a script: from the disk a browser may not fetch a .json."""
     sounds.write(folder / "media" / "level.flac", level_sound(target), RATE, comment=None)
     (folder / "study.js").write_text(f"window.STUDY = {json.dumps(study)};\n", encoding="utf-8")
@@ -329,7 +332,7 @@ def write_page(folder: Path, study: Mapping, target: float) -> None:
         (folder / part).write_bytes((files("frieren") / "assets" / "listening" / part).read_bytes())
 
 
-def write_key(path: Path, key: Mapping) -> None:
+def write_key(path: Path, key: Mapping[str, Any]) -> None:
     """What `frieren evaluate --mos` needs to put the names back in."""
     body = {"format": KEY_FORMAT, "frieren": __version__} | dict(key)
     with replacing(path) as part:

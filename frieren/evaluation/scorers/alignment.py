@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from frieren import weights
 from frieren.arrays import read_features
 from frieren.catalogue import SHIPPED
 from frieren.catalogue import load as load_model
@@ -26,7 +27,7 @@ from frieren.official.fetch import is_fetched
 from frieren.pipeline import Model
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.video import read_frames, stream_frames
-from frieren.weights import load_part, part_fingerprint
+from frieren.weights import part_fingerprint
 from frieren.windows import unfold, window_starts
 
 WORLD = SHIPPED / "scorers" / "alignment"
@@ -48,7 +49,7 @@ class WorldAlignment:
     share = True
 
     def __init__(self, folder: Path = WORLD) -> None:
-        self.network: AlignmentClassifier = load_part(folder)
+        self.network = weights.load_network(folder, AlignmentClassifier)
         self.digest = part_fingerprint(folder)
         self.mel = MelConfig(bins=self.network.config.bins)
         self.sample_rate = self.mel.sample_rate

@@ -60,4 +60,4 @@ class FeatureCache:
         path = self.path(self.folder, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
-            np.savez(part, **arrays)
+            np.savez(part, allow_pickle=False, **arrays)

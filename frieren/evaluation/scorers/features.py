@@ -24,7 +24,8 @@ from frieren.evaluation.scorers.extractors import Extractor, load
 from frieren.evaluation.scorers.resampling import resample_sinc
 from frieren.files import file_hash
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 WINDOWS, WINDOW = "-windows", 0.96  # the end of such an extractor's name; its seconds
 
 

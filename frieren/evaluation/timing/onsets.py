@@ -126,8 +126,10 @@ class OnsetDetector:
         size = round(self.frame * sample_rate)
         # One window of past, turned about the first sample so that level and slope go on: neither steady noise nor a
         # tone that is already there may look like something that begins at 0. Column n ends at n hops, its own time.
-        past = {"mode": "reflect", "reflect_type": "odd"} if wave.size > size else {"mode": "constant"}
-        wave = np.pad(wave, (size, 0), **past)
+        if wave.size > size:
+            wave = np.pad(wave, (size, 0), mode="reflect", reflect_type="odd")
+        else:
+            wave = np.pad(wave, (size, 0))
         spectrum = librosa.stft(wave, n_fft=size, hop_length=self._hop_samples(sample_rate), center=False)
         mel = librosa.filters.mel(
             sr=sample_rate,

@@ -117,7 +117,7 @@ class TimingScorer:
             name,
             row["value"],
             "higher",
-            Interval(*row["interval"], "bootstrap") if row["interval"] else None,
+            Interval(row["interval"][0], row["interval"][1], "bootstrap") if row["interval"] else None,
             row["clips"],
             TIMING[kind],
             self.digest,

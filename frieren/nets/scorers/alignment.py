@@ -49,7 +49,7 @@ class AlignmentConfig:
         return self.heads * (2 * self.lags + 1)
 
 
-class Motion(nn.Sequential):
+class MotionBranch(nn.Sequential):
     """Looks around in space at half the resolution, then at the frames before and after."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -90,7 +90,7 @@ class AlignmentClassifier(nn.Module):
     def __init__(self, config: AlignmentConfig) -> None:
         super().__init__()
         self.config = config
-        self.look = nn.Sequential(*map(Motion, (9, *config.widths), config.widths))
+        self.look = nn.Sequential(*map(MotionBranch, (9, *config.widths), config.widths))
         self.listen = nn.Sequential(*map(Timbre, (2, *config.widths), config.widths))
         self.embed_video = TimeSteps(config.widths[-1], config.embed)
         self.embed_sound = TimeSteps(config.widths[-1], config.embed)

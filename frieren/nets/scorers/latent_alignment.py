@@ -185,7 +185,7 @@ class SpatialTransformer(nn.Module):
         return x + self.conv_out(y.mT.unflatten(2, x.shape[2:]))
 
 
-class Level(nn.Module):
+class UNetLevel(nn.Module):
     """A residual block, then attention but for the first level, then half the height and width but for the last."""
 
     def __init__(self, level: int, inputs: int, config: LatentAlignmentConfig) -> None:
@@ -216,7 +216,7 @@ class LatentAlignment(nn.Module):
         self.embed_time = TimeEmbedding(config.width, config.time_width)
         self.conv_in = nn.Conv2d(config.latent, config.width, 3, padding=1)
         inputs = (config.width, *config.widths)
-        self.levels = nn.ModuleList(Level(level, inputs[level], config) for level in range(len(config.widths)))
+        self.levels = nn.ModuleList(UNetLevel(level, inputs[level], config) for level in range(len(config.widths)))
         self.middle1 = Residual(width, width, config.groups, 1e-5, config.time_width)
         self.middle_attention = SpatialTransformer(width, config)
         self.middle2 = Residual(width, width, config.groups, 1e-5, config.time_width)

@@ -74,7 +74,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(-2)
 
 
-class FeedForward(nn.Module):
+class ViTFeedForward(nn.Module):
     """Four times as wide, GELU, and back."""
 
     def __init__(self, width: int) -> None:
@@ -87,8 +87,8 @@ class FeedForward(nn.Module):
         return self.narrow(F.gelu(self.widen(x)))
 
 
-class Attention(nn.Module):
-    """Attention of tokens to each other."""
+class ViTAttention(nn.Module):
+    """ViTAttention of tokens to each other."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -100,15 +100,15 @@ class Attention(nn.Module):
         return self.out(attend(self.query(x), self.key(x), self.value(x), self.heads))
 
 
-class Block(nn.Module):
-    """Attention and two layers, each behind a normalisation and with a skip connection around it."""
+class ViTBlock(nn.Module):
+    """ViTAttention and two layers, each behind a normalisation and with a skip connection around it."""
 
     def __init__(self, width: int, heads: int, eps: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps)
-        self.attention = Attention(width, heads)
+        self.attention = ViTAttention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps)
-        self.feed_forward = FeedForward(width)
+        self.feed_forward = ViTFeedForward(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, N, D] -> [B, N, D]."""
@@ -117,7 +117,7 @@ class Block(nn.Module):
 
 
 class DividedAttention(nn.Module):
-    """Attention in groups: of the patches of one image, or of those of one place over time.
+    """ViTAttention in groups: of the patches of one image, or of those of one place over time.
 
     The token that stands before all patches is in every group, and itself attends to all.
     """
@@ -148,14 +148,14 @@ class DividedAttention(nn.Module):
 
 
 class DividedBlock(nn.Module):
-    """Attention over time, attention over space, two layers."""
+    """ViTAttention over time, attention over space, two layers."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm_time, self.norm_space, self.norm = (nn.LayerNorm(width, eps=1e-6) for _ in range(3))
         self.time = DividedAttention(width, heads)
         self.space = DividedAttention(width, heads)
-        self.feed_forward = FeedForward(width)
+        self.feed_forward = ViTFeedForward(width)
 
     def forward(self, x: Tensor, times: int) -> Tensor:
         """x [B, 1 + times * places, D] -> the same shape."""
@@ -216,7 +216,7 @@ class SpectrogramTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.distillation_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.position_embeddings = nn.Parameter(torch.zeros(1, 2 + config.bands * config.sound_tokens, config.width))
-        self.blocks = nn.Sequential(*(Block(config.width, config.heads, 1e-12) for _ in range(config.sound_depth)))
+        self.blocks = nn.Sequential(*(ViTBlock(config.width, config.heads, 1e-12) for _ in range(config.sound_depth)))
         self.norm = nn.LayerNorm(config.width, eps=1e-12)
         self.summary = Summary(config.width, config.heads)
 
@@ -250,7 +250,7 @@ class OffsetClassifier(nn.Module):
         self.MOD_tok = nn.Parameter(torch.zeros(1, 1, config.width))  # between video and sound
         self.places = Places(config.positions, config.width)
         depth, heads = config.comparing_depth, config.comparing_heads
-        self.blocks = nn.Sequential(*(Block(config.width, heads, 1e-5) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(ViTBlock(config.width, heads, 1e-5) for _ in range(depth)))
         self.classify = nn.Linear(config.width, config.classes)
 
     def forward(self, video: Tensor, sound: Tensor) -> Tensor:

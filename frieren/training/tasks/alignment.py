@@ -18,7 +18,7 @@ from torch import Tensor
 from frieren.nets.scorers.alignment import AlignmentClassifier, AlignmentConfig
 from frieren.training.data import ClipDataset, Label, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
-from frieren.training.loop import Task
+from frieren.training.loop import TrainingTask
 from frieren.training.losses import AlignmentLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.encoder import colour
@@ -98,7 +98,7 @@ def shifted_start(start: int, last: int, shift: int) -> int:
     return choice([other for other in range(last + 1) if abs(other - start) >= shift])
 
 
-class AlignmentTask(Task[AlignmentClassifier]):
+class AlignmentTask(TrainingTask[AlignmentClassifier]):
     """Windows of clips with their own sound, the sound of another time, and the sound of another clip."""
 
     fields = ("images", "mel")

@@ -19,7 +19,7 @@ from frieren.nets.starts import start_from_components
 from frieren.spectrogram import log_mel
 from frieren.training.data import TrainingData, WaveCrops, device_of
 from frieren.training.learner import Losses, Trainable
-from frieren.training.loop import Task
+from frieren.training.loop import TrainingTask
 from frieren.training.losses import AutoencoderLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.adversary import adaptive_weight, discriminator_loss, r1_penalty
@@ -44,7 +44,7 @@ def peak_error(fake: Tensor, real: Tensor) -> Tensor:
     return ((generated - reference).norm(dim=1) / reference.norm(dim=1)).mean()
 
 
-class AutoencoderTask(Task[MelAutoencoder]):
+class AutoencoderTask(TrainingTask[MelAutoencoder]):
     """Crops of waves as log-mels, and the losses of the autoencoder and, from `disc_start` on, its discriminator."""
 
     fields = ("wave", "mel")

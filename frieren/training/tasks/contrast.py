@@ -15,7 +15,7 @@ from frieren.nets.cavp_pair import CAVP, CAVPPairConfig
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.training.data import ClipDataset, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
-from frieren.training.loop import Task
+from frieren.training.loop import TrainingTask
 from frieren.training.losses import ContrastLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.encoder import colour
@@ -50,7 +50,7 @@ def scattered(count: int, last: int, apart: int) -> list[int]:
     return (torch.randint(spare + 1, (count,)).sort().values + apart * torch.arange(count)).tolist()
 
 
-class ContrastTask(Task[CAVP]):
+class ContrastTask(TrainingTask[CAVP]):
     """Several crops of every clip of a batch, and the two contrasts between them."""
 
     fields = ("images", "wave")

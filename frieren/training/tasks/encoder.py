@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from frieren.nets.cavp import CAVPConfig, VideoTower
 from frieren.training.data import ClipDataset, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
-from frieren.training.loop import Task
+from frieren.training.loop import TrainingTask
 from frieren.training.losses import EncoderLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.tagger import classes_of, target_probabilities
@@ -147,7 +147,7 @@ def r_squared(predicted: Tensor, target: Tensor) -> float:
     return 1 - ((predicted - target).square().sum() / variance).item()
 
 
-class EncoderTask(Task[SoundPredictor]):
+class EncoderTask(TrainingTask[SoundPredictor]):
     """Crops of clips and the prediction loss."""
 
     fields = ("images", "mel")

@@ -26,7 +26,7 @@ from frieren.solver import solve
 from frieren.training import machines
 from frieren.training.crops import TrainingWindows
 from frieren.training.learner import Losses, Trainable
-from frieren.training.loop import Task
+from frieren.training.loop import TrainingTask
 from frieren.training.losses import FieldLoss, PairsLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.classification import IGNORE_INDEX, ClassificationLoss
@@ -65,7 +65,7 @@ def condition(network: VectorField, features: Tensor) -> Tensor:
     return network.condition(features, torch.arange(features.shape[1], device=features.device))
 
 
-class FieldTask(Task[VectorField]):
+class FieldTask(TrainingTask[VectorField]):
     """Random windows and the loss of the recipe's stage."""
 
     def __init__(

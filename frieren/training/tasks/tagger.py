@@ -14,7 +14,7 @@ from frieren import world
 from frieren.nets.scorers.tagger import Tagger, TaggerConfig
 from frieren.training.data import Label, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
-from frieren.training.loop import Task
+from frieren.training.loop import TrainingTask
 from frieren.training.losses import TaggerLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.weights import save_part
@@ -54,7 +54,7 @@ def classes_of(labels: Sequence[Label]) -> tuple[str, ...]:
     return kinds if found <= set(kinds) else tuple(sorted(found))
 
 
-class TaggerTask(Task[Tagger]):
+class TaggerTask(TrainingTask[Tagger]):
     """Crops of clips' log-mels with a random gain, and cross-entropy."""
 
     fields = ("mel",)

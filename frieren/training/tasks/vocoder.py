@@ -15,7 +15,7 @@ from frieren.nets.vocos import Vocos, VocosConfig
 from frieren.spectrogram import log_mel, mel_filters, spectral_distance
 from frieren.training.data import TrainingData, WaveCrops, device_of
 from frieren.training.learner import Losses, Trainable
-from frieren.training.loop import Task
+from frieren.training.loop import TrainingTask
 from frieren.training.losses import VocoderLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.adversary import discriminator_loss
@@ -29,7 +29,7 @@ def vocoder_of(config: VocosConfig | BigVGANConfig) -> Vocos | BigVGAN:
     return Vocos(config) if isinstance(config, VocosConfig) else BigVGAN(config)
 
 
-class VocoderTask(Task[Vocos | BigVGAN]):
+class VocoderTask(TrainingTask[Vocos | BigVGAN]):
     """Crops of waves, the generator's and the discriminators' losses."""
 
     fields = ("wave", "mel")

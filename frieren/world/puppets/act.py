@@ -60,7 +60,7 @@ class Place:
 
 
 @dataclass
-class Scene:
+class ActScene:
     """What an act is given: its random numbers, length, place, and instants of its blows if somebody else says them."""
 
     rng: np.random.Generator

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from frieren.world.puppets.paths import RATE, Curve, wander
-from frieren.world.puppets.stage import Part, View, rasterise
+from frieren.world.puppets.stage import Framing, Part, rasterise
 
 RATES = (12, 15, 15, 15, 20, 21, 24, 25, 25, 29.97, 30, 30, 30, 50, 60)
 
@@ -30,7 +30,7 @@ class Film:
     start: float
 
 
-def draw_view(rng: np.random.Generator, seconds: float) -> View:
+def draw_view(rng: np.random.Generator, seconds: float) -> Framing:
     """Draws how the camera is held: on a stand, in a hand, panning, zooming."""
     t = np.arange(int(seconds * RATE) + 2) / RATE
     x, y, angle, zoom = np.zeros_like(t), np.zeros_like(t), np.zeros_like(t), np.ones_like(t)
@@ -46,13 +46,20 @@ def draw_view(rng: np.random.Generator, seconds: float) -> View:
         x, y = x + rng.normal(0, 0.6) * way, y + rng.normal(0, 0.3) * way
         if rng.random() < 0.4:
             zoom = zoom * np.exp(rng.normal(0, 0.3) * way)
-    return View(x, y, angle, zoom)
+    return Framing(x, y, angle, zoom)
 
 
 def shoot(
-    rng: np.random.Generator, parts: list[Part], view: View, seconds: float, height: int, width: int, textures: Tensor,
-    fps: float | None = None, clean: bool = False,
-) -> Film:  # fmt: skip
+    rng: np.random.Generator,
+    parts: list[Part],
+    view: Framing,
+    seconds: float,
+    height: int,
+    width: int,
+    textures: Tensor,
+    fps: float | None = None,
+    clean: bool = False,
+) -> Film:
     """Films the parts.
 
     Args:

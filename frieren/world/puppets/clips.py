@@ -9,24 +9,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from frieren.world.puppets import flows, strikers, things
-from frieren.world.puppets.act import Act, Place, Scene
+from frieren.world.puppets.act import Act, ActScene, Place
 from frieren.world.puppets.camera import Film, draw_view, shoot
 from frieren.world.puppets.paths import RATE, Curve
 from frieren.world.puppets.stage import Look, Part, draw_textures
 
 VERSION = 1
 SHAPES = ((36, 64), (48, 64), (64, 36), (64, 64))
-STRIKING: dict[Callable[[Scene], Act], float] = {
+STRIKING: dict[Callable[[ActScene], Act], float] = {
     strikers.stick: 4, strikers.fist: 2, strikers.knife: 1.5, strikers.fingers: 1.5, strikers.clap: 0.7,
     strikers.drummer: 2, strikers.walker: 1.5, strikers.jumper: 0.7, things.ball: 1, things.barker: 1,
     things.recoil: 0.6, things.switch: 0.7, things.faller: 1, things.door: 0.5, things.pendulum: 0.4,
 }  # fmt: skip
 # Those that can strike at instants that somebody else says; a pendulum has its own.
 DRIVEN = {act: weight for act, weight in STRIKING.items() if act is not things.pendulum}
-GOING: dict[Callable[[Scene], Act], float] = {
+GOING: dict[Callable[[ActScene], Act], float] = {
     flows.rub: 2, flows.scratch: 1.5, flows.wheel: 0.7, flows.churn: 0.8, flows.tremble: 0.5,
 }  # fmt: skip
-SILENT: dict[Callable[[Scene], Act], float] = {
+SILENT: dict[Callable[[ActScene], Act], float] = {
     flows.wave: 2, flows.passer: 1, flows.fidget: 2, flows.flicker: 0.4, flows.wheel: 0.3, flows.churn: 0.5,
 }  # fmt: skip
 
@@ -75,9 +75,8 @@ def clip(
     parts = [Part("box", 0.0, 0.0, 0.0, 50.0, 50.0, ground), *(part for act in acts for part in act.parts)]
     if rng.random() < 0.4:  # something still in front of it or beside it
         x, y = rng.normal(0, 0.9, 2)
-        still = Part(
-            "box", x, y, rng.normal(0, 0.5), *rng.uniform(0.1, 0.5, 2), Look(float(rng.uniform(0.1, 0.9)), 0.3, 1)
-        )
+        angle, (half_x, half_y) = rng.normal(0, 0.5), rng.uniform(0.1, 0.5, 2)
+        still = Part("box", x, y, angle, half_x, half_y, Look(float(rng.uniform(0.1, 0.9)), 0.3, 1))
         parts.insert(int(rng.integers(1, len(parts) + 1)), still)
     film = shoot(rng, parts, view, seconds, height, width, textures, fps, clean)
     blows = sorted(
@@ -91,7 +90,7 @@ def clip(
     return Puppets(film, seconds, np.array(blows, float).reshape(-1, 2), going, tuple(act.way for act in acts))
 
 
-def _one_of(rng: np.random.Generator, table: dict[Callable[[Scene], Act], float]) -> Callable[[Scene], Act]:
+def _one_of(rng: np.random.Generator, table: dict[Callable[[ActScene], Act], float]) -> Callable[[ActScene], Act]:
     weights = np.array(list(table.values()))
     return list(table)[int(rng.choice(len(table), p=weights / weights.sum()))]
 
@@ -107,18 +106,18 @@ def _cast(rng: np.random.Generator, seconds: float, instants: Sequence[tuple[flo
 
     draw = rng.random()
     if instants is not None:
-        main = _one_of(rng, DRIVEN)(Scene(rng, seconds, place((0.5, 1.7), 0.25), instants))
+        main = _one_of(rng, DRIVEN)(ActScene(rng, seconds, place((0.5, 1.7), 0.25), instants))
     elif draw < 0.72:
-        main = _one_of(rng, STRIKING)(Scene(rng, seconds, place((0.5, 1.7), 0.25)))
+        main = _one_of(rng, STRIKING)(ActScene(rng, seconds, place((0.5, 1.7), 0.25)))
     elif draw < 0.88:
-        main = _one_of(rng, GOING)(Scene(rng, seconds, place((0.5, 1.7), 0.25)))
+        main = _one_of(rng, GOING)(ActScene(rng, seconds, place((0.5, 1.7), 0.25)))
     elif draw < 0.94:
-        main = _one_of(rng, STRIKING)(Scene(rng, seconds, place((0.5, 1.7), 0.25), silent=True))
+        main = _one_of(rng, STRIKING)(ActScene(rng, seconds, place((0.5, 1.7), 0.25), silent=True))
     else:
         main = Act("still", [])
     acts = [main]
     for _ in range(int(rng.choice([0, 1, 2], p=[0.72, 0.22, 0.06]))):
-        act = _one_of(rng, SILENT)(Scene(rng, seconds, place((0.3, 1.2), 0.8), silent=True))
+        act = _one_of(rng, SILENT)(ActScene(rng, seconds, place((0.3, 1.2), 0.8), silent=True))
         act.going = np.zeros(0)
         acts.insert(int(rng.integers(0, len(acts) + 1)), act)
     return acts

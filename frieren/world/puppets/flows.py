@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from frieren.world.puppets.act import Act, Scene
+from frieren.world.puppets.act import Act, ActScene
 from frieren.world.puppets.paths import Curve, Line, slowing, smooth, striking, wander
 from frieren.world.puppets.stage import Part
 
 
-def _bouts(scene: Scene) -> Curve:
+def _bouts(scene: ActScene) -> Curve:
     """How much is going on over time, 0..1: all the time, or in bouts."""
     rng, t = scene.rng, scene.t
     level = np.clip(0.7 + wander(rng, t, 0.7, 0.25), 0.1, 1)
@@ -23,7 +23,7 @@ def _bouts(scene: Scene) -> Curve:
     return level
 
 
-def rub(scene: Scene) -> Act:
+def rub(scene: ActScene) -> Act:
     """A hand, stick, saw, brush or cloth that goes to and fro on a surface."""
     rng, t = scene.rng, scene.t
     level, rate = _bouts(scene), np.exp(rng.uniform(np.log(0.8), np.log(6)))
@@ -49,7 +49,7 @@ def rub(scene: Scene) -> Act:
     return Act("rub", parts, [], going)
 
 
-def scratch(scene: Scene) -> Act:
+def scratch(scene: ActScene) -> Act:
     """Single strokes along a surface with a way back through the air; each begins like a soft blow."""
     rng, t = scene.rng, scene.t
     blows = scene.blows(0.3)
@@ -79,7 +79,7 @@ def scratch(scene: Scene) -> Act:
     return Act("scratch", parts, sounding, going)
 
 
-def wheel(scene: Scene) -> Act:
+def wheel(scene: ActScene) -> Act:
     """Something that turns: wheels, fans, drums of machines, a stirred pot."""
     rng, level = scene.rng, _bouts(scene)
     turned = np.cumsum(level) / 240 * 2 * np.pi * np.exp(rng.uniform(np.log(0.2), np.log(5))) * rng.choice([-1, 1])
@@ -92,7 +92,7 @@ def wheel(scene: Scene) -> Act:
     return Act("turn", parts, [], level)
 
 
-def churn(scene: Scene) -> Act:
+def churn(scene: ActScene) -> Act:
     """Water, fire, smoke, leaves: textures that slide over one another inside a shape."""
     rng, t = scene.rng, scene.t
     level, parts = _bouts(scene), []
@@ -113,7 +113,7 @@ def churn(scene: Scene) -> Act:
     return Act("churn", parts, [], level)
 
 
-def tremble(scene: Scene) -> Act:
+def tremble(scene: ActScene) -> Act:
     """A machine that shakes on its stand, a string or a membrane that quivers."""
     rng, t = scene.rng, scene.t
     level, rate, size = _bouts(scene), rng.uniform(6, 30), np.exp(rng.uniform(np.log(0.004), np.log(0.05)))
@@ -129,7 +129,7 @@ def tremble(scene: Scene) -> Act:
     return Act("tremble", parts, [], level)
 
 
-def wave(scene: Scene) -> Act:
+def wave(scene: ActScene) -> Act:
     """An arm, tail, branch or flag that goes to and fro in the air, without a sound; smoothly or in quick jerks."""
     rng, t = scene.rng, scene.t
     if rng.random() < 0.5:
@@ -166,7 +166,7 @@ def lag_angle(turn: Curve, size: float) -> Curve:
     return size * turn
 
 
-def passer(scene: Scene) -> Act:
+def passer(scene: ActScene) -> Act:
     """Somebody or something that comes in, passes, stops or leaves again."""
     rng, t = scene.rng, scene.t
     line = Line(float(rng.uniform(-4, 4)))
@@ -184,7 +184,7 @@ def passer(scene: Scene) -> Act:
     return Act("pass", parts)
 
 
-def fidget(scene: Scene) -> Act:
+def fidget(scene: ActScene) -> Act:
     """Somebody who sits or stands there: breathes, turns the head, shifts a hand."""
     rng, t = scene.rng, scene.t
     skin, cloth = scene.look(0.2), scene.look(0.4)
@@ -208,7 +208,7 @@ def fidget(scene: Scene) -> Act:
     return Act("wave", parts)
 
 
-def flicker(scene: Scene) -> Act:
+def flicker(scene: ActScene) -> Act:
     """A screen or a lamp: its picture changes, its brightness jumps, nothing moves."""
     rng, t = scene.rng, scene.t
     line = Line(1.0)

@@ -58,7 +58,7 @@ class Part:
 
 
 @dataclass
-class View:
+class Framing:
     """Where the camera looks: centre, roll and zoom over time, sampled at `RATE`."""
 
     x: Curve | float = 0.0
@@ -126,7 +126,7 @@ def _wear(tile: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return F.grid_sample(wrapped, flat, align_corners=False)[0, 0].view(x.shape)
 
 
-def rasterise(parts: list[Part], view: View, times: Curve, height: int, width: int, textures: Tensor) -> Tensor:
+def rasterise(parts: list[Part], view: Framing, times: Curve, height: int, width: int, textures: Tensor) -> Tensor:
     """Pictures [N, height, width] in 0..1 at the times; the first part lies at the back and should fill the picture."""
     unit = min(height, width) / 2  # pixels per unit
     vx = (torch.arange(width) + 0.5 - width / 2).view(1, 1, -1) / unit

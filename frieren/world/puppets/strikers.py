@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from frieren.world.puppets.act import Act, Scene, hits, lag, visits
+from frieren.world.puppets.act import Act, ActScene, hits, lag, visits
 from frieren.world.puppets.paths import (
     Blow,
     Curve,
@@ -23,7 +23,7 @@ from frieren.world.puppets.paths import (
 from frieren.world.puppets.stage import Part
 
 
-def _target(scene: Scene, blows: list[Blow]) -> list[Part]:
+def _target(scene: ActScene, blows: list[Blow]) -> list[Part]:
     """What is struck: a ground, a block, a drum, a thing that gives way, or nothing in particular."""
     rng, sounding = scene.rng, hits(blows)
     style = rng.choice(["ground", "block", "disc", "none"], p=[0.3, 0.35, 0.2, 0.15])
@@ -44,7 +44,7 @@ def _target(scene: Scene, blows: list[Blow]) -> list[Part]:
     return []
 
 
-def _bits(scene: Scene, blows: list[Blow]) -> list[Part]:
+def _bits(scene: ActScene, blows: list[Blow]) -> list[Part]:
     """Splinters and crumbs that fly off."""
     rng, t = scene.rng, scene.t
     if rng.random() > 0.15:
@@ -62,7 +62,7 @@ def _bits(scene: Scene, blows: list[Blow]) -> list[Part]:
 
 
 def stick(
-    scene: Scene,
+    scene: ActScene,
     blows: list[Blow] | None = None,
     origin: tuple[Curve | float, Curve | float] = (0.0, 0.0),
     bare: bool = False,
@@ -96,7 +96,7 @@ def stick(
     return Act("strike", parts + _bits(scene, blows), hits(blows))
 
 
-def fist(scene: Scene) -> Act:
+def fist(scene: ActScene) -> Act:
     """A thing that comes down as a whole: a fist, a flat hand, a stamp, a pestle, a cup, a boxing glove."""
     rng, t = scene.rng, scene.t
     blows = scene.blows()
@@ -123,7 +123,7 @@ def fist(scene: Scene) -> Act:
     return Act("strike", parts + _bits(scene, blows), hits(blows))
 
 
-def knife(scene: Scene) -> Act:
+def knife(scene: ActScene) -> Act:
     """A blade that chops: up and down as a whole, or rocking on its tip, and moving on by a little each time."""
     rng, t = scene.rng, scene.t
     blows = scene.blows()
@@ -150,7 +150,7 @@ def knife(scene: Scene) -> Act:
     return Act("strike", parts, hits(blows))
 
 
-def fingers(scene: Scene) -> Act:
+def fingers(scene: ActScene) -> Act:
     """Fingers on keys: small and fast, many of them, hands that drift."""
     rng, t = scene.rng, scene.t
     many = int(rng.integers(1, 6))
@@ -174,7 +174,7 @@ def fingers(scene: Scene) -> Act:
     return Act("tap", parts, hits(blows))
 
 
-def clap(scene: Scene) -> Act:
+def clap(scene: ActScene) -> Act:
     """Two things that meet in the middle: hands, cymbals, blocks, jaws."""
     rng, t = scene.rng, scene.t
     blows = scene.blows()
@@ -191,7 +191,7 @@ def clap(scene: Scene) -> Act:
     return Act("strike", parts, hits(blows))
 
 
-def drummer(scene: Scene) -> Act:
+def drummer(scene: ActScene) -> Act:
     """Two sticks that take turns, on one drum or on several."""
     rng, seconds = scene.rng, scene.seconds
     blows = scene.blows(0.07)
@@ -207,12 +207,12 @@ def drummer(scene: Scene) -> Act:
     for number, blow in enumerate(blows):
         mine[number % 2 if alternate else int(rng.random() < 0.3)].append(blow)
     for side, own in enumerate(mine):
-        other = Scene(rng, seconds, scene.place)
+        other = ActScene(rng, seconds, scene.place)
         parts += stick(other, own, ((side - 0.5) * apart, 0.0), bare=True).parts
     return Act("strike", parts, hits(blows))
 
 
-def walker(scene: Scene) -> Act:
+def walker(scene: ActScene) -> Act:
     """Legs that walk or run: across the picture, on the spot, or followed by the camera; steps may be silent ones."""
     rng, t, seconds = scene.rng, scene.t, scene.seconds
     if scene.instants is not None:
@@ -266,7 +266,7 @@ def walker(scene: Scene) -> Act:
     return Act("step", parts, [] if silent else [(float(time), float(loud)) for time in falls])
 
 
-def jumper(scene: Scene) -> Act:
+def jumper(scene: ActScene) -> Act:
     """A body that jumps, or a thing that is thrown up, and lands."""
     rng, t = scene.rng, scene.t
     given = scene.instants

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from frieren.world.puppets.act import Act, Scene, hits
+from frieren.world.puppets.act import Act, ActScene, hits
 from frieren.world.puppets.paths import Line, draw_rhythm, shake, slowing, smooth, speeding, wander
 
 
-def ball(scene: Scene) -> Act:
+def ball(scene: ActScene) -> Act:
     """A ball that bounces on the ground, is dribbled, is kept up by a racket, or goes to and fro between walls."""
     rng, t = scene.rng, scene.t
     gravity = rng.uniform(2, 12)
@@ -51,7 +51,7 @@ def ball(scene: Scene) -> Act:
     return Act("ball", [*parts, own], [(float(a), float(b)) for a, b in blows])
 
 
-def barker(scene: Scene) -> Act:
+def barker(scene: ActScene) -> Act:
     """A body that jerks when it gives a sound: a dog that barks, a cough; mouth open, head thrown, then back."""
     rng, t = scene.rng, scene.t
     blows = hits(scene.blows(0.2))
@@ -78,7 +78,7 @@ def barker(scene: Scene) -> Act:
     return Act("burst", parts, blows)
 
 
-def recoil(scene: Scene) -> Act:
+def recoil(scene: ActScene) -> Act:
     """A thing that stands still and is kicked by its own noise: guns, presses, nail guns; perhaps a flash."""
     rng, t = scene.rng, scene.t
     blows = hits(scene.blows(0.08))
@@ -101,7 +101,7 @@ def recoil(scene: Scene) -> Act:
     return Act("burst", parts, blows)
 
 
-def switch(scene: Scene) -> Act:
+def switch(scene: ActScene) -> Act:
     """A lever, latch, lid or drawer that snaps from one position to another, by a finger or by itself."""
     rng, t = scene.rng, scene.t
     blows = hits(scene.blows(0.15))
@@ -124,7 +124,7 @@ def switch(scene: Scene) -> Act:
     return Act("strike", parts, [(time, strength * 0.6) for time, strength in blows])
 
 
-def faller(scene: Scene) -> Act:
+def faller(scene: ActScene) -> Act:
     """Things that fall, topple or are put down: fast and with a bang, or gently."""
     rng, t = scene.rng, scene.t
     parts = [scene.part("box", 0.0, 1.0, 0.0, 4.0, 1.0)] if rng.random() < 0.6 else []
@@ -165,7 +165,7 @@ def faller(scene: Scene) -> Act:
     return Act("strike", parts, sorted(blows))
 
 
-def door(scene: Scene) -> Act:
+def door(scene: ActScene) -> Act:
     """A large leaf that swings or slides and slams, or is closed with care."""
     rng, t = scene.rng, scene.t
     blows = scene.blows(0.5)
@@ -193,7 +193,7 @@ def door(scene: Scene) -> Act:
     return Act("strike", [*parts, leaf], sounding)
 
 
-def pendulum(scene: Scene) -> Act:
+def pendulum(scene: ActScene) -> Act:
     """Two bodies that meet: a clapper and its bell, balls on strings, a swing that passes without a sound."""
     rng, t = scene.rng, scene.t
     rate, phase, size = rng.uniform(0.5, 2.5), rng.uniform(0, 1), rng.uniform(0.3, 1.0)
