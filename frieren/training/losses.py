@@ -120,3 +120,18 @@ class TaggerLoss:
 
     columns: int = 384  # mel columns in one training crop
     gain: float = 0.5  # largest change of level in log10 units: 10 dB
+
+
+@dataclass(frozen=True)
+class MotionLoss:
+    """Instants of strikes in films of the puppet world and of FoleyWorld."""
+
+    seconds: float = 3.0  # of every clip
+    delay: float = 0.03  # s by which the sound comes after the picture in real videos
+    sharpness: float = 0.04  # s, standard deviation of the target around an instant
+    noise: float = 0.4  # standard deviation of what is added to the motion, whose own root mean square is about 1
+    mirror: float = 0.5  # probability that a clip is mirrored
+    upside_down: float = 0.2  # probability that it stands on its head
+    shapes: tuple[float, ...] = (0.45, 0.25, 0.1, 0.2)  # how often each of the puppet world's shapes of picture is seen
+    foleyworld: float = 0.0  # share of micro-batches that are FoleyWorld's
+    foleyworld_clips: int = 400  # training clips of it

@@ -19,6 +19,7 @@ from frieren.nets.bigvgan import BigVGANConfig
 from frieren.nets.cavp import CAVPConfig
 from frieren.nets.cavp_pair import CAVPPairConfig
 from frieren.nets.field import FieldConfig
+from frieren.nets.motion import MotionConfig
 from frieren.nets.scorers.alignment import AlignmentConfig
 from frieren.nets.scorers.tagger import TaggerConfig
 from frieren.nets.vocos import VocosConfig
@@ -29,6 +30,7 @@ from frieren.training.losses import (
     ContrastLoss,
     EncoderLoss,
     FieldLoss,
+    MotionLoss,
     PairsLoss,
     TaggerLoss,
     VocoderLoss,
@@ -176,6 +178,7 @@ PARTS: dict[str, tuple[type, type]] = {
     "distillation": (FieldConfig, PairsLoss),
     "alignment": (AlignmentConfig, AlignmentLoss),
     "tagger": (TaggerConfig, TaggerLoss),
+    "motion": (MotionConfig, MotionLoss),
 }
 STAGE_BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage of the field starts from
 STAGES = ("field", *STAGE_BEFORE)

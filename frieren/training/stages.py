@@ -1,6 +1,7 @@
 """Tasks of the parts: which one a recipe means, and with which data, frozen parts and start it is set up.
 
 cavp, encoder, autoencoder, ...   clips and recordings
+motion                            films that it draws itself
 field                             features and mels, from nothing or from `init`
 reflow                            pairs that the field made, from the field
 distillation                      the same pairs, from the reflowed field (paper section 6)
@@ -31,6 +32,7 @@ from frieren.training.tasks.autoencoder import AutoencoderTask
 from frieren.training.tasks.contrast import ContrastTask
 from frieren.training.tasks.encoder import EncoderTask
 from frieren.training.tasks.field import FieldTask
+from frieren.training.tasks.motion import MotionTask
 from frieren.training.tasks.tagger import TaggerTask
 from frieren.training.tasks.vocoder import VocoderTask
 from frieren.weights import check, load_network, read_parameters
@@ -76,6 +78,8 @@ def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announ
     task: TrainingTask[Any]
     if recipe.part in STAGES:
         task = field_task(recipe, out, on_done)
+    elif recipe.part == "motion":
+        task = MotionTask(recipe)
     else:
         kind = TASKS[recipe.part]
         task = kind(recipe, open_data(recipe, dataset(recipe, out, kind.fields, on_done), audio))
