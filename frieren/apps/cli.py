@@ -1,6 +1,6 @@
 """The command line: all verbs, and errors as one line.
 
-frieren generate | world | prepare | pairs | train | bench | evaluate | weights | doctor
+frieren generate | spot | world | prepare | pairs | train | bench | evaluate | weights | doctor
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 import frieren
-from frieren.apps import bench, doctor, evaluate, pairs, prepare, train, weights, world
+from frieren.apps import bench, doctor, evaluate, pairs, prepare, spot, train, weights, world
 from frieren.apps.faults import Debug, Tracebacks, complain, explained
 from frieren.apps.generate.command import generate
 from frieren.errors import FrierenError
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate)
+app.command("spot")(spot.spot)
 app.add_typer(world.app, name="world")
 app.command("prepare")(prepare.prepare)
 app.command("pairs")(pairs.pairs)
