@@ -48,5 +48,8 @@ def test_shapes_are_checked_and_sizes_made_to_fit():
     flat = as_batch(torch.full((2, 4, 3, 9, 12), 0.25), 8)
     assert flat.shape == (2, 4, 3, 8, 8)
     torch.testing.assert_close(flat, torch.full_like(flat, 0.25))
+    lines = torch.zeros(1, 3, 32, 32)
+    lines[..., ::4] = 1.0  # one column in four is white: smaller, all is a quarter, where a sample would see black
+    torch.testing.assert_close(as_batch(lines, 8)[0, ..., 1:7], torch.full((1, 3, 8, 6), 0.25), atol=0.02, rtol=0)
     with pytest.raises(ValueError, match=r"\(4, 8, 8\)"):
         as_batch(torch.rand(4, 8, 8), 8)

@@ -83,6 +83,8 @@ def test_first_use_says_how_much_then_fetches_and_converts(servers, published, t
     assert (model.config.name, model.config.steps, model.published) == ("frieren-distilled", 1, True)
     assert model.sample(torch.randn(32, 16)).shape == (20, 256)
     assert sorted(servers) == ["/args.yml", "/best_netG.pt", "/epoch=99.ckpt"]
+    kept = sorted(path.name for path in (tmp_path / "cache" / "downloads").rglob("*") if path.is_file())
+    assert kept == ["args.yml", "best_netG.pt"], "the flow is in the model now; the vocoder serves others"
     frieren.load("frieren-distilled")
     assert len(servers) == 3, "the second time it comes from the cache"
     frieren.load("frieren")

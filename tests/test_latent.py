@@ -77,6 +77,25 @@ def test_published_repetition(clock):
     assert torch.equal(window_frames(field, times, [0], 256, published)[0], torch.arange(32).repeat_interleave(8))
 
 
+def test_by_count_columns_past_the_end_keep_the_last_feature():
+    field = PointwiseField()
+    field.config = FieldConfig(regulator="repeat")
+    times = torch.tensor(Clock().frame_times(20), dtype=torch.float64)
+    for published in (False, True):
+        index = window_frames(field, times, [0], 256, Clock(), published)[0]
+        assert index[160:].tolist() == [19] * 96 and torch.equal(index[:160], torch.arange(20).repeat_interleave(8))
+
+
+def test_refined_windows_begin_with_what_is_displayed_then():
+    """Windows at 8.192 s and 16.384 s of 4 frames per second: frames 32 and 65, where a count of eighths has 32, 64."""
+    field = PointwiseField()
+    field.config = FieldConfig(regulator="repeat")
+    times = torch.tensor(Clock().frame_times(120), dtype=torch.float64)
+    starts = [0, 256, 512, 768]
+    assert window_frames(field, times, starts, 256, Clock())[:, 0].tolist() == [0, 32, 65, 98]
+    assert window_frames(field, times, starts, 256, Clock(), published=True)[:, 0].tolist() == [0, 32, 64, 96]
+
+
 def test_guidance_of_one_window_is_the_formula(clock):
     model = frieren.load("tiny")
     features, noise = torch.randn(1, 128, 16), draw_noise(20, 160, 0)[None]

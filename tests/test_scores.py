@@ -276,6 +276,14 @@ def test_jackknife_of_a_mean_is_the_t_interval_of_groups() -> None:
     assert (low, high) == pytest.approx((values.mean() - 2.093024 * error, values.mean() + 2.093024 * error), rel=1e-6)
 
 
+def test_a_bias_that_all_groups_share_is_no_spread() -> None:
+    """The deviations are from the mean of the groups' estimates, and the interval lies about the estimate."""
+    without = rng().normal(size=20)
+    plain, biased = jackknife(1.0, without), jackknife(1.0, without + 50)
+    assert biased[:2] == pytest.approx(plain[:2], rel=1e-6) and sum(plain[:2]) == pytest.approx(2)
+    assert plain.high - 1 == pytest.approx(2.093024 * np.sqrt(19) * without.std(), rel=1e-6)
+
+
 @pytest.mark.parametrize("score", ["frechet", "kernel", "inception"])
 def test_the_jackknife_finds_the_true_spread(score: str) -> None:
     """Widths of intervals against the standard deviation over sets drawn anew, within 30 %; four samples a video."""
@@ -361,6 +369,14 @@ def test_groups_are_equal_and_do_not_depend_on_the_order() -> None:
     group, groups = deal(names)
     assert groups == 20 and sorted(np.bincount(list(group.values()))) == [2] * 10 + [3] * 10
     assert deal(names[::-1]) == (group, groups)
+    assert deal(names, seed=1) != (group, groups)
+
+
+def test_groups_are_dealt_at_random() -> None:
+    """Names often count through kinds: without chance, every twentieth video would share a group."""
+    group, _ = deal([f"v{index:03}" for index in range(400)])
+    shared = [group[f"v{index:03}"] == group[f"v{index + 20:03}"] for index in range(380)]
+    assert 0 < np.mean(shared) < 0.15  # by chance a twentieth
 
 
 # -- whole sets --
@@ -410,6 +426,17 @@ def test_another_order_of_pairs_raises_kl_and_nothing_else() -> None:
     assert crossed["kl"] > 10 * straight["kl"]
     for name in ("fd", "is", "kid"):
         assert crossed[name] == pytest.approx(straight[name], rel=1e-9, abs=1e-12)
+
+
+def test_the_control_of_kl_is_another_videos_sound() -> None:
+    """Two sure kinds in turn: a sound's own reference is of its kind, the next video's is not."""
+    true = kinds(96, 2)
+    sets = Comparison([str(index) for index in range(96)], np.arange(96), PRESETS["world"])
+    score = sets.divergence("kl", true, true)
+    other, own = softmax(np.roll(true, -1, 0), 1), softmax(true, 1)
+    by_hand = np.mean(np.sum(other * np.log(other / own), axis=1))
+    assert abs(score.value) < 1e-3 and score.baselines["another video's sound"] == pytest.approx(by_hand, rel=1e-3)
+    assert by_hand > 3
 
 
 def test_too_few_rows_for_a_covariance_are_told_in_the_score() -> None:

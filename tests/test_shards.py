@@ -245,6 +245,16 @@ def test_the_order_depends_on_nothing_but_seed_and_position() -> None:
     assert [order[position] for position in reversed(range(60))] == forth[::-1]
 
 
+def test_seed_epoch_and_window_each_change_the_order_within_a_shard() -> None:
+    """One shard is a window, so that nothing but the order of its items can differ."""
+    one = [Order([12], seed=seed) for seed in (0, 1)]
+    epochs = [tuple(order[position] for position in range(start, start + 12)) for order in one for start in (0, 12)]
+    assert len(set(epochs)) == 4
+    order = Order([12] * 6, window=1)
+    windows = {tuple(order[position] % 12 for position in range(start, start + 12)) for start in range(0, 72, 12)}
+    assert len(windows) == 6
+
+
 def test_reading_stays_within_a_window_of_shards() -> None:
     order = Order([10] * 20, seed=0, window=4)
     shards = [order[position] // 10 for position in range(200)]

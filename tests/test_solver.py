@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
 from frieren.errors import SamplingError
-from frieren.solver import SOLVERS, runge_kutta, solve
+from frieren.solver import DOPRI_C, DOPRI_ERROR, SOLVERS, runge_kutta, solve
 
 
 def final(velocity, x, steps, solver, **options):
@@ -45,6 +46,36 @@ def test_dopri5_keeps_its_tolerance_and_ends_at_one():
 def test_steps_are_counted_and_yielded():
     times = [t for t, _ in solve(lambda x, t: x, torch.ones(1), 25, "euler")]
     assert len(times) == 25 and times[-1] == 1.0 and times[0] == pytest.approx(0.04)
+
+
+def test_the_grid_is_the_published_one_of_float32():
+    """Rounded down to thousandths it has 199, 359 and 399, where exact times have 200, 360 and 400."""
+    begins = [0.0, *(t for t, _ in solve(lambda x, t: x, torch.ones(1), 25))]
+    thousandths = [math.floor(torch.tensor(t) * 1000) for t in begins]
+    assert thousandths == [{200: 199, 360: 359, 400: 399}.get(n, n) for n in range(0, 1001, 40)]
+
+
+def test_the_error_of_dopri5_is_the_difference_of_fifth_and_fourth_order():
+    """The fourth-order solution, fifth minus error, integrates cubics exactly and t^4 not; its weights are known."""
+    fifth = [35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84, 0.0]
+    fourth = [b - e for b, e in zip(fifth, DOPRI_ERROR, strict=True)]
+    known = [5179 / 57600, 0.0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 2100, 1 / 40]  # Hairer, table II.5.2
+    assert fourth == pytest.approx(known, rel=1e-12)
+    moments = [sum(b * c**k for b, c in zip(fourth, DOPRI_C, strict=True)) for k in range(5)]
+    assert moments[:4] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4], rel=1e-12) and abs(moments[4] - 1 / 5) > 1e-4
+
+
+def test_dopri5_chooses_the_step_whose_error_is_the_tolerance():
+    """x = t^5 has the error 5 |K| h^5 in any step, so the next one is 0.9 (tolerance (1 + x) / (5 |K|))^(1/5) long."""
+    tolerance = 1e-7
+    fourth = [5179 / 57600, 0.0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 2100, 1 / 40]
+    error = abs(sum(b * c**4 for b, c in zip(fourth, DOPRI_C, strict=True)) - 1 / 5)
+    x = torch.zeros((), dtype=torch.float64)
+    times = [0.0, *(t for t, _ in solve(lambda x, t: 5 * x.new_tensor(t) ** 4, x, 20, "dopri5", tolerance=tolerance))]
+    lengths = [after - before for before, after in pairwise(times)]
+    wanted = [0.9 * (tolerance * (1 + t**5) / (5 * error)) ** 0.2 for t in times[1:-2]]
+    assert len(wanted) > 4 and lengths[0] == pytest.approx(1 / 20)
+    assert lengths[1:-1] == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize(("steps", "solver"), [(0, "euler"), (5, "leapfrog")])

@@ -51,13 +51,13 @@ def test_gaps_in_the_timestamps_become_silence(tmp_path):
     path = tmp_path / "a.mkv"
     with av.open(path, "w") as out:
         stream = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
-        for pts in (0, 16_000):
+        for pts in (0, 16_000, 40_000):
             frame = av.AudioFrame.from_ndarray(np.full((1, 8000), 8192, np.int16), format="s16", layout="mono")
             frame.sample_rate, frame.pts = 16_000, pts
             out.mux(stream.encode(frame))
     wave, rate, start = sounds.decode(path)
-    assert (rate, start, wave.shape) == (16_000, 0.0, (1, 24_000))
-    assert np.array_equal(wave[0], np.repeat([0.25, 0, 0.25], 8000))
+    assert (rate, start, wave.shape) == (16_000, 0.0, (1, 48_000))
+    assert np.array_equal(wave[0], np.repeat([0.25, 0, 0.25, 0, 0, 0.25], 8000))
 
 
 def test_bad_input_is_one_line_with_name_and_remedy(tmp_path):

@@ -27,7 +27,7 @@ from frieren.training.crops import ClipPart, TooShortError, TrainingWindows
 from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared, read_recipe
 from frieren.training.stages import load_init
 from frieren.training.tasks.field import STEPS, FieldTask, draw_latent, draw_times
-from frieren.weights import save_part
+from frieren.weights import load_part, save_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 CLOCK = Clock(fps=4.0, window=128, overlap=0)  # 16 features, 4.096 s
@@ -303,7 +303,20 @@ def test_a_pair_is_a_noise_and_where_the_guided_flow_leads(data, parts, tmp_path
     torch.testing.assert_close(latent, x, rtol=1e-4, atol=1e-5)
     assert noise.std().item() == pytest.approx(1, abs=0.1)
     assert pairs.read(3, "mean").shape == pairs.read(3, "log_variance").shape == (128, 4)
+    autoencoder = load_part(parts["autoencoder"])
+    with torch.no_grad():  # there and back, scaled as the field sees latents
+        mean, log_variance = encode_mel(autoencoder, autoencoder.decode(latent / AUTOENCODER.scale).clamp(min=-5))
+    for name, wanted in (("mean", mean), ("log_variance", log_variance)):
+        torch.testing.assert_close(pairs.read(3, name).T[None], wanted, rtol=1e-3, atol=1e-4)
+        assert not torch.allclose(pairs.read(4, name).T[None], wanted, rtol=1e-3, atol=1e-4)
     assert not torch.equal(pairs.read(3, "noise"), pairs.read(4, "noise"))
+
+
+def test_another_seed_gives_other_pairs(data, parts, tmp_path):
+    for seed in (0, 1):
+        make_pairs(pairing(data, parts, seed=seed), tmp_path / str(seed), ("valid",), workers=0)
+    noises = [Shards(tmp_path / str(seed), "valid").read(2, "noise") for seed in (0, 1)]
+    assert abs(np.corrcoef(*(noise.flatten() for noise in noises))[0, 1]) < 0.2
 
 
 def test_pairs_in_half_precision_are_nearly_the_same(data, parts, tmp_path):
@@ -428,6 +441,38 @@ def test_dropped_conditions_are_zero_features(data, tmp_path):
     dropped = torch.cat([(task.batch(number)["features"] == 0).all(2).all(1) for number in range(40)])
     assert 0.35 < dropped.float().mean() < 0.65
     assert not (stage("field", data, tmp_path, drop=0.0).batch(0)["features"] == 0).all(2).all(1).any()
+
+
+def test_one_condition_in_five_is_dropped(data, tmp_path):
+    """As published; a share of one half could not tell what is dropped from what is kept."""
+    task = stage("field", data, tmp_path, drop=0.2)
+    torch.manual_seed(0)
+    dropped = torch.cat([(task.batch(number)["features"] == 0).all(2).all(1) for number in range(60)])
+    assert 0.12 < dropped.float().mean() < 0.28
+
+
+def test_a_latent_has_the_spread_of_its_posterior():
+    torch.manual_seed(0)
+    drawn = draw_latent(torch.full((200_000,), 3.0), torch.full((200_000,), math.log(4.0)))
+    assert (drawn.mean().item(), drawn.std().item()) == pytest.approx((3.0, 2.0), abs=0.02)
+
+
+def test_validation_compares_with_the_features_of_other_clips(data, tmp_path, monkeypatch):
+    """The features say which clip they are of, and so does the mel."""
+    task, batches = stage("field", data, tmp_path), []
+    monkeypatch.setattr(task, "mean", lambda loss, batch: batches.append(batch) or 0.0)
+    assert task.validate(task.network).keys() == {"loss", "mismatched"}
+    own, mismatched = batches
+    clips = [[round(name.item()) for name in batch["features"][:, 0, 0]] for batch in batches]
+    assert clips[0] == [10, 11, 12, 13, 14] == sorted(clips[1])
+    assert all(a != b for a, b in zip(*clips, strict=True))
+    assert all(torch.equal(own[name], mismatched[name]) for name in ("x0", "x1", "t"))
+
+
+def test_every_window_counts_once_in_a_mean_over_parts(data, tmp_path):
+    """Seven windows in parts of five and two."""
+    task, batch = stage("field", data, tmp_path), {"t": torch.arange(7.0) ** 2}
+    assert task.mean(lambda part: part["t"].mean(), batch) == pytest.approx(91 / 7)
 
 
 def test_a_broken_shard_is_named_and_the_epoch_goes_on(data, tmp_path):

@@ -16,6 +16,7 @@ from torch import nn
 from frieren.nets.bigvgan import BigVGAN, BigVGANConfig
 from frieren.nets.discriminators import PatchConfig, PatchDiscriminator
 from frieren.nets.field import FieldConfig
+from frieren.nets.motion import MotionConfig
 from frieren.nets.scorers.alignment import AlignmentClassifier, AlignmentConfig, at_frames
 from frieren.nets.scorers.tagger import Tagger, TaggerConfig
 from frieren.spectrogram import MelConfig, log_mel
@@ -73,9 +74,9 @@ def test_every_recipe_can_be_read(path):
 
 
 def test_every_part_has_a_task():
-    """The stages of the vector field share one, which also needs finished parts."""
+    """The stages of the vector field share one, which also needs finished parts; motion renders its own clips."""
     assert TASKS.keys() <= PARTS.keys()
-    assert {PARTS[part][0] for part in PARTS.keys() - TASKS.keys()} == {FieldConfig}
+    assert {PARTS[part][0] for part in PARTS.keys() - TASKS.keys()} == {FieldConfig, MotionConfig}
 
 
 @pytest.mark.parametrize("part", TASKS)

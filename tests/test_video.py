@@ -12,6 +12,7 @@ import pytest
 from frieren import video
 from frieren.clock import Clock
 from frieren.errors import VideoError
+from frieren.openvideo import open_video
 
 
 def nearest(times, count, fps):
@@ -146,6 +147,16 @@ def test_a_jump_of_the_timestamps_does_not_decide_the_length(tmp_path, jump):
     with pytest.warns(UserWarning, match=r"a\.ts: its timestamps jump"):
         frames = frames_of(path, 10.0)
     assert frames.seconds == pytest.approx(1.2, abs=0.15) and max(clips.indices(frames.images)[6:]) == 5
+
+
+def test_time_never_goes_back(tmp_path):
+    """The second half of a recording begins again 0.4 s before the end of the first."""
+    with open_video(clips.cut_together(tmp_path / "a.ts", 0.3)) as opened:
+        times = [time for _, time in opened.frames()]
+    assert len(times) == 12 and times == sorted(times)
+    assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, *[0.5] * 6, 0.6], abs=0.01)
+    frames = frames_of(tmp_path / "a.ts", 10.0)
+    assert len(frames) == 7 and clips.indices(frames.images)[:5] == list(range(5))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
