@@ -105,8 +105,9 @@ def mux(video: OpenVideo, output: OutputContainer, sound: Audio) -> None:
         VideoError: the codec cannot be copied, a packet of the video has no timestamps, or the container refuses it.
     """
     try:
-        copy = output.add_stream_from_template(video.stream)
-    except ValueError as error:  # PyAV knows no encoder of this name, or the container does not take the codec
+        # Opaque: by its parameters. Otherwise PyAV looks for an encoder under the decoder's name, such as libdav1d.
+        copy = output.add_stream_from_template(video.stream, opaque=True)
+    except ValueError as error:  # the container does not take the codec
         codec = video.stream.codec_context.name
         raise VideoError(f"{video.path}: its codec ({codec}) cannot be copied; convert it to .mp4 (H.264)") from error
     copy.time_base = video.stream.time_base

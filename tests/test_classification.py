@@ -16,7 +16,7 @@ from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.scorers.tagger import Tagger, TaggerConfig
 from frieren.training import stages
-from frieren.training.losses import FieldLoss, PairsLoss
+from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import Optim, Recipe, RecipeError, Shared
 from frieren.training.tasks import classification
 from frieren.training.tasks.classification import IGNORE_INDEX

@@ -10,6 +10,7 @@ pytest.importorskip("librosa")
 
 from frieren.clock import Clock
 from frieren.evaluation.timing import aims, steady
+from frieren.evaluation.timing.by_kind import mismatches
 from frieren.evaluation.timing.clipsets import (
     impact_clips,
     only_visible_activities,
@@ -18,7 +19,6 @@ from frieren.evaluation.timing.clipsets import (
     take_turns,
 )
 from frieren.evaluation.timing.impacts import measure
-from frieren.evaluation.timing.onset_timing import mismatches
 from frieren.world import STEADY
 from frieren.world.script import Event
 

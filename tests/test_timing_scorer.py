@@ -22,7 +22,7 @@ from frieren.evaluation.timing import scores as timing
 from frieren.evaluation.timing.envelope import Envelope  # noqa: E402
 from frieren.evaluation.timing.onsets import OnsetDetector, event_onsets  # noqa: E402
 from frieren.evaluation.timing.protocol import ReferenceTiming, analyse  # noqa: E402
-from frieren.evaluation.timing.scorer import TIMING, read_events  # noqa: E402
+from frieren.evaluation.timing.report_rows import TIMING, read_events  # noqa: E402
 
 RATE = 16_000
 CLIPS = [world.clip("valid", index, Clock(), picture=False) for index in (0, 3, 6, 9)]

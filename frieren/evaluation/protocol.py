@@ -61,7 +61,7 @@ class Preset:
         texture: extractor of FAD: several rows per file.
         labels: ends of the scores' names, for `tagger` and `texture`; no two backbones share one.
         scorers: scores of video and sound together, by their names in `catalogue.SCORERS`.
-        timing: those of `timing.scorer.TIMING` that are measured unless others are asked for.
+        timing: those of `timing.report_rows.TIMING` that are measured unless others are asked for.
         front: how files become waves.
         crop: "generated": the reference is cut to the length of the generated one; "none"; or seconds for both.
         samples: per video that are expected; None for any number.

@@ -30,7 +30,7 @@ from frieren.evaluation.scorers.features import (
     side_by_side,
 )
 from frieren.evaluation.scores import Comparison, Score
-from frieren.evaluation.timing.scorer import TIMING, TimingPair, TimingScorer
+from frieren.evaluation.timing.report_rows import TIMING, TimingPair, TimingScorer
 from frieren.files import file_hash
 
 SETS = ("fd", "fad", "is", "kl", "kid")  # scores of sounds alone

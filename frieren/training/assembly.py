@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from frieren.configs import from_table
-from frieren.training.losses import PairsLoss
+from frieren.training.loss_settings import PairsLoss
 from frieren.training.recipe import FORMER_VALUES, PARTS, RENAMED, AnyRecipe, part_folder
 from frieren.training.tasks.field import STEPS
 from frieren.weights import PARTS as MODEL_PARTS

@@ -27,7 +27,7 @@ from frieren.flow import flow_loss, interpolate
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.training import machines
 from frieren.training.learner import Learner, Trainable
-from frieren.training.losses import FieldLoss
+from frieren.training.loss_settings import FieldLoss
 from frieren.training.recipe import Machines, Optim, Precision, Recipe
 
 # The published sizes (paper section 4.4); the head counts of small and large are not published.

@@ -24,7 +24,7 @@ from frieren.nets.scorers.alignment import AlignmentConfig
 from frieren.nets.scorers.tagger import TaggerConfig
 from frieren.nets.vocos import VocosConfig
 from frieren.spectrogram import MelConfig
-from frieren.training.losses import (
+from frieren.training.loss_settings import (
     AlignmentLoss,
     AutoencoderLoss,
     ContrastLoss,

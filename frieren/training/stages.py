@@ -25,7 +25,7 @@ from frieren.nets.scorers.tagger import Tagger
 from frieren.training import machines
 from frieren.training.data import TrainingData, dataset, open_data, raise_if_incomplete
 from frieren.training.loop import Report, TrainingTask
-from frieren.training.losses import FieldLoss, PairsLoss
+from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import STAGE_BEFORE, STAGES, AnyRecipe, Recipe, RecipeError, trained
 from frieren.training.tasks.alignment import AlignmentTask
 from frieren.training.tasks.autoencoder import AutoencoderTask

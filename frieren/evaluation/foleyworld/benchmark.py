@@ -18,8 +18,8 @@ from frieren.evaluation.paired import PairedScore
 from frieren.evaluation.scorers.alignment import WorldAlignment
 from frieren.evaluation.scorers.extractors import WorldExtractor
 from frieren.evaluation.timing.aims import Aim, detector_aim, timing_aims
-from frieren.evaluation.timing.onset_timing import OnsetTiming
-from frieren.evaluation.timing.onset_timing import measure as measure_onsets
+from frieren.evaluation.timing.by_kind import OnsetTiming
+from frieren.evaluation.timing.by_kind import measure as measure_onsets
 from frieren.pipeline import Model
 
 CLIPS = 512  # of `test`

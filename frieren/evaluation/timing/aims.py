@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from frieren.evaluation.timing.onset_timing import OnsetTiming
+from frieren.evaluation.timing.by_kind import OnsetTiming
 
 MANY_STEPS = 25  # solver steps from which on the higher aim holds
 F1_MANY_STEPS, F1_FEW_STEPS = 0.90, 0.85  # onset F1 over that of the reference sound

@@ -1,6 +1,6 @@
 """Timing of a model on FoleyWorld clips whose only sounds are visible impacts: `evaluate timing`, `evaluate sweep`.
 
-Onset F1 by kind and with controls (`onset_timing`), the aims, and all timing scores (`scores`).
+Onset F1 by kind and with controls (`by_kind`), the aims, and all timing scores (`scores`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from frieren.evaluation.paired import ALL
 from frieren.evaluation.tables import decimals, span, table
 from frieren.evaluation.timing.aims import Aim, detector_aim, timing_aims
+from frieren.evaluation.timing.by_kind import OnsetTiming
+from frieren.evaluation.timing.by_kind import measure as onset_timing
 from frieren.evaluation.timing.clipsets import reference_wave
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onset_timing import OnsetTiming
-from frieren.evaluation.timing.onset_timing import measure as onset_timing
 from frieren.evaluation.timing.onsets import OnsetDetector, event_onsets
 from frieren.evaluation.timing.protocol import SHIFTS, WINDOW, ReferenceTiming, analyse
 from frieren.evaluation.timing.scores import TimingScores, compare

@@ -19,7 +19,7 @@ from frieren.nets.scorers.alignment import AlignmentClassifier, AlignmentConfig
 from frieren.training.data import ClipDataset, Label, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
-from frieren.training.losses import AlignmentLoss
+from frieren.training.loss_settings import AlignmentLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.encoder import colour
 from frieren.weights import save_part

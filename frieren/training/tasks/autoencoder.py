@@ -20,7 +20,7 @@ from frieren.spectrogram import log_mel
 from frieren.training.data import TrainingData, WaveCrops, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
-from frieren.training.losses import AutoencoderLoss
+from frieren.training.loss_settings import AutoencoderLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.adversary import adaptive_weight, discriminator_loss, r1_penalty
 from frieren.weights import save_part

@@ -16,7 +16,7 @@ from frieren.spectrogram import MelConfig, log_mel
 from frieren.training.data import ClipDataset, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
-from frieren.training.losses import ContrastLoss
+from frieren.training.loss_settings import ContrastLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.encoder import colour
 from frieren.weights import save_part

@@ -22,7 +22,7 @@ from frieren.nets.cavp import CAVPConfig, VideoTower
 from frieren.training.data import ClipDataset, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
-from frieren.training.losses import EncoderLoss
+from frieren.training.loss_settings import EncoderLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.tagger import classes_of, target_probabilities
 from frieren.weights import save_part

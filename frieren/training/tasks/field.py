@@ -27,7 +27,7 @@ from frieren.training import machines
 from frieren.training.crops import TrainingWindows
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
-from frieren.training.losses import FieldLoss, PairsLoss
+from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.classification import IGNORE_INDEX, ClassificationLoss
 from frieren.weights import save_part

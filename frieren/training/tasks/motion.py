@@ -21,7 +21,7 @@ from frieren.strikes import pick_strikes
 from frieren.training.data import device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
-from frieren.training.losses import MotionLoss
+from frieren.training.loss_settings import MotionLoss
 from frieren.training.recipe import Recipe
 from frieren.weights import save_part
 from frieren.world import puppets

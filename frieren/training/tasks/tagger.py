@@ -15,7 +15,7 @@ from frieren.nets.scorers.tagger import Tagger, TaggerConfig
 from frieren.training.data import Label, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
-from frieren.training.losses import TaggerLoss
+from frieren.training.loss_settings import TaggerLoss
 from frieren.training.recipe import Recipe, RecipeError
 from frieren.weights import save_part
 

@@ -16,7 +16,7 @@ from frieren.spectrogram import log_mel, mel_filters, spectral_distance
 from frieren.training.data import TrainingData, WaveCrops, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
-from frieren.training.losses import VocoderLoss
+from frieren.training.loss_settings import VocoderLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.adversary import discriminator_loss
 from frieren.weights import save_part

@@ -1,4 +1,4 @@
-"""The loss of every part: its terms, their weights, and the size of what a batch is cut into ([loss] of a recipe)."""
+"""Settings of the losses: [loss] of a recipe, one dataclass a part. The losses are in `tasks/` and `flow`."""
 
 from __future__ import annotations
 
