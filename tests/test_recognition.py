@@ -134,3 +134,11 @@ def test_short_and_still_videos(tmp_path: Path, frames: int, rate: int) -> None:
     cues = spot(path)
     assert cues.seconds == pytest.approx(frames / rate, abs=0.05) and not cues.strikes
     assert all(find(cue.name) and cue.end <= cues.seconds for cue in cues.sounds)
+
+
+def test_many_faint_classes_are_nothing() -> None:
+    """Each of the dogs' classes 0.004: together they would be nearly a half."""
+    classes = torch.zeros(1000)
+    classes[list(find("dog").classes)] = 0.004
+    assert category_probabilities(classes).max() == 0
+    assert classes.sum() > 0.4
