@@ -28,6 +28,7 @@ class Category:
         title: how tables and pictures call it, such as "Axe or wood hit".
         behaviour: how it sounds: by single hits, as long as it moves, by a voice, or by notes.
         aliases: other names that people use for it.
+        recordings: labels of collections of recordings that mean it, such as "animals/dog" of ESC-50.
         classes: ImageNet class numbers, 0 to 999, -> their names. No class belongs to two categories.
     """
 
@@ -35,6 +36,7 @@ class Category:
     title: str
     behaviour: Behaviour
     aliases: tuple[str, ...]
+    recordings: tuple[str, ...]
     classes: Mapping[int, str]
 
 
@@ -50,12 +52,21 @@ def _category(row: dict[str, str]) -> Category:
     behaviour = next(kind for kind in get_args(Behaviour) if kind == row["behaviour"])
     numbered = (item.split(" ", 1) for item in _items(row["classes"]))
     classes = MappingProxyType({int(number): name for number, name in numbered})
-    return Category(row["name"], row["title"], behaviour, tuple(_items(row["aliases"])), classes)
+    aliases, recordings = (tuple(_items(row[column])) for column in ("aliases", "recordings"))
+    return Category(row["name"], row["title"], behaviour, aliases, recordings, classes)
 
 
 def _items(cell: str) -> list[str]:
     """What semicolons separate."""
     return [item.strip() for item in cell.split(";") if item.strip()]
+
+
+@cache
+def recording_labels() -> Mapping[str, str]:
+    """Labels of recordings -> names of their categories: each category's own name, and its `recordings`."""
+    return MappingProxyType(
+        {label: category.name for category in categories() for label in (category.name, *category.recordings)}
+    )
 
 
 def find(name: str) -> Category:

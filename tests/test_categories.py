@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from frieren.categories import CLASSES, Behaviour, categories, find
+from frieren.categories import CLASSES, Behaviour, categories, find, recording_labels
 from frieren.errors import ConfigError
 
 
@@ -21,6 +21,8 @@ def test_the_table_is_sound() -> None:
     assert set(claims) <= set(range(CLASSES))
     aliases = Counter(alias for category in table for alias in category.aliases)
     assert not [alias for alias, count in aliases.items() if count > 1], "an alias means one category"
+    labels = Counter(label for category in table for label in (category.name, *category.recordings))
+    assert not [label for label, count in labels.items() if count > 1], "a label of recordings means one category"
     assert {category.behaviour for category in table} == set(get_args(Behaviour))
 
 
@@ -50,3 +52,9 @@ def test_an_unknown_name_lists_the_nearest() -> None:
 def test_reading_it_costs_no_torch() -> None:
     code = "import frieren.cues, sys; print({'torch', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_labels_of_recordings() -> None:
+    labels = recording_labels()
+    assert labels["animals/hen"] == labels["animals/rooster"] == labels["chicken"] == "chicken"
+    assert "human/burp" not in labels
