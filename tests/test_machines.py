@@ -62,6 +62,30 @@ def test_two_processes_are_one_with_the_joint_batch(tmp_path, parallel, toleranc
     assert_same(tmp_path / "two", tmp_path / "one", tolerance)
 
 
+JOINT = """
+import sys, torch, torch.distributed as dist
+from frieren.training import machines
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+rows = (torch.arange(6.0).reshape(3, 2) + 10 * rank).requires_grad_()
+joint = machines.joint(rows)
+(joint.square().sum() * (rank + 1)).backward()
+torch.save((joint.detach(), rows.grad), f"{folder}/{rank}.pt")
+"""
+
+
+def test_rows_of_all_processes_are_one_batch(tmp_path):
+    """In order of rank, on each of them; the gradient is that of the own rows."""
+    assert machines.joint(torch.ones(2)).tolist() == [1, 1]
+    running = [subprocess.Popen([sys.executable, "-c", JOINT, str(rank), str(tmp_path)]) for rank in (0, 1)]
+    assert [process.wait() for process in running] == [0, 0]
+    own = [torch.arange(6.0).reshape(3, 2) + 10 * rank for rank in (0, 1)]
+    for rank in (0, 1):
+        joint, gradient = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert torch.equal(joint, torch.cat(own))
+        assert torch.equal(gradient, 2 * own[rank] * (rank + 1))
+
+
 def test_a_signal_to_one_process_stops_all_and_one_process_goes_on(tmp_path):
     """A sharded run of two, of which the second is told to end in step 3, continued by one, then by two again."""
     stop = {"stop": (2, 1, signal.SIGTERM)}

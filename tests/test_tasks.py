@@ -23,7 +23,7 @@ from frieren.spectrogram import MelConfig, log_mel
 from frieren.training.board import open_board
 from frieren.training.crops import TooShortError
 from frieren.training.data import Label, TrainingData
-from frieren.training.learner import rate
+from frieren.training.learner import adamw, rate
 from frieren.training.recipe import PARTS, RecipeError, read_recipe
 from frieren.training.stages import TASKS
 from frieren.training.tasks import alignment, autoencoder, contrast, encoder, tagger
@@ -356,7 +356,7 @@ def test_vocoder_losses(noise, kind):
     total, discriminators = 3 * np.abs(ours - theirs).mean(), 0.0
     for fakes, reals in zip(*maps, strict=True):
         total += ((1 - fakes[-1]) ** 2).mean()
-        total += sum(5 * np.abs(a - b).mean() for a, b in zip(fakes[:-1], reals[:-1], strict=True))
+        total += sum(5 * np.abs(a - b).mean() for a, b in zip(fakes, reals, strict=True))
         discriminators += ((1 - reals[-1]) ** 2).mean() + (fakes[-1] ** 2).mean()
     assert task.losses(batch, 0)["total"].item() == pytest.approx(total, rel=1e-4)
     assert task.discriminator_losses(batch, 0)["total"].item() == pytest.approx(discriminators, rel=1e-4)
@@ -413,11 +413,27 @@ def test_contrast_is_between_clips_and_between_parts_of_a_clip(noise):
         both = log_softmax(logits, 0) + log_softmax(logits, 1)
         return -np.diag(both).mean() / 2
 
-    semantic = np.mean([nce(pooled[0][:, crop], pooled[1][:, crop]) for crop in range(2)])
+    semantic = nce(*(vectors.reshape(6, -1) for vectors in pooled))  # the other crop of a clip is a negative too
     temporal = np.mean([nce(pooled[0][clip], pooled[1][clip]) for clip in range(3)])
     assert losses["semantic"].item() == pytest.approx(semantic, rel=1e-3)
     assert losses["temporal"].item() == pytest.approx(temporal, rel=1e-3)
     assert losses["total"].item() == pytest.approx(semantic + 0.5 * temporal, rel=1e-3)
+
+
+def test_the_published_contrast_is_optimised_as_diff_foley_does():
+    """Its scheduler's formula, and weight decay of matrices and kernels alone."""
+    optim = read_recipe(RECIPES / "published" / "cavp.toml").optim
+    assert rate(optim, 99) == pytest.approx(4e-4)
+    for step in (200, 100_000, 355_000, 600_000, 709_999):
+        theirs = 8e-4 * (1 + math.cos(math.pi * (step - 200) / (710_000 - 200))) / 2
+        assert rate(optim, step) == pytest.approx(theirs, abs=8e-4 * 5e-4)
+    network = nn.Sequential(nn.Conv3d(3, 4, 2), nn.BatchNorm3d(4), nn.Linear(4, 2))
+    decayed, kept = adamw(network, optim).param_groups
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.2, 0)
+    assert {id(p) for p in decayed["params"]} == {id(network[0].weight), id(network[2].weight)}
+    assert {id(p) for p in kept["params"]} == {id(p) for p in network.parameters() if p.ndim == 1}
+    everything = adamw(network, dataclasses.replace(optim, decay_vectors=True)).param_groups
+    assert [len(group["params"]) for group in everything] == [6] and everything[0]["weight_decay"] == 0.2
 
 
 def test_crops_are_apart():

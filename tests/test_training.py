@@ -186,7 +186,7 @@ def test_recordings_take_their_split_from_the_manifest(tmp_path):
 def test_crops_mix_clips_and_recordings_and_repeat_short_ones(tmp_path):
     folder = datasets.write(tmp_path, [datasets.Item("train", 1.0), datasets.Item("train", 2.0)])
     clips = datasets.open_clips(folder, "train", datasets.CLOCK)
-    crops = WaveCrops(clips, [np.full(300, 20000, np.int16)], 1000)
+    crops = WaveCrops(clips, [np.full(300, 20000, np.int16)], 1000, "random")
     drawn = crops.draw(6)
     assert drawn.shape == (6, 1000)
     assert [bool((crop == crop[0]).all()) for crop in drawn] == [False, True] * 3, "half of them are recordings"
@@ -194,6 +194,29 @@ def test_crops_mix_clips_and_recordings_and_repeat_short_ones(tmp_path):
     for crop in (crops.clip() for _ in range(10)):
         parts = [wave.unfold(0, 1000, 1)[:, :8] for wave in map(clips.wave, range(2))]
         assert sum(bool((part == crop[:8]).all(1).any()) for part in parts) == 1, "a part of one of the clips"
+
+
+@pytest.mark.parametrize(("level", "loudest"), [("kept", 20000 / 32767), ("peak", 0.95)])
+def test_published_crops_have_no_random_gain(tmp_path, level, loudest):
+    """As they are (Make-An-Audio 2) or with one peak (BigVGAN), and silent ones are not drawn again."""
+    folder = datasets.write(tmp_path, [datasets.Item("train", 1.0)])
+    clips = datasets.open_clips(folder, "train", datasets.CLOCK)
+    crops = WaveCrops(clips, [np.full(300, 20000, np.int16)], 1000, level)
+    for crop in crops.draw(6)[1::2]:
+        torch.testing.assert_close(crop, torch.full((1000,), loudest))
+    silent = WaveCrops(clips, [np.zeros(300, np.int16)], 1000, level)
+    drawn = []
+    silent.recording = lambda: drawn.append(0) or torch.zeros(1000)
+    assert silent.draw(2)[1].abs().max() == 0 and len(drawn) == 1
+
+
+def test_recipes_say_what_becomes_of_crops():
+    parts = ("autoencoder", "vocoder")
+    published, mini = (
+        [read_recipe(RECIPES / folder / f"{part}.toml").loss.level for part in parts]
+        for folder in ("published", "mini")
+    )
+    assert published == ["kept", "peak"] and mini == ["random", "random"]
 
 
 def test_autoencoder_decodes_random_parts_if_the_recipe_says_so():

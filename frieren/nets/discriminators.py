@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Sizes of both families of wave discriminators; `width` 1.0 is BigVGAN's.
+    """Sizes of both families of wave discriminators. The defaults are BigVGAN's.
 
     Raises:
         ValueError: if a resolution is neither (n_fft, hop) nor (n_fft, hop, window).
@@ -25,7 +25,7 @@ class DiscriminatorConfig:
 
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
     # (n_fft, hop) or (n_fft, hop, window) in samples; the window is as long as the transform if it is not given.
-    resolutions: tuple[tuple[int, ...], ...] = ((1024, 120), (2048, 240), (512, 50))
+    resolutions: tuple[tuple[int, ...], ...] = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
     width: float = 1.0
 
     def __post_init__(self) -> None:
@@ -78,7 +78,11 @@ class PeriodDiscriminator(Discriminator):
 
 
 class SpectrumDiscriminator(Discriminator):
-    """Looks at the magnitude spectrogram at one resolution."""
+    """Looks at the magnitude spectrogram at one resolution, as BigVGAN's does.
+
+    The window is rectangular, frames lie within the wave and (n_fft - hop) / 2 reflected samples on either side, and
+    the long side of the kernels and all strides run along time.
+    """
 
     def __init__(self, width: float, n_fft: int, hop: int, window: int | None = None) -> None:
         size = max(4, round(width * 32))
@@ -87,12 +91,13 @@ class SpectrumDiscriminator(Discriminator):
         super().__init__([*convs, conv2d(size, size, (3, 3)), conv2d(size, 1, (3, 3))])
         self.n_fft, self.hop = n_fft, hop
         self.window: Tensor
-        self.register_buffer("window", torch.hann_window(window or n_fft), persistent=False)
+        self.register_buffer("window", torch.ones(window or n_fft), persistent=False)
 
     def forward(self, wave: Tensor) -> list[Tensor]:  # [B, S]
-        length = len(self.window)
-        spectrum = torch.stft(wave, self.n_fft, self.hop, length, self.window, return_complex=True).abs()
-        return super().forward(spectrum.transpose(1, 2).unsqueeze(1))
+        around = (self.n_fft - self.hop) // 2
+        wave, length = F.pad(wave, (around, around), mode="reflect"), len(self.window)
+        spectrum = torch.stft(wave, self.n_fft, self.hop, length, self.window, center=False, return_complex=True)
+        return super().forward(spectrum.abs().unsqueeze(1))  # [B, 1, bins, frames]
 
 
 class WaveDiscriminators(nn.Module):

@@ -27,6 +27,7 @@ from frieren.dataset.shards import Shards
 from frieren.dataset.sources import ClipSource, world_source
 from frieren.training import machines
 from frieren.training.crops import long_enough
+from frieren.training.loss_settings import Level
 from frieren.training.recipe import AnyRecipe, trained
 from frieren.world import SECONDS
 from frieren.world.script import from_table, shift_is_visible
@@ -263,30 +264,40 @@ def recordings(folder: Path, sample_rate: int, split: str = "train") -> list[np.
 class WaveCrops:
     """Random crops of waves: those of clips and, for half of the items, recordings if there are any.
 
-    Level augmentation and redrawing are choices of this project, not of the published recipes: the gain covers 12 dB
-    below full scale, because FoleyWorld's clips and recordings are levelled and sounds of videos are not.
+    `level` says what becomes of a crop. It is "kept", as in Make-An-Audio 2, or its "peak" is brought to 0.95, as in
+    BigVGAN. With "random" it gets a gain, and one with hardly any sound is drawn again: FoleyWorld's clips and
+    recordings are levelled and sounds of videos are not.
     """
 
+    PEAK = 0.95
     LOWEST_GAIN = -0.6  # log10 of the amplitude: -12 dB
     SILENT = 0.02  # peak below which a crop is redrawn: -34 dB, the tail of a sound at most
     TRIES = 4  # so that a clip of silence does not hold up the batch
 
-    def __init__(self, clips: ClipDataset, recorded: list[np.ndarray], samples: int) -> None:
+    def __init__(self, clips: ClipDataset, recorded: list[np.ndarray], samples: int, level: Level) -> None:
         """All clips have `samples` samples at least; a crop has as many."""
-        self.clips, self.recorded, self.samples = clips, recorded, samples
+        self.clips, self.recorded, self.samples, self.level = clips, recorded, samples, level
         self.lengths = torch.tensor([float(len(wave)) for wave in recorded])
 
     def draw(self, count: int) -> Tensor:
-        """[count, samples] in -1..1 with a random gain; a crop with hardly any sound is drawn again."""
-        crops = []
-        for item in range(count):
-            recorded = bool(self.recorded) and item % 2 == 1
-            for _ in range(self.TRIES):
-                crop = self.recording() if recorded else self.clip()
-                if crop.abs().max() > self.SILENT:
-                    break
-            crops.append(crop * 10 ** (self.LOWEST_GAIN - self.LOWEST_GAIN * torch.rand(())))
-        return torch.stack(crops)
+        """[count, samples] in -1..1."""
+        return torch.stack([self.levelled(bool(self.recorded) and item % 2 == 1) for item in range(count)])
+
+    def levelled(self, recorded: bool) -> Tensor:
+        """A part of a recording or of a clip, at its `level`; what is silent stays so."""
+        crop = self.crop(recorded)
+        if self.level == "peak":
+            return crop * (self.PEAK / (crop.abs().max() or 1.0))
+        if self.level == "random":
+            tries = 1
+            while crop.abs().max() <= self.SILENT and tries < self.TRIES:
+                crop, tries = self.crop(recorded), tries + 1
+            crop = crop * 10 ** (self.LOWEST_GAIN - self.LOWEST_GAIN * torch.rand(()))
+        return crop
+
+    def crop(self, recorded: bool) -> Tensor:
+        """A part of a recording or of a clip, as it is."""
+        return self.recording() if recorded else self.clip()
 
     def clip(self) -> Tensor:
         """A part of a clip's sound."""

@@ -8,6 +8,9 @@ from typing import Literal
 from frieren.nets.discriminators import DiscriminatorConfig, PatchConfig
 from frieren.spectrogram import MelConfig
 
+# What becomes of a crop of a wave: it stays as it is, its peak is brought to 0.95, or it is made quieter at random.
+Level = Literal["kept", "peak", "random"]
+
 
 @dataclass(frozen=True)
 class EncoderLoss:
@@ -45,6 +48,7 @@ class AutoencoderLoss:
     """
 
     columns: int = 256  # mel columns in one training crop
+    level: Level = "kept"  # of the crops
     cut: bool = False  # decode a random part of the latent, not always the whole
     kl: float = 1.25e-7  # Make-An-Audio 2's 1e-6 on sums, for its 80 x 624 mels and 20 x 312 latents
     peaks: float = 0.0  # weight of `peak_error`, which the published loss does not have
@@ -60,6 +64,7 @@ class VocoderLoss:
 
     columns: int = 32  # mel columns in one training crop
     margin: int = 4  # further columns on each side, which no loss sees
+    level: Level = "peak"  # of the crops; BigVGAN's normalises every one
     disc_start: int = 0  # step from which on there are discriminators
     # L1 of log10 mels. HiFi-GAN and BigVGAN have 45 on natural logarithms, which is 103.6 here (recipes/published);
     # the default is the number of recipes/mini, where there is a spectral loss as well.

@@ -105,6 +105,19 @@ def gathered(value: Any) -> list[Any]:
     return values
 
 
+def joint(rows: Tensor) -> Tensor:
+    """The rows [N, ...] of all processes as one batch [P * N, ...], in order of rank; all have as many.
+
+    As in CLIP's published code, a gradient goes to this process's own rows alone.
+    """
+    if not joined():
+        return rows
+    everybody = [torch.empty_like(rows) for _ in range(size())]
+    dist.all_gather(everybody, rows.detach().contiguous())
+    everybody[rank()] = rows
+    return torch.cat(everybody)
+
+
 def broadcast_parameters(network: nn.Module) -> None:
     """Gives every process the parameters and buffers of process 0."""
     if joined():

@@ -69,7 +69,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Optim:
-    """AdamW with linear warm-up, then a constant or exponentially decaying rate, then a linear cooldown to zero.
+    """AdamW with linear warm-up, then a constant or exponentially decaying rate, then a cooldown to zero.
 
     Raises:
         ValueError: for an `ema` out of range.
@@ -78,9 +78,11 @@ class Optim:
     lr: float = 5e-5
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
+    decay_vectors: bool = True  # weight decay of biases, norms and scalars as well, not of matrices and kernels alone
     warmup: int = 1000  # steps
     lr_gamma: float = 1.0  # factor on the rate at every step
     cooldown: float = 0.0  # fraction of all steps, at the end, over which the rate falls to zero
+    fall: Literal["line", "cosine"] = "line"  # shape of the cooldown
     steps: int = 100_000
     batch: int = 32  # items per process and micro-batch
     clip: float = 0.0  # largest gradient norm; 0 is off

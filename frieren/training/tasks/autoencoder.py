@@ -52,7 +52,7 @@ class AutoencoderTask(TrainingTask[MelAutoencoder]):
     def __init__(self, recipe: Recipe[AutoencoderConfig, AutoencoderLoss], data: TrainingData) -> None:
         self.recipe, samples = recipe, recipe.loss.columns * recipe.shared.mel.hop
         data = data.at_least("wave", samples, "lower loss.columns")
-        self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
+        self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples, recipe.loss.level)
         self.network = MelAutoencoder(recipe.network)
         if recipe.network.shortcut and not recipe.init:
             start_from_components(self.network, log_mel(self.crops.draw(COMPONENTS), recipe.shared.mel))

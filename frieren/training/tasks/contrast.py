@@ -1,6 +1,7 @@
 """CAVP: frames and sound of the same seconds get similar vectors (paper section 4.1; Diff-Foley).
 
-Semantic contrast tells a clip from the others of the batch, temporal contrast a part of a video from its other parts.
+Semantic contrast tells a crop from all others of the batch, those of the same video included, and the batch is that of
+all processes; temporal contrast tells it from the other crops of its video.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from torch import Tensor
 
 from frieren.nets.cavp_pair import CAVP, CAVPPairConfig
 from frieren.spectrogram import MelConfig, log_mel
+from frieren.training import machines
 from frieren.training.data import ClipDataset, TrainingData, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
 from frieren.training.loss_settings import ContrastLoss
 from frieren.training.recipe import Recipe, RecipeError
-from frieren.training.tasks.encoder import colour
 from frieren.weights import save_part
 
 SHARPEST = 100.0  # largest inverse temperature, as in CLIP (arXiv 2103.00020)
@@ -82,10 +83,9 @@ class ContrastTask(TrainingTask[CAVP]):
         return images, mels
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
-        """Crops of as many different clips as the batch wants; all crops of a clip have the same colour jitter."""
+        """Crops of as many different clips as the batch wants, with the colours that they have."""
         chosen = torch.randperm(len(self.data.train))[: self.recipe.optim.batch].tolist()
-        images, mels = self.crops(self.data.train, chosen)
-        return colour(images.flatten(1, 2)).unflatten(1, images.shape[1:3]), mels
+        return self.crops(self.data.train, chosen)
 
     def pooled(self, network: CAVP, images: Tensor, mels: Tensor) -> tuple[Tensor, Tensor]:
         """A vector per crop, of the frames and of the sound: both [B, N, E]."""
@@ -93,9 +93,9 @@ class ContrastTask(TrainingTask[CAVP]):
         return video.unflatten(0, images.shape[:2]), audio.unflatten(0, images.shape[:2])
 
     def losses(self, batch: Any, step: int) -> Losses:
-        video, audio = self.pooled(self.network, *batch)
+        video, audio = map(machines.joint, self.pooled(self.network, *batch))
         scale = self.network.logit_scale.exp().clamp(max=SHARPEST)
-        semantic = info_nce(video.transpose(0, 1), audio.transpose(0, 1), scale)
+        semantic = info_nce(video.flatten(0, 1), audio.flatten(0, 1), scale)
         temporal = info_nce(video, audio, scale)
         total = semantic + self.recipe.loss.temporal * temporal
         return {"total": total, "semantic": semantic, "temporal": temporal, "scale": scale.detach()}

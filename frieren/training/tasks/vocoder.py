@@ -38,7 +38,7 @@ class VocoderTask(TrainingTask[Vocos | BigVGAN]):
         self.recipe = recipe
         samples = (recipe.loss.columns + 2 * recipe.loss.margin) * recipe.shared.mel.hop
         data = data.at_least("wave", samples, "lower loss.columns")
-        self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples)
+        self.valid, self.crops = data.valid, WaveCrops(data.train, data.recorded, samples, recipe.loss.level)
         self.network = vocoder_of(recipe.network)
         if isinstance(self.network, Vocos) and self.network.config.shortcut and not recipe.init:
             start_from_filters(self.network, mel_filters(recipe.shared.mel))
@@ -83,7 +83,7 @@ class VocoderTask(TrainingTask[Vocos | BigVGAN]):
             losses["feature"] = sum(
                 (f - r).abs().mean()
                 for fakes, reals in zip(fake_maps, real_maps, strict=True)
-                for f, r in zip(fakes[:-1], reals[:-1], strict=True)
+                for f, r in zip(fakes, reals, strict=True)  # the score maps are features as well, as in BigVGAN
             )
             losses["total"] = (
                 losses["total"] + loss.adversarial * losses["adversarial"] + loss.feature * losses["feature"]
