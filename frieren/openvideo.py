@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frieren import picture
-from frieren.errors import VideoError
+from frieren.errors import VideoError, reason
 from frieren.media import JUMP, TimeAxis, container_end, demux, open_media
 
 if TYPE_CHECKING:
@@ -176,7 +176,11 @@ class OpenVideo:
         return []
 
     def frames(self) -> Iterator[tuple[VideoFrame, float]]:
-        """Good frames in display order, and their times in seconds from the first one on."""
+        """Good frames in display order, and their times in seconds from the first one on.
+
+        Raises:
+            VideoError: no frame can be decoded.
+        """
         start, now, axis = None, 0.0, TimeAxis(self.container, self.step)
         found: Iterator[Packet[VideoStream] | None] = chain(demux(self.container, self.stream), [None])
         for packet in found:  # None: what the decoder still holds where a file is truncated
@@ -187,6 +191,8 @@ class OpenVideo:
                     start, now = time or 0.0, -self.step
                 now = now + self.step if time is None else max(now, time - start)
                 yield frame, now
+        if start is None:
+            raise VideoError(f"{self.path}: no frame of it can be decoded; copy or convert it again")
 
     def packets(self) -> Iterator[tuple[Packet[VideoStream], float]]:
         """Packets of the video stream in the file's order with jumps taken out, and their decoding times in seconds.
@@ -211,6 +217,48 @@ class OpenVideo:
                 packet.pts -= back
                 packet.dts = None if packet.dts is None else packet.dts - back
             yield packet, time
+
+
+class FrameGrid:
+    """Which frame stands at each of the times 0, 1/fps, 2/fps, ...: of those nearest to it, the earliest.
+
+    Frames are given one by one, in order.
+    """
+
+    def __init__(self, fps: float, published: bool = False) -> None:
+        """`published`: as the released preprocessing picks frames, see `Clock.published_frames`."""
+        self.fps, self.published = fps, published
+        self._index = 0  # of the grid, the first whose frame is not known yet
+        self._held: VideoFrame | None = None
+        self._time = 0.0
+
+    def push(self, frame: VideoFrame, time: float) -> Iterator[VideoFrame]:
+        """Take the frame that is shown at `time`; return the one before it, once for every time where that stands."""
+        held, last = self._held, time - 0.5 / self.fps if self.published else (self._time + time) / 2
+        self._held, self._time, count = frame, time, 0
+        if held is None:
+            return iter(())
+        while (self._index + count) / self.fps <= last + 1e-9:
+            count += 1
+        self._index += count
+        return repeat(held, count)
+
+    def finish(self, total: int) -> Iterator[VideoFrame]:
+        """The last frame, once for every time that is left of the first `total`."""
+        return iter(()) if self._held is None else repeat(self._held, max(0, total - self._index))
+
+
+@contextmanager
+def conversion_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise as VideoError that a decoded frame cannot be scaled or converted."""
+    import av
+
+    try:
+        yield
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(
+            f"{path}: a frame cannot be converted ({reason(error)}); convert it to .mp4 (H.264)"
+        ) from error
 
 
 @contextmanager

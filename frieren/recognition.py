@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from frieren import picture
 from frieren.categories import categories
-from frieren.frames import Frames
+from frieren.clock import Clock
+from frieren.openvideo import FrameGrid
 from frieren.weights import load_part
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 CLASSIFIER = Path(__file__).parent / "models" / "eyes" / "classifier"
 FPS = 2.0  # frames a second that are looked at
@@ -20,7 +26,7 @@ SIZE = 224  # pixels
 FAINT = 0.015  # classes below it are noise: 118 dogs add up
 SMOOTHING = 5  # frames: two seconds from the first to the last
 CUT = 0.6  # share of pixels whose colour changes from one frame to the next at a hard cut
-BATCH = 16  # frames at once, whatever blocks they come in, so that sums are made in one order
+BATCH = 16  # frames at once
 
 
 @cache
@@ -40,28 +46,59 @@ def category_probabilities(classes: Tensor) -> Tensor:
     return known.new_zeros(*known.shape[:-1], len(categories())).index_add_(-1, rows, known)
 
 
-def recognise(blocks: Iterable[Frames]) -> tuple[Tensor, Tensor]:
-    """Look at frames that come twice a second, in blocks of any length.
+class Recogniser:
+    """Takes the frames of a video one by one and looks at two a second."""
 
-    Args:
-        blocks: of images [F, 3, 224, 224], see `video.stream_frames`.
+    def __init__(self) -> None:
+        self._grid = FrameGrid(FPS)
+        self._last: tuple[VideoFrame, Tensor] | None = None  # one that stays is converted once
+        self._images: list[Tensor] = []  # that wait, less than BATCH
+        self._colours: Tensor | None = None  # [1, 64] of the image before those
+        self._probabilities: list[Tensor] = []
+        self._starts: list[Tensor] = []
 
-    Returns:
-        Probabilities [F, C] of the categories, not smoothed, and whether each frame begins a shot, [F] bool.
-    """
-    probabilities, starts, last = [], [], None
-    for images in _batches(image for block in blocks for image in block.images):
-        with torch.inference_mode():
-            classes = classifier()(images.contiguous(memory_format=torch.channels_last)).softmax(-1)
-            probabilities.append(category_probabilities(classes))
+    def push(self, frame: VideoFrame, time: float) -> None:
+        """Take the next decoded frame, `time` seconds after the first one."""
+        for chosen in self._grid.push(frame, time):
+            self._take(chosen)
+
+    def finish(self, seconds: float) -> tuple[Tensor, Tensor]:
+        """What has been seen of a video of this length.
+
+        Returns:
+            Probabilities [F, C] of the categories, not smoothed, and whether each frame begins a shot, [F] bool.
+
+        Raises:
+            ValueError: no frame was given.
+        """
+        total = Clock(fps=FPS).frames(seconds)
+        for chosen in self._grid.finish(total):
+            self._take(chosen)
+        if self._images:
+            self._look()
+        if not self._starts:
+            raise ValueError("no frame was given")
+        starts = torch.cat(self._starts)[:total]
+        starts[0] = True
+        return torch.cat(self._probabilities)[:total], starts
+
+    def _take(self, frame: VideoFrame) -> None:
+        if self._last is None or self._last[0] is not frame:
+            pixels = np.ascontiguousarray(picture.image(frame, SIZE, "crop"))
+            self._last = frame, torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+        self._images.append(self._last[1])
+        if len(self._images) == BATCH:
+            self._look()
+
+    @torch.inference_mode()
+    def _look(self) -> None:
+        """Classify the images that wait, and compare the colours of each with those of the one before."""
+        images = torch.stack(self._images).contiguous(memory_format=torch.channels_last)
+        self._probabilities.append(category_probabilities(classifier()(images).softmax(-1)))
         colours = torch.stack([_colours(image) for image in images])
-        before = torch.cat([colours[:1] if last is None else last, colours[:-1]])
-        change = (colours - before).abs().sum(-1) / 2
-        starts.append(change > CUT)
-        last = colours[-1:]
-    first = torch.cat(starts)
-    first[0] = True
-    return torch.cat(probabilities), first
+        before = torch.cat([colours[:1] if self._colours is None else self._colours, colours[:-1]])
+        self._starts.append((colours - before).abs().sum(-1) / 2 > CUT)
+        self._images, self._colours = [], colours[-1:]
 
 
 def smooth(probabilities: Tensor, starts: Tensor) -> Tensor:
@@ -78,18 +115,6 @@ def smooth(probabilities: Tensor, starts: Tensor) -> Tensor:
 def _mean_around(shot: Tensor) -> Tensor:
     """[F, C] -> [F, C], over the frames that are there."""
     return F.avg_pool1d(shot.T[None], SMOOTHING, 1, SMOOTHING // 2, count_include_pad=False)[0].T
-
-
-def _batches(images: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Images one by one -> [B, 3, H, W] of BATCH each, the last of what is left."""
-    held: list[Tensor] = []
-    for image in images:
-        held.append(image)
-        if len(held) == BATCH:
-            yield torch.stack(held)
-            held = []
-    if held:
-        yield torch.stack(held)
 
 
 def _colours(image: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +16,9 @@ import torch
 
 from frieren import picture
 from frieren.clock import Clock
-from frieren.errors import VideoError, reason
 from frieren.frames import Frames
 from frieren.media import JUMP
-from frieren.openvideo import VideoInfo, open_video
+from frieren.openvideo import FrameGrid, OpenVideo, VideoInfo, conversion_errors, open_video
 from frieren.picture import Fit, Image
 
 if TYPE_CHECKING:
@@ -35,6 +35,22 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """
     with open_video(path) as video:
         return video.measure()
+
+
+def warn_of_times(path: str | os.PathLike[str], info: VideoInfo) -> None:
+    """Warn that a file is truncated or that its timestamps jump."""
+    if info.container_duration - info.seconds > TRUNCATED:
+        warnings.warn(
+            f"{path}: truncated after {info.seconds:.1f} of {info.container_duration:.1f} seconds; "
+            "the sound is made for what is there, copy the file again for the rest",
+            stacklevel=3,
+        )
+    if info.jumps:
+        warnings.warn(
+            f"{path}: its timestamps jump by more than {JUMP:g} seconds; the jumps are left out, "
+            "if the sound is not in time put the video into a new .mp4 first (ffmpeg -i … out.mp4)",
+            stacklevel=3,
+        )
 
 
 def stream_frames(
@@ -67,18 +83,7 @@ def stream_frames(
         UserWarning: the file is truncated; what is there is used. Its timestamps jump.
     """
     info = probe(path)
-    if info.container_duration - info.seconds > TRUNCATED:
-        warnings.warn(
-            f"{path}: truncated after {info.seconds:.1f} of {info.container_duration:.1f} seconds; "
-            "the sound is made for what is there, copy the file again for the rest",
-            stacklevel=2,
-        )
-    if info.jumps:
-        warnings.warn(
-            f"{path}: its timestamps jump by more than {JUMP:g} seconds; the jumps are left out, "
-            "if the sound is not in time put the video into a new .mp4 first (ffmpeg -i … out.mp4)",
-            stacklevel=2,
-        )
+    warn_of_times(path, info)
     total = Clock(fps=fps).frames(info.seconds)
     images = _images(path, _on_grid(path, total, fps, published), size, fit or ("bilinear" if published else "area"))
     return _blocks(images, total, info.seconds, fps, block)
@@ -96,35 +101,24 @@ def read_frames(path: str | os.PathLike[str], clock: Clock, size: int = 224) -> 
 
 def _on_grid(path: str | os.PathLike[str], total: int, fps: float, published: bool) -> Iterator[VideoFrame]:
     """The frame at each of the `total` times of the grid; the same object where one frame stays."""
-    with open_video(path) as video:
-        index, held, held_time = 0, None, 0.0
+    grid = FrameGrid(fps, published)
+
+    def found(video: OpenVideo) -> Iterator[VideoFrame]:
         for frame, time in video.frames():
-            last = time - 0.5 / fps if published else (held_time + time) / 2  # time that still gets the held frame
-            while held is not None and index < total and index / fps <= last + 1e-9:
-                yield held
-                index += 1
-            if index == total:
-                return
-            held, held_time = frame, time
-        if held is None:
-            raise VideoError(f"{path}: no frame of it can be decoded; copy or convert it again")
-        for _ in range(index, total):
-            yield held
+            yield from grid.push(frame, time)
+        yield from grid.finish(total)
+
+    with open_video(path) as video:
+        yield from islice(found(video), total)
 
 
 def _images(path: str | os.PathLike[str], frames: Iterator[VideoFrame], size: int, fit: Fit) -> Iterator[Image]:
     """`picture.image` of each frame, once for one that is repeated; failures name the file."""
-    import av
-
     converted = None
     for frame in frames:
         if frame is not converted:
-            try:
+            with conversion_errors(path):
                 image = picture.image(frame, size, fit)
-            except (av.error.FFmpegError, ValueError) as error:
-                raise VideoError(
-                    f"{path}: a frame cannot be converted ({reason(error)}); convert it to .mp4 (H.264)"
-                ) from error
             converted = frame
         yield image
 

@@ -24,9 +24,9 @@ FILES = sorted(HOUSE.rglob("*.py"))
 FLOORS = {
     0: "clock formats frames errors version",
     1: "nets flow solver windows spectrogram media files configs picture categories",
-    2: "weights world openvideo sounds arrays cues",
-    3: "official video remux features latent mel wave loudness tiny recognition motion",
-    4: "soundtrack dataset record spotting strikes",
+    2: "weights world openvideo sounds arrays cues motion",
+    3: "official video remux features latent mel wave loudness tiny recognition strikes",
+    4: "soundtrack dataset record spotting",
     5: "pipeline",
     6: "catalogue",
     7: "training evaluation __init__",

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import clips
 import numpy as np
 import pytest
 import torch
 
+from frieren import recognition
 from frieren.categories import categories, find
 from frieren.errors import WeightsError
-from frieren.frames import Frames
 from frieren.official.efficientnet import EPSILON, convert_eyes, fold
-from frieren.recognition import FAINT, category_probabilities, classifier, recognise, smooth
-from frieren.spotting import sound_cues, spot
+from frieren.openvideo import open_video
+from frieren.recognition import FAINT, FPS, SIZE, Recogniser, category_probabilities, classifier, smooth
+from frieren.video import stream_frames
 
 NAMES = [category.name for category in categories()]
 
@@ -75,37 +77,48 @@ def test_categories_are_sums_of_their_classes_without_the_faint() -> None:
     assert torch.allclose(result, expected)
 
 
-def test_blocks_of_any_length_give_the_same() -> None:
-    torch.manual_seed(0)
-    images = torch.nn.functional.interpolate(torch.rand(19, 3, 8, 8), 224)
-    results = []
-    for size in (1, 7, 19):
-        blocks = [Frames(part, torch.arange(len(part)) / 2.0, 9.5) for part in images.split(size)]
-        results.append(recognise(blocks))
-    for probabilities, starts in results[1:]:
-        assert torch.equal(probabilities, results[0][0]) and torch.equal(starts, results[0][1])
+def look(images: list[np.ndarray], seconds: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images [H, W, 3], two a second, through a recogniser."""
+    recogniser = Recogniser()
+    for index, image in enumerate(images):
+        recogniser.push(av.VideoFrame.from_ndarray(image, format="rgb24"), index / 2)
+    return recogniser.finish(seconds)
 
 
-def test_a_hard_cut_begins_a_shot_and_smoothing_ends_there() -> None:
-    grey, red = torch.full((4, 3, 224, 224), 0.4), torch.zeros(3, 3, 224, 224)
-    red[:, 0] = 1
-    _, starts = recognise([Frames(torch.cat([grey, red]), torch.arange(7) / 2.0, 3.5)])
-    assert starts.tolist() == [True, False, False, False, True, False, False]
+def test_it_sees_what_the_network_sees_in_frames_on_a_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second path: the film read on a grid of two a second, all of it through the network at once."""
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(0.02, 0.9, 22)).tolist()
+    images = [rng.integers(0, 256, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1) for _ in times]
+    path = clips.video(tmp_path / "a.mp4", times, images=images)
+    blocks = list(stream_frames(path, FPS, SIZE, fit="crop"))
+    with torch.inference_mode():
+        wanted = category_probabilities(classifier()(torch.cat([block.images for block in blocks])).softmax(-1))
+    for batch in (16, 5, 1):
+        monkeypatch.setattr(recognition, "BATCH", batch)
+        recogniser = Recogniser()
+        with open_video(path) as video:
+            for frame, time in video.frames():
+                recogniser.push(frame, time)
+        found, starts = recogniser.finish(blocks[0].seconds)
+        assert len(found) == len(starts) == len(wanted) > 16
+        assert torch.allclose(found, wanted, atol=1e-4)
+
+
+def test_a_recogniser_without_frames() -> None:
+    with pytest.raises(ValueError, match="no frame"):
+        Recogniser().finish(1.0)
+
+
+def test_a_hard_cut_begins_a_shot_and_smoothing_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey, red = np.full((32, 32, 3), 102, np.uint8), np.zeros((32, 32, 3), np.uint8)
+    red[..., 0] = 255
+    for batch in (16, 4, 3, 1):  # the cut lies within a batch or between two
+        monkeypatch.setattr(recognition, "BATCH", batch)
+        _, starts = look([grey] * 4 + [red] * 3, 3.5)
+        assert starts.tolist() == [True, False, False, False, True, False, False]
     values = torch.tensor([1.0, 1, 1, 0, 0, 0, 1])[:, None]
     assert torch.allclose(smooth(values, starts)[:, 0], torch.tensor([1, 0.75, 0.75, 2 / 3, 1 / 3, 1 / 3, 1 / 3]))
-
-
-def test_spans() -> None:
-    values = torch.zeros(7, len(NAMES))
-    values[1:4, NAMES.index("dog")] = 0.5
-    values[4:, NAMES.index("dog")] = 0.8
-    starts = torch.tensor([True, False, False, False, True, False, False])
-    cues = sound_cues(values, starts, 3.2)
-    assert [(cue.name, cue.start, cue.end, cue.certainty) for cue in cues] == [
-        ("dog", 0.5, 2.0, 0.5),
-        ("dog", 2.0, 3.2, 0.8),
-    ]
-    assert sound_cues(values * 0.2, starts, 3.2) == ()
 
 
 def test_light_and_colour_change_categories_little() -> None:
@@ -119,21 +132,6 @@ def test_light_and_colour_change_categories_little() -> None:
         first, *others = (classifier()(image).softmax(-1) for image in (pattern(), *changed))
     for other in others:
         assert (category_probabilities(first) - category_probabilities(other)).abs().max() <= 0.15
-
-
-@pytest.mark.parametrize(("frames", "rate"), [(1, 25), (5, 25), (3, 1)])
-def test_short_and_still_videos(tmp_path: Path, frames: int, rate: int) -> None:
-    path = tmp_path / "short.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(frames):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    cues = spot(path)
-    assert cues.seconds == pytest.approx(frames / rate, abs=0.05) and not cues.strikes
-    assert all(find(cue.name) and cue.end <= cues.seconds for cue in cues.sounds)
 
 
 def test_many_faint_classes_are_nothing() -> None:

@@ -1,0 +1,98 @@
+"""Spotting: the sheet against both eyes run by hand, spans, and videos that are short, still, odd or long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import clips
+import numpy as np
+import pytest
+import torch
+
+from frieren import motion, spotting
+from frieren.categories import categories, find
+from frieren.cues import MOST_CUES
+from frieren.errors import VideoError
+from frieren.nets.motion import MotionConfig, MotionEncoder
+from frieren.spotting import motion_cue, sound_cues, spot
+from frieren.strikes import MotionSpotter
+from frieren.video import probe
+
+NAMES = [category.name for category in categories()]
+
+
+@pytest.fixture
+def encoder(monkeypatch: pytest.MonkeyPatch) -> MotionEncoder:
+    """One that finds strikes everywhere, in place of the one that ships."""
+    torch.manual_seed(0)
+    made = MotionEncoder(MotionConfig(members=1, ways=("any",), threshold=0.0)).eval()
+    monkeypatch.setattr(spotting, "load_encoder", lambda: made)
+    return made
+
+
+def film(path: Path, seconds: float, fps: float = 10) -> Path:
+    """A texture that swings."""
+    texture = np.random.default_rng(0).integers(0, 256, (12, 40, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    times = np.arange(0, seconds, 1 / fps).tolist()
+    places = [int(48 + 40 * np.sin(5 * time)) for time in times]
+    return clips.video(path, times, images=[texture[:, place : place + 64] for place in places])
+
+
+def test_spans() -> None:
+    values = torch.zeros(7, len(NAMES))
+    values[1:4, NAMES.index("dog")] = 0.5
+    values[4:, NAMES.index("dog")] = 0.8
+    starts = torch.tensor([True, False, False, False, True, False, False])
+    cues = sound_cues(values, starts, 3.2)
+    assert [(cue.name, cue.start, cue.end, cue.certainty) for cue in cues] == [
+        ("dog", 0.5, 2.0, 0.5),
+        ("dog", 2.0, 3.2, 0.8),
+    ]
+    assert sound_cues(values * 0.2, starts, 3.2) == ()
+
+
+def test_strikes_and_motion_are_those_of_the_motion_encoder(tmp_path: Path, encoder: MotionEncoder) -> None:
+    path = film(tmp_path / "a.mp4", 3.0)
+    spotter = MotionSpotter(encoder)
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            spotter.push(frame, frame.time)
+    seconds = probe(path).seconds
+    seen, cues = spotter.finish(seconds), spot(path)
+    assert cues.seconds == seconds and cues.motion.rate == motion.RATE
+    assert len(cues.motion.values) == motion.CLOCK.frames(seconds)
+    assert np.abs(np.array(cues.motion.values) - seen.activity).max() <= 0.0005 + 1e-6
+    assert len(cues.strikes) == len(seen.strikes) > 3
+    for ours, theirs in zip(cues.strikes, seen.strikes, strict=True):
+        for key in ("time", "strength", "certainty"):
+            assert getattr(ours, key) == pytest.approx(getattr(theirs, key), abs=0.0005 + 1e-6)
+    assert np.median(cues.motion.values) > 0.1
+
+
+@pytest.mark.parametrize(("frames", "rate"), [(1, 25), (5, 25), (3, 1)])
+def test_short_and_still_videos(tmp_path: Path, encoder: MotionEncoder, frames: int, rate: int) -> None:
+    times = [index / rate for index in range(frames)]
+    path = clips.video(tmp_path / "short.mp4", times, images=[np.full((48, 64, 3), 90, np.uint8)] * frames)
+    cues = spot(path)
+    assert len(cues.motion.values) == motion.CLOCK.frames(cues.seconds) and max(cues.motion.values) == 0
+    assert all(find(cue.name) and cue.end <= cues.seconds for cue in cues.sounds)
+    assert all(strike.time <= cues.seconds for strike in cues.strikes)
+
+
+def test_a_picture_is_a_still_film_or_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    pixels.save(tmp_path / "a.gif")
+    assert max(spot(tmp_path / "a.gif").motion.values) == 0
+    pixels.save(tmp_path / "a.png")
+    with pytest.raises(VideoError, match="a.png: .*convert it to .mp4"):
+        spot(tmp_path / "a.png")
+
+
+def test_a_curve_that_is_too_long_is_thinned() -> None:
+    whole = motion_cue(np.arange(10, dtype=np.float32) / 16)
+    assert (whole.rate, whole.values[:3]) == (25.0, (0.0, 0.062, 0.125))
+    thinned = motion_cue(np.zeros(2 * MOST_CUES + 1, np.float32))
+    assert thinned.rate == pytest.approx(25 / 3) and len(thinned.values) == -(-(2 * MOST_CUES + 1) // 3)
