@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from frieren.clock import Clock
+from frieren.cues import Cues, Motion, SoundCue, Strike
 from frieren.evaluation import pictures
 from frieren.evaluation.pictures import (
     FLOOR_DB,
@@ -13,6 +14,7 @@ from frieren.evaluation.pictures import (
     levels,
     motion_energy,
     plot_clip,
+    plot_cues,
     plot_groups,
     plot_guidance,
     plot_sheet,
@@ -108,3 +110,28 @@ def test_groups_have_a_column_and_models_a_mark_in_it(tmp_path, figures):
     assert [text.get_text() for text in axis.get_xticklabels()] == ["ball", "drum"]
     bars = [segment[:, 1].tolist() for one in axis.collections for segment in one.get_segments()]
     assert bars == [[0.8, 1.0], [0.5, 0.7]]
+
+
+def test_a_cue_sheet_is_drawn_on_one_time_axis(tmp_path, figures):
+    cues = Cues(
+        (SoundCue("dog", 0.5, 2.0, 1.0), SoundCue("cat", 1.0, None, 0.25), SoundCue("dog", 3.0, 3.5, 0.5)),
+        (Strike(1.25, 0.5, 1.0), Strike(2.5, 1.0, 0.5)),
+        Motion(25.0, tuple(index / 100 for index in range(100))),
+        4.0,
+    )
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 20, 3), np.uint8)
+    plot_cues(tmp_path / "cues.png", images, cues, title="clip")
+    frames, motion, sounds = figures[0].axes
+    assert frames.images[0].get_extent() == [0, 4, 0, 1] and frames.images[0].get_array().shape == (12, 100, 3)
+    curve, *strikes = motion.collections
+    assert curve.get_paths()[0].get_extents().bounds == pytest.approx((0, 0, 3.96, 0.99))
+    assert [one.get_segments()[0].tolist() for one in strikes] == [[[1.25, 0], [1.25, 0.5]], [[2.5, 0], [2.5, 1]]]
+    assert [one.get_alpha() for one in strikes] == pytest.approx([1.0, 0.6])
+    bars = [(bar.get_x(), bar.get_width(), round(bar.get_y() + bar.get_height() / 2)) for bar in sounds.patches]
+    assert bars == [(0.5, 1.5, 0), (1.0, 3.0, 1), (3.0, 0.5, 0)]
+    assert [label.get_text() for label in sounds.get_yticklabels()] == ["Dog or wolf", "Cat"]
+    assert sounds.get_xlim() == motion.get_xlim() == (0, 4)
+    plot_cues(tmp_path / "nothing.png", images, Cues(seconds=4.0))
+    assert "nothing" in figures[1].axes[2].get_ylabel()
+    with pytest.raises(ValueError, match="length"):
+        plot_cues(tmp_path / "cues.png", images, Cues())

@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from frieren import motion, spotting
+from frieren.apps import checks
+from frieren.apps.cli import main
+from frieren.apps.spot import thumbnails
 from frieren.categories import categories, find
-from frieren.cues import MOST_CUES
+from frieren.cues import MOST_CUES, read
 from frieren.errors import VideoError
 from frieren.nets.motion import MotionConfig, MotionEncoder
 from frieren.spotting import motion_cue, sound_cues, spot
@@ -96,3 +99,46 @@ def test_a_curve_that_is_too_long_is_thinned() -> None:
     assert (whole.rate, whole.values[:3]) == (25.0, (0.0, 0.062, 0.125))
     thinned = motion_cue(np.zeros(2 * MOST_CUES + 1, np.float32))
     assert thinned.rate == pytest.approx(25 / 3) and len(thinned.values) == -(-(2 * MOST_CUES + 1) // 3)
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main(["spot", *map(str, arguments)])
+    return int(exit_.value.code or 0)
+
+
+def test_the_command_writes_the_sheet_draws_it_and_prints_it(
+    tmp_path: Path, encoder: MotionEncoder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    path = film(tmp_path / "a [red].mp4", 6.0)
+    assert run(path, "-o", tmp_path / "a.json", "--picture", tmp_path / "a.png") == 0
+    printed, cues = capsys.readouterr().out, read(tmp_path / "a.json")
+    assert cues == spot(path) and (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+    assert "a [red].mp4" in printed
+    lines = [line for line in printed.splitlines() if line.startswith("│")]
+    strikes = [line.strip("│ ").split()[0] for line in lines][-21:]
+    assert strikes == [f"{strike.time:.2f}" for strike in cues.strikes[:20]] + ["and"]
+    assert f"and {len(cues.strikes) - 20} more" in printed
+    assert run(path, "--json") == 0 and capsys.readouterr().out == cues.to_json()
+
+
+def test_pictures_that_cannot_be_drawn_are_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path / "a.mp4", tmp_path / "b.mp4", "--picture", tmp_path / "a.png") == 2
+    assert run(tmp_path / "a.mp4", "--picture", tmp_path / "a.xyz") == 2
+    capsys.readouterr()
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert run(tmp_path / "a.mp4", "--picture", tmp_path / "a.png") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'frieren[eval]'" in line
+
+
+def test_thumbnails_are_spread_evenly(tmp_path: Path) -> None:
+    path = clips.video(tmp_path / "a.mp4", [index / 10 for index in range(48)])
+    images = thumbnails(path)
+    assert images.shape == (12, 120, 160, 3)
+    levels = [round(float(image.mean()) / clips.STEP) for image in images]
+    assert levels == [index * 4 % clips.LEVELS for index in range(12)]
+    assert len(thumbnails(clips.video(tmp_path / "b.mp4", [0.0, 0.1, 0.2]))) == 3

@@ -1,4 +1,4 @@
-"""Plots: motion above mels with onsets marked, contact sheets, a score against a setting, scores by group."""
+"""Plots: motion above mels with onsets marked, contact and cue sheets, a score against a setting, scores by group."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from frieren.spectrogram import FLOOR, MelConfig, log_mel
 
 if TYPE_CHECKING:
+    from frieren.cues import Cues
     from frieren.evaluation.intervals import Interval
     from frieren.world import Clip
     from frieren.world.script import Event
@@ -132,6 +133,55 @@ def main_moment(clip: Clip) -> float:
         loudest = max(clip.activities, key=lambda activity: activity.loudness.max())
         return float(loudest.times[np.argmax(loudest.loudness)])
     return 0.0
+
+
+def plot_cues(path: str | Path, images: np.ndarray, cues: Cues, *, title: str = "") -> None:
+    """Write a cue sheet on one time axis: frames, how much moves with every strike, categories.
+
+    Strikes are as high as they are strong, categories a bar each; both are the paler the less sure.
+
+    Args:
+        path: where to write; the suffix decides the format.
+        images: [F, H, W, 3], bytes; each shows the video at its left edge.
+        cues: with the length of the video.
+        title: above it all.
+
+    Raises:
+        ValueError: the length is not known.
+    """
+    if cues.seconds is None:
+        raise ValueError("a cue sheet without the video's length cannot be drawn")
+    count, height, width = images.shape[:3]
+    names = list(dict.fromkeys(cue.category.title for cue in cues.sounds))
+    heights = (10 / count * height / width, 1.6, 0.5 + 0.25 * len(names))  # inches
+    figure = _figure(11.0, 0.8 + sum(heights))
+    frames, motion, sounds = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+    strip = np.concatenate(list(images), axis=1)
+    frames.imshow(strip, extent=(0.0, cues.seconds, 0.0, 1.0), aspect="auto")
+    frames.set_yticks([])
+    times = np.arange(len(cues.motion.values)) / cues.motion.rate
+    motion.fill_between(times, cues.motion.values, color="0.75", linewidth=0)
+    for strike in cues.strikes:
+        motion.vlines(strike.time, 0, strike.strength, color="tab:red", alpha=_opacity(strike.certainty))
+    motion.set_ylim(0.0, 1.05)
+    motion.set_ylabel("motion, strikes")
+    for cue in cues.sounds:
+        row, end = names.index(cue.category.title), cues.seconds if cue.end is None else cue.end
+        sounds.barh(row, end - cue.start, left=cue.start, color="tab:blue", alpha=_opacity(cue.certainty))
+        sounds.text(cue.start, row, f" {cue.certainty:.2f}", va="center", fontsize="small", clip_on=True)
+    sounds.set_yticks(range(len(names)), names)
+    sounds.set_ylim(max(len(names), 1) - 0.4, -0.6)
+    if not names:
+        sounds.set_ylabel("nothing\nknown", rotation=0, ha="right", va="center")
+    sounds.set_xlim(0.0, cues.seconds)
+    sounds.set_xlabel("seconds")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
+def _opacity(certainty: float) -> float:
+    """Return an opacity that can still be seen where nothing is certain."""
+    return 0.2 + 0.8 * certainty
 
 
 class Point(NamedTuple):
