@@ -44,6 +44,6 @@ def test_a_folder_is_made_and_nothing_stays_in_it(tmp_path: Path) -> None:
     checks.prepare_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").touch()
-    for place in (tmp_path / "file", tmp_path / "file" / "c", Path("/proc/frieren"), Path("no\0name")):
+    for place in (tmp_path / "file", tmp_path / "file" / "c", Path("no\0name")):
         with pytest.raises(OutputError, match="cannot write in this folder .*; choose another with -o"):
             checks.prepare_folder(place)

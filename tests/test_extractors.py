@@ -315,8 +315,12 @@ def write(name: str, folder: Path, state: dict[str, Tensor]) -> Path:
         unused = {"vfeat_extractor.patch_embed.proj.bias": torch.zeros(2)}
         torch.save({"model": state | unused, "optimizer": {"state": {}}, "args": argparse.Namespace(a=1)}, path)
     else:
-        whole = {**state, "betas": torch.zeros(9), "first_stage_model.decoder.conv_in.weight": torch.zeros(2, 2)}
-        save(lightning(whole), path)
+        names = (
+            "betas",
+            "first_stage_model.decoder.conv_in.weight",
+            "first_stage_model.loss.discriminator.main.0.bias",
+        )
+        save(lightning({**state, **{name: torch.zeros(2) for name in names}}), path)
     return path
 
 
@@ -330,7 +334,8 @@ def test_a_file_becomes_a_folder_with_the_same_network(name: str, small: None, t
     for key, value in little(name).state_dict().items():
         torch.testing.assert_close(made.state_dict()[key], value, atol=0, rtol=0)
     assert json.loads((out / "source.json").read_text())[name]["name"] == path.name
-    assert ("first_stage_model.decoder.* (1)" in said[0]) == (name == "alignment"), "what is left out is said"
+    for part in ("decoder", "loss"):
+        assert (f"first_stage_model.{part}.* (1)" in said[0]) == (name == "alignment"), "what is left out is said"
     with pytest.raises(WeightsError, match="exists already"):
         published_models.convert(name, path, out)
 

@@ -24,8 +24,11 @@ from frieren.nets.bigvgan import BigVGAN
 from frieren.nets.cavp import VideoTower
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.official import fetch as fetching
+from frieren.official.checkpoint import read_checkpoint
+from frieren.official.releases import AUTOENCODER as AUTOENCODER_FOLDER
 from frieren.official.releases import RELEASES
 from frieren.official.releases import VOCODER as VOCODER_FOLDER
+from frieren.official.scorers import REFERENCE_MODELS
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,7 @@ def published(tmp_path_factory) -> Path:
         "autoencoder", MelAutoencoder(AUTOENCODER), "first_stage_model."
     )
     save(lightning(state), root / "epoch=99.ckpt")
+    save(lightning(published_state("autoencoder", MelAutoencoder(AUTOENCODER))), root / "vae.ckpt")
     save({"generator": weight_normed(published_state("vocoder", BigVGAN(VOCODER)))}, root / "best_netG.pt")
     (root / "args.yml").write_text(yaml.safe_dump(ARGS))
     save({"state_dict": published_state("encoder", VideoTower(ENCODER))}, root / "cavp.ckpt")
@@ -65,7 +69,9 @@ def servers(published, tmp_path, monkeypatch) -> list[str]:
     address = f"http://127.0.0.1:{server.server_port}/"
 
     def listed(folder: str) -> list[tuple[str, str]]:
-        files = ("args.yml", "best_netG.pt") if folder == VOCODER_FOLDER else ("epoch=99.ckpt",)
+        files = {VOCODER_FOLDER: ("args.yml", "best_netG.pt"), AUTOENCODER_FOLDER: ("vae.ckpt",)}.get(
+            folder, ("epoch=99.ckpt",)
+        )
         return [(f"some folder/{file}", address + file) for file in files]
 
     monkeypatch.setattr(fetching, "list_drive", listed)
@@ -166,6 +172,35 @@ def test_a_file_that_cannot_be_read_or_does_not_fit_is_kept(servers, tmp_path, m
     assert file.exists() and not (out / "frieren-reflow").exists()
 
 
+def test_a_flow_without_its_autoencoder_is_completed(servers, published, tmp_path):
+    """From the folder of the autoencoder alone, which is then kept for the other models."""
+    flow = tmp_path / "cache" / "downloads" / "frieren.ckpt"
+    without_autoencoder(published, flow)
+    said = []
+    model = fetching.fetch("frieren", say=said.append)
+    assert frieren.load(model).decode(torch.zeros(20, 8)).shape == (80, 16)
+    assert "/vae.ckpt" in servers and "frieren.ckpt lacks the mel autoencoder" in said[1]
+    assert (flow.parent / "vae.ckpt").exists() and not flow.exists()
+
+
+def test_a_flow_that_cannot_be_completed_is_kept(servers, published, tmp_path, monkeypatch):
+    flow, listed = tmp_path / "cache" / "downloads" / "frieren.ckpt", fetching.list_drive
+    without_autoencoder(published, flow)
+    monkeypatch.setattr(fetching, "list_drive", lambda folder: [] if folder == AUTOENCODER_FOLDER else listed(folder))
+    with pytest.raises(
+        fetching.FetchError, match=f"expected one .ckpt file, found 0(?s:.*)--vae.*{AUTOENCODER_FOLDER}"
+    ):
+        fetching.fetch("frieren")
+    assert flow.exists() and not (tmp_path / "cache" / "models" / "frieren").exists()
+
+
+def without_autoencoder(published: Path, flow: Path) -> None:
+    """Puts a flow checkpoint that lacks the autoencoder where the download would be."""
+    flow.parent.mkdir(parents=True)
+    state = read_checkpoint(published / "epoch=99.ckpt")
+    save(lightning({key: x for key, x in state.items() if not key.startswith("first_stage_model.")}), flow)
+
+
 def test_a_drive_folder_is_listed_by_gdown(monkeypatch):
     from importlib import import_module
 
@@ -175,7 +210,7 @@ def test_a_drive_folder_is_listed_by_gdown(monkeypatch):
     parameters, asked = inspect.signature(gdown_folder.download_folder).parameters, {}
     monkeypatch.setattr("gdown.download_folder", lambda url, **options: asked.update(options, url=url) or listed)
     release = RELEASES["frieren"]
-    (remote,) = fetching.flow_files("frieren", release)
+    remote = fetching.checkpoint_in(release.flow, "frieren.ckpt")
     assert asked["url"] == release.flow and asked["skip_download"] is True
     assert "id=1aB" in remote.url and remote.target == "frieren.ckpt"
     assert asked.keys() <= parameters.keys(), "gdown takes what it is asked"
@@ -194,3 +229,16 @@ def test_a_folder_that_changed(servers, monkeypatch, files, message):
 def test_unknown_names(servers):
     with pytest.raises(frieren.WeightsError, match="not a published model"):
         fetching.fetch("frieren-xl")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("folder", [release.flow for release in RELEASES.values()] + [AUTOENCODER_FOLDER])
+def test_a_published_folder_still_has_its_checkpoint(folder):
+    assert fetching.checkpoint_in(folder, "a.ckpt").url.startswith("https://")
+
+
+@pytest.mark.network
+def test_the_other_published_files_are_still_there():
+    assert len(list(fetching.vocoder_files())) == 2
+    for url in (fetching.cavp_url(), *(model.url for model in REFERENCE_MODELS.values())):
+        assert fetching.remote_size(url) is None or fetching.remote_size(url) > 1e6, url

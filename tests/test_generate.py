@@ -514,7 +514,7 @@ def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, co
     clip = make_video(tmp_path / "clip.mp4", seconds=1.0)
     code = (
         "import sys, time\nfrom frieren import remux\nfrom frieren.apps.cli import main\n"
-        "def slow(*_):\n    print('writing', flush=True)\n    time.sleep(60)\n"
+        "def slow(*_):\n    print('writing', flush=True)\n    time.sleep(10**6)\n"
         "remux.mux = slow\nmain(sys.argv[1:])"
     )
     arguments = ["generate", str(clip), "--model", "tiny", "--steps", "1"]
@@ -523,5 +523,5 @@ def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, co
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=listen) as process:
         assert process.stdout.readline() == "writing\n"
         process.send_signal(sent)
-        assert process.wait(30) == code_wanted
+        assert process.wait() == code_wanted
     assert names(tmp_path) == ["clip.mp4"]

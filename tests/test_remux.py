@@ -1,6 +1,8 @@
 """frieren.remux: packets untouched, the sound in its place, and nothing half-written."""
 
+import errno
 import os
+from pathlib import Path
 
 import av
 import clips
@@ -167,7 +169,11 @@ def test_a_source_that_cannot_be_read_is_one_line_and_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_output_that_cannot_be(tmp_path):
+def forbidden(*_, **__):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_output_that_cannot_be(tmp_path, monkeypatch):
     source = clips.video(tmp_path / "a.mp4", clips.EVEN)
     data, wave = source.read_bytes(), clips.noise(1.2, 16_000)
     (tmp_path / "link.mp4").symlink_to(source)
@@ -175,8 +181,9 @@ def test_output_that_cannot_be(tmp_path):
     for name in ("a.mp4", "link.mp4", "folder.mp4", "none/b.mp4", "b.avi", "b"):
         with pytest.raises(OutputError, match=name):
             remux.write_video(source, wave, tmp_path / name, 16_000)
-    with pytest.raises(OutputError, match="choose a place"):
-        remux.write_video(source, wave, "/proc/b.mp4", 16_000)
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="choose a place"):
+        patch.setattr(Path, "touch", forbidden)
+        remux.write_video(source, wave, tmp_path / "b.mp4", 16_000)
     assert sorted(os.listdir(tmp_path)) == ["a.mp4", "folder.mp4", "link.mp4"] and source.read_bytes() == data
 
 

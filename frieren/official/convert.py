@@ -131,7 +131,7 @@ def networks(files: Files, heads: int, fps: float, say: Say) -> Iterator[tuple[s
             yield "field", path, start(sizes.init_config(state, heads=heads, fps=fps), state, say)
     if path := files.vae:
         inside = read_checkpoint(path)
-    if path := files.vae or (files.flow if any(key.startswith("first_stage_model.") for key in inside) else None):
+    if path := files.vae or (files.flow if has_autoencoder(inside) else None):
         with naming(path):
             config = sizes.autoencoder_config(inside, scale)
             yield "autoencoder", path, fill("autoencoder", MelAutoencoder, config, inside, say)
@@ -145,6 +145,20 @@ def networks(files: Files, heads: int, fps: float, say: Say) -> Iterator[tuple[s
         state = read_checkpoint(path)
         with naming(path):
             yield "encoder", path, fill("encoder", VideoTower, sizes.encoder_config(state), state, say)
+
+
+def holds_autoencoder(flow: Path) -> bool:
+    """True if the mel autoencoder is in a flow checkpoint.
+
+    Raises:
+        WeightsError: if it is no checkpoint.
+    """
+    return has_autoencoder(read_checkpoint(flow))
+
+
+def has_autoencoder(state: State) -> bool:
+    """True if the mel autoencoder is among the parameters of a flow checkpoint."""
+    return any(key.startswith("first_stage_model.") for key in state)
 
 
 @contextmanager

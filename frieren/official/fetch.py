@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from frieren.errors import DamagedFileError, OutputError, WeightsError
 from frieren.files import cache_folder
 from frieren.official.convert import VOCODER as VOCODER_FILE
-from frieren.official.convert import VOCODER_SIZES, Files, Say, convert
+from frieren.official.convert import VOCODER_SIZES, Files, Say, convert, holds_autoencoder
 from frieren.official.download import PATIENCE, DownloadError, download, remote_size
-from frieren.official.releases import CAVP_FILE, CAVP_REPOSITORY, RELEASES, VOCODER, Release
+from frieren.official.releases import AUTOENCODER, CAVP_FILE, CAVP_REPOSITORY, RELEASES, VOCODER
 
 DRIVE_FILE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
 VOCODER_FOLDER = "vocoder"  # below the downloads
@@ -58,20 +58,21 @@ def fetch(name: str, *, say: Say = lambda line: None, on_progress: Progress = la
         return out
     release, store = RELEASES[name], cache_folder() / "downloads"
     try:
-        flow, *_ = remotes = [*flow_files(name, release), *vocoder_files()]
+        remotes = [checkpoint_in(release.flow, f"{name}.ckpt"), *vocoder_files()]
         announce(name, remotes, store, say)
-        for remote in remotes:
-            target = store / remote.target
-            target.parent.mkdir(parents=True, exist_ok=True)
-            download(remote.url, target, on_progress=partial(on_progress, target.name))
-        files = Files(flow=store / flow.target, vocoder=store / VOCODER_FOLDER, cavp=fetch_cavp(store))
+        flow, *_ = [fetch_file(remote, store, on_progress) for remote in remotes]
+        files = Files(flow=flow, vocoder=store / VOCODER_FOLDER, cavp=fetch_cavp(store))
+        if not holds_autoencoder(flow):
+            say(f"{name}: {flow.name} lacks the mel autoencoder; downloading it from {AUTOENCODER}")
+            vae = fetch_file(checkpoint_in(AUTOENCODER, "vae.ckpt"), store, on_progress)
+            files = replace(files, vae=vae)
         out.parent.mkdir(parents=True, exist_ok=True)
         convert(files, out, steps=release.steps, say=say)
     except (WeightsError, OutputError, OSError) as error:
         if isinstance(error, DamagedFileError):  # the next time it is downloaded again
             error.path.unlink(missing_ok=True)
         raise FetchError(f"{name}: {error}\n{by_hand(name)}") from error
-    (store / flow.target).unlink()  # the other files serve the other published models as well
+    flow.unlink()  # the other files serve the other published models as well
     return out
 
 
@@ -85,16 +86,28 @@ def announce(name: str, remotes: list[Remote], store: Path, say: Say) -> None:
     say(f"{name}: downloading {len(sizes)} files, {known:.2f} GB{unknown}, into {store}")
 
 
-def flow_files(name: str, release: Release) -> Iterator[Remote]:
-    """The one checkpoint in a release's folder.
+def fetch_file(remote: Remote, store: Path, on_progress: Progress) -> Path:
+    """A file on a server, among the downloads.
+
+    Raises:
+        DownloadError: if it cannot be had.
+    """
+    target = store / remote.target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    download(remote.url, target, on_progress=partial(on_progress, target.name))
+    return target
+
+
+def checkpoint_in(folder: str, target: str) -> Remote:
+    """The one checkpoint in a Drive folder, to be kept as `target`.
 
     Raises:
         DownloadError: if there is none, or more than one.
     """
-    found = [(path, url) for path, url in list_drive(release.flow) if path.endswith(".ckpt")]
+    found = [url for path, url in list_drive(folder) if path.endswith(".ckpt")]
     if len(found) != 1:
-        raise DownloadError(f"{release.flow}: expected one .ckpt file, found {len(found)}")
-    yield Remote(found[0][1], f"{name}.ckpt")
+        raise DownloadError(f"{folder}: expected one .ckpt file, found {len(found)}")
+    return Remote(found[0], target)
 
 
 def vocoder_files() -> Iterator[Remote]:
@@ -164,6 +177,7 @@ def by_hand(name: str) -> str:
         f"  the .ckpt file in          {release.flow}\n"
         f"  the folder (two files) at  {VOCODER}\n"
         f"  CAVP                       {cavp_url()}\n"
+        f"  if the first lacks it, the mel autoencoder (add --vae VAE.ckpt), the .ckpt file in {AUTOENCODER}\n"
         "and convert it:\n"
         f"  frieren weights convert --flow FILE.ckpt --vocoder FOLDER --cavp {Path(CAVP_FILE).name} "
         f"--steps {release.steps} {shlex.quote(str(out))}\n"

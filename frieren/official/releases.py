@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 DRIVE = "https://drive.google.com/drive/folders/"
 VOCODER = DRIVE + "11tg7VagVNvucNtQ8y0R4UJLIhEeR76oj"
+AUTOENCODER = DRIVE + "11rtgLedRjT4lckud0BZQ083APIPnLGoe"  # by itself, for a flow checkpoint that lacks it
 CAVP_REPOSITORY, CAVP_FILE = "SimianLuo/Diff-Foley", "diff_foley_ckpt/cavp_epoch66.ckpt"
 
 
@@ -18,7 +19,7 @@ class Release:
 
     Attributes:
         description: a line for lists.
-        flow: the folder of its flow checkpoint, which holds the mel autoencoder as well.
+        flow: the folder of its flow checkpoint, which should hold the mel autoencoder as well.
         steps: solver steps by default; each is two network evaluations, because of the guidance.
     """
 

@@ -104,7 +104,7 @@ def alignment_config(state: State) -> LatentAlignmentConfig:
 
 
 def alignment_table(config: LatentAlignmentConfig) -> Table:
-    """Diff-Foley's alignment classifier; the half of the autoencoder that makes spectrograms is left out."""
+    """Diff-Foley's alignment classifier; of the autoencoder, what makes spectrograms and its loss are left out."""
     modules = {
         "first_stage_model.quant_conv": "to_posterior",
         "cond_model.embedder.0": "project_features",
@@ -112,8 +112,8 @@ def alignment_table(config: LatentAlignmentConfig) -> Table:
         **under("first_stage_model.encoder", "encoder", picture_modules(config)),
         **under("model", "", classifier_modules(config)),
     }
-    decoder = ("first_stage_model.decoder.*", "first_stage_model.post_quant_conv.*")
-    return Table(modules, (*decoder, *DIFFUSION_BUFFERS))
+    others = tuple(f"first_stage_model.{name}.*" for name in ("decoder", "post_quant_conv", "loss"))
+    return Table(modules, (*others, *DIFFUSION_BUFFERS))
 
 
 def picture_modules(config: LatentAlignmentConfig) -> dict[str, str]:
