@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import frieren
-from frieren.evaluation.timing.onsets import OnsetDetector
+from frieren.evaluation.timing.onset_detector import OnsetDetector
 from frieren.loudness import normalise
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.world import clip

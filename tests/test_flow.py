@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from frieren.flow import flow_loss, guide, guided_velocity, interpolate, logit_normal_weight
+from frieren.flow import guide, guided_velocity, interpolate
+from frieren.training.flow_losses import flow_loss, logit_normal_weight
 
 
 def test_path_runs_from_noise_to_data():

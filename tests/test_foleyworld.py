@@ -32,7 +32,7 @@ from frieren.evaluation.scorers.alignment import WorldAlignment  # noqa: E402
 from frieren.evaluation.scorers.extractors import load_world  # noqa: E402
 from frieren.evaluation.timing import aims  # noqa: E402
 from frieren.evaluation.timing.by_kind import OnsetTiming, mismatches  # noqa: E402
-from frieren.evaluation.timing.onsets import OnsetDetector, Onsets  # noqa: E402
+from frieren.evaluation.timing.onset_detector import OnsetDetector, Onsets  # noqa: E402
 from frieren.evaluation.timing.protocol import SoundTiming  # noqa: E402
 from frieren.spectrogram import log_mel, spectral_distance  # noqa: E402
 from frieren.world.script import Event  # noqa: E402

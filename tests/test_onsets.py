@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("librosa")
 
-from frieren.evaluation.timing.onsets import OnsetDetector, event_onsets, match, signed_errors
+from frieren.evaluation.timing.onset_detector import OnsetDetector, event_onsets, match, signed_errors
 from frieren.world.script import Event
 
 RATE = 16_000

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from frieren.evaluation.timing.onsets import Onsets, match
+from frieren.evaluation.timing.onset_detector import Onsets, match
 from frieren.evaluation.timing.ranking import average_precision, hits_by_rank, ranked
 
 

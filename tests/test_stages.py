@@ -18,12 +18,13 @@ from frieren.dataset.pairs import Pairing, make_pairs
 from frieren.dataset.prepare import DatasetError
 from frieren.dataset.shards import Shards
 from frieren.errors import WeightsError
-from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpolate, reflow_loss
+from frieren.flow import guided_velocity, interpolate
 from frieren.mel import encode_mel
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.solver import solve
 from frieren.training.crops import ClipPart, TooShortError, TrainingWindows
+from frieren.training.flow_losses import distillation_loss, flow_loss, reflow_loss
 from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared, read_recipe
 from frieren.training.stages import load_init
 from frieren.training.tasks.field import STEPS, FieldTask, draw_latent, draw_times

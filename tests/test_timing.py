@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("librosa")
 
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector, Onsets, match, signed_errors
+from frieren.evaluation.timing.onset_detector import OnsetDetector, Onsets, match, signed_errors
+from frieren.evaluation.timing.onset_scores import compare, scores
 from frieren.evaluation.timing.protocol import WINDOWS, ReferenceTiming, SoundTiming
-from frieren.evaluation.timing.scores import compare, scores
 
 RATE = 16_000
 SECONDS = 6.0

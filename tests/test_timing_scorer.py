@@ -1,4 +1,4 @@
-"""Timing in the report: the same numbers as `timing.scores`, one decoding of every file, FoleyWorld's scripts."""
+"""Timing in the report: the same numbers as `timing.onset_scores`, one decoding of every file, FoleyWorld's scripts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from frieren.evaluation.run import evaluate  # noqa: E402
 from frieren.evaluation.scorers.cache import FeatureCache  # noqa: E402
 from frieren.evaluation.timing import scores as timing
 from frieren.evaluation.timing.envelope import Envelope  # noqa: E402
-from frieren.evaluation.timing.onsets import OnsetDetector, event_onsets  # noqa: E402
+from frieren.evaluation.timing.onset_detector import OnsetDetector, event_onsets  # noqa: E402
 from frieren.evaluation.timing.protocol import ReferenceTiming, analyse  # noqa: E402
 from frieren.evaluation.timing.report_rows import TIMING, read_events  # noqa: E402
 
@@ -68,7 +68,7 @@ def same(found: dict, wanted: timing.TimingScores) -> None:
 
 
 def test_rows_are_the_scores_of_the_waves(folders: tuple[Path, Path]) -> None:
-    same(rows(*folders), timing.scores(GENERATED, [clip.wave for clip in CLIPS], RATE))
+    same(rows(*folders), timing.onset_scores(GENERATED, [clip.wave for clip in CLIPS], RATE))
 
 
 def test_scripts_of_the_references_give_the_onsets(folders: tuple[Path, Path]) -> None:
@@ -80,7 +80,7 @@ def test_scripts_of_the_references_give_the_onsets(folders: tuple[Path, Path]) -
         events = [event for event in clip.events if event.visible]
         known.append(ReferenceTiming(event_onsets(events), sound.level, sound))
     after = rows(*folders)
-    same(after, timing.scores(GENERATED, known, RATE))
+    same(after, timing.onset_scores(GENERATED, known, RATE))
     assert before["onset_recall_50ms"].baselines["ceiling"] == 1
     report = evaluate(*folders, PRESETS["world"], scores=["onsets"], cache=FeatureCache(False))
     assert report.timing["scripts"] == 4 and "visible events of 4 scripts" in report.markdown()

@@ -1,8 +1,9 @@
 """Training: one loop, one recipe per part, checkpoints from which a run resumes bit-exactly.
 
 run         recipes -> trained parts, one after the other
-recipe      TOML -> what a run is; `losses`: its [loss]
+recipe      TOML -> what a run is; `loss_settings`: its [loss]
 stages      recipe -> task with data, frozen parts and start
+flow_losses  losses of flow, reflow and distillation
 tasks/      what a batch is, its losses and its validation, part by part
 data        clips and recordings; `crops`: windows of the field
 loop        steps, log lines, validations, checkpoints

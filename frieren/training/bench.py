@@ -23,9 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from frieren.flow import flow_loss, interpolate
+from frieren.flow import interpolate
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.training import machines
+from frieren.training.flow_losses import flow_loss
 from frieren.training.learner import Learner, Trainable
 from frieren.training.loss_settings import FieldLoss
 from frieren.training.recipe import Machines, Optim, Precision, Recipe

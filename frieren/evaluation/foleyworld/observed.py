@@ -27,7 +27,7 @@ from frieren.evaluation.scorers.features import side_by_side
 from frieren.evaluation.scores import accepted
 from frieren.evaluation.timing.clipsets import only_visible_impacts, reference_wave
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector
+from frieren.evaluation.timing.onset_detector import OnsetDetector
 from frieren.evaluation.timing.protocol import SoundTiming, analyse
 from frieren.world import Clip
 

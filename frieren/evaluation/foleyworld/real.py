@@ -19,9 +19,9 @@ from frieren import sounds, video
 from frieren.errors import VideoError
 from frieren.evaluation.pictures import plot_clip
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector
+from frieren.evaluation.timing.onset_detector import OnsetDetector
+from frieren.evaluation.timing.onset_scores import TimingScores, compare
 from frieren.evaluation.timing.protocol import ReferenceTiming, SoundTiming, analyse
-from frieren.evaluation.timing.scores import TimingScores, compare
 from frieren.pipeline import Model
 
 MANIFEST = "manifest.json"

@@ -17,8 +17,8 @@ import numpy as np
 from frieren.evaluation.pictures import Point, plot_guidance, plot_steps
 from frieren.evaluation.tables import table
 from frieren.evaluation.timing import impacts
+from frieren.evaluation.timing.onset_scores import HEADING, TimingScores, score_row
 from frieren.evaluation.timing.protocol import F1, SHIFTS, WINDOW
-from frieren.evaluation.timing.scores import HEADING, TimingScores, score_row
 
 if TYPE_CHECKING:
     from frieren.world import Clip

@@ -19,10 +19,10 @@ import numpy as np
 from frieren.evaluation.paired import ALL, PairedScore, groups, paired_ratio
 from frieren.evaluation.timing.clipsets import without_common_kind
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector, event_onsets
+from frieren.evaluation.timing.onset_detector import OnsetDetector, event_onsets
+from frieren.evaluation.timing.onset_scores import compare
 from frieren.evaluation.timing.pooled import PooledScore
 from frieren.evaluation.timing.protocol import F1, SHIFTS, WINDOW, ReferenceTiming, SoundTiming
-from frieren.evaluation.timing.scores import compare
 from frieren.world import Clip
 
 

@@ -19,9 +19,9 @@ from frieren.evaluation.timing.by_kind import OnsetTiming
 from frieren.evaluation.timing.by_kind import measure as onset_timing
 from frieren.evaluation.timing.clipsets import reference_wave
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector, event_onsets
+from frieren.evaluation.timing.onset_detector import OnsetDetector, event_onsets
+from frieren.evaluation.timing.onset_scores import TimingScores, compare
 from frieren.evaluation.timing.protocol import SHIFTS, WINDOW, ReferenceTiming, analyse
-from frieren.evaluation.timing.scores import TimingScores, compare
 
 if TYPE_CHECKING:
     from frieren.world import Clip

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector, Onsets
+from frieren.evaluation.timing.onset_detector import OnsetDetector, Onsets
 
 WINDOWS = (0.050, 0.100)  # seconds; CondFoleyGen and Greatest Hits use the wider
 WINDOW = WINDOWS[0]  # seconds, by which models are compared and aims are set

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from frieren.evaluation.timing.onsets import ROUNDING, Onsets
+from frieren.evaluation.timing.onset_detector import ROUNDING, Onsets
 
 
 def ranked(onsets: Onsets) -> np.ndarray:

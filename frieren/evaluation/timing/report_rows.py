@@ -22,9 +22,9 @@ from frieren.evaluation.scorers.cache import FeatureCache
 from frieren.evaluation.scorers.features import FeatureExtractor
 from frieren.evaluation.scores import Score
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector, Onsets, event_onsets
+from frieren.evaluation.timing.onset_detector import OnsetDetector, Onsets, event_onsets
+from frieren.evaluation.timing.onset_scores import TimingScores, compare
 from frieren.evaluation.timing.protocol import ReferenceTiming, SoundTiming
-from frieren.evaluation.timing.scores import TimingScores, compare
 from frieren.world.script import Event
 
 TIMING = {"onsets": "onset detector", "envelope": "level meter"}  # scores, and what they are measured with

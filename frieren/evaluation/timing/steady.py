@@ -16,9 +16,9 @@ import numpy as np
 from frieren.evaluation.tables import table
 from frieren.evaluation.timing.clipsets import reference_wave
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector
+from frieren.evaluation.timing.onset_detector import OnsetDetector
+from frieren.evaluation.timing.onset_scores import HEADING, TimingScores, compare, score_row
 from frieren.evaluation.timing.protocol import SHIFTS, ReferenceTiming, analyse
-from frieren.evaluation.timing.scores import HEADING, TimingScores, compare, score_row
 
 if TYPE_CHECKING:
     from frieren.world import Clip

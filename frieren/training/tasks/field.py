@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from frieren.dataset.shards import Shards
-from frieren.flow import distillation_loss, flow_loss, guided_velocity, interpolate, logit_normal_weight, reflow_loss
+from frieren.flow import guided_velocity, interpolate
 from frieren.mel import decode_latent, encode_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
@@ -25,6 +25,7 @@ from frieren.nets.starts import start_white
 from frieren.solver import solve
 from frieren.training import machines
 from frieren.training.crops import TrainingWindows
+from frieren.training.flow_losses import distillation_loss, flow_loss, logit_normal_weight, reflow_loss
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
 from frieren.training.loss_settings import FieldLoss, PairsLoss

@@ -24,7 +24,7 @@ import numpy as np
 from frieren.evaluation.intervals import Interval, median
 from frieren.evaluation.tables import decimals, span, table
 from frieren.evaluation.timing.envelope import Envelope
-from frieren.evaluation.timing.onsets import OnsetDetector, signed_errors
+from frieren.evaluation.timing.onset_detector import OnsetDetector, signed_errors
 from frieren.evaluation.timing.pooled import NO_CEILING, ClipTerms, PooledScore
 from frieren.evaluation.timing.protocol import (
     SHIFTS,
