@@ -1,4 +1,4 @@
-"""The straight path from noise to data: points on it, and guidance. Its losses are in `training.flow_losses`.
+"""The straight path from noise to data: points on it, and guidance. Its losses are in `training.tasks.flow_losses`.
 
 x0 is noise, x1 is data, t runs from 0 (noise) to 1 (data). Equation numbers are those of arXiv 2406.00320.
 """

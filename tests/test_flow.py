@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from frieren.flow import guide, guided_velocity, interpolate
-from frieren.training.flow_losses import flow_loss, logit_normal_weight
+from frieren.training.tasks.flow_losses import flow_loss, logit_normal_weight
 
 
 def test_path_runs_from_noise_to_data():

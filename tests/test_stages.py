@@ -24,10 +24,10 @@ from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.solver import solve
 from frieren.training.crops import ClipPart, TooShortError, TrainingWindows
-from frieren.training.flow_losses import distillation_loss, flow_loss, reflow_loss
 from frieren.training.recipe import FieldLoss, Optim, PairsLoss, Recipe, RecipeError, Shared, read_recipe
 from frieren.training.stages import load_init
 from frieren.training.tasks.field import STEPS, FieldTask, draw_latent, draw_times
+from frieren.training.tasks.flow_losses import distillation_loss, flow_loss, reflow_loss
 from frieren.weights import load_part, save_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -18,7 +18,7 @@ from frieren.clock import Clock  # noqa: E402
 from frieren.evaluation.protocol import PRESETS, ProtocolError  # noqa: E402
 from frieren.evaluation.run import evaluate  # noqa: E402
 from frieren.evaluation.scorers.cache import FeatureCache  # noqa: E402
-from frieren.evaluation.timing import scores as timing
+from frieren.evaluation.timing import onset_scores as timing
 from frieren.evaluation.timing.envelope import Envelope  # noqa: E402
 from frieren.evaluation.timing.onset_detector import OnsetDetector, event_onsets  # noqa: E402
 from frieren.evaluation.timing.protocol import ReferenceTiming, analyse  # noqa: E402

@@ -3,8 +3,7 @@
 run         recipes -> trained parts, one after the other
 recipe      TOML -> what a run is; `loss_settings`: its [loss]
 stages      recipe -> task with data, frozen parts and start
-flow_losses  losses of flow, reflow and distillation
-tasks/      what a batch is, its losses and its validation, part by part
+tasks/      what a batch is, its losses (of the field: `flow_losses`) and its validation, part by part
 data        clips and recordings; `crops`: windows of the field
 loop        steps, log lines, validations, checkpoints
 learner     a network on the machines, its optimiser, its averaged weights, one step; `feed`: its batches

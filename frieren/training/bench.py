@@ -26,10 +26,10 @@ from torch import Tensor
 from frieren.flow import interpolate
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.training import machines
-from frieren.training.flow_losses import flow_loss
 from frieren.training.learner import Learner, Trainable
 from frieren.training.loss_settings import FieldLoss
 from frieren.training.recipe import Machines, Optim, Precision, Recipe
+from frieren.training.tasks.flow_losses import flow_loss
 
 # The published sizes (paper section 4.4); the head counts of small and large are not published.
 SIZES = {"small": FieldConfig(width=384), "base": FieldConfig(), "large": FieldConfig(width=768, depth=6)}

@@ -25,12 +25,12 @@ from frieren.nets.starts import start_white
 from frieren.solver import solve
 from frieren.training import machines
 from frieren.training.crops import TrainingWindows
-from frieren.training.flow_losses import distillation_loss, flow_loss, logit_normal_weight, reflow_loss
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
 from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.classification import IGNORE_INDEX, ClassificationLoss
+from frieren.training.tasks.flow_losses import distillation_loss, flow_loss, logit_normal_weight, reflow_loss
 from frieren.weights import save_part
 
 WHITENED = 256  # windows whose features tell how to whiten
