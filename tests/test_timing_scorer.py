@@ -68,7 +68,7 @@ def same(found: dict, wanted: timing.TimingScores) -> None:
 
 
 def test_rows_are_the_scores_of_the_waves(folders: tuple[Path, Path]) -> None:
-    same(rows(*folders), timing.onset_scores(GENERATED, [clip.wave for clip in CLIPS], RATE))
+    same(rows(*folders), timing.scores(GENERATED, [clip.wave for clip in CLIPS], RATE))
 
 
 def test_scripts_of_the_references_give_the_onsets(folders: tuple[Path, Path]) -> None:
@@ -80,7 +80,7 @@ def test_scripts_of_the_references_give_the_onsets(folders: tuple[Path, Path]) -
         events = [event for event in clip.events if event.visible]
         known.append(ReferenceTiming(event_onsets(events), sound.level, sound))
     after = rows(*folders)
-    same(after, timing.onset_scores(GENERATED, known, RATE))
+    same(after, timing.scores(GENERATED, known, RATE))
     assert before["onset_recall_50ms"].baselines["ceiling"] == 1
     report = evaluate(*folders, PRESETS["world"], scores=["onsets"], cache=FeatureCache(False))
     assert report.timing["scripts"] == 4 and "visible events of 4 scripts" in report.markdown()
