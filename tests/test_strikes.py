@@ -43,7 +43,7 @@ def test_shortest_curves(values):
 @pytest.fixture(scope="module")
 def encoder() -> MotionEncoder:
     torch.manual_seed(0)
-    return MotionEncoder(MotionConfig(members=2, ways=("one", "two"))).eval()
+    return MotionEncoder(MotionConfig(members=("maxima", "speeds", "attention"), ways=("one", "two"))).eval()
 
 
 def film(seconds: float, fps: float = 25.0) -> list[tuple[torch.Tensor, float]]:

@@ -79,7 +79,7 @@ def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announ
     if recipe.part in STAGES:
         task = field_task(recipe, out, on_done)
     elif recipe.part == "motion":
-        task = MotionTask(recipe)
+        task = MotionTask(recipe, out / "films")
     else:
         kind = TASKS[recipe.part]
         task = kind(recipe, open_data(recipe, dataset(recipe, out, kind.fields, on_done), audio))

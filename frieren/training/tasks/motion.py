@@ -1,8 +1,4 @@
-"""The motion encoder learns when things strike from films whose strikes are known: puppets, and FoleyWorld's clips.
-
-Every micro-batch is drawn by index from as many clips as the recipe has; they are rendered when they are first needed
-and kept in memory as local motion, 0.2 MB each.
-"""
+"""The motion encoder learns when things strike from films whose strikes are known: puppets, and FoleyWorld's clips."""
 
 from __future__ import annotations
 
@@ -15,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from frieren import motion, world
 from frieren.nets.motion import MotionConfig, MotionEncoder
 from frieren.strikes import pick_strikes
 from frieren.training.data import device_of
@@ -23,13 +18,10 @@ from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
 from frieren.training.loss_settings import MotionLoss
 from frieren.training.recipe import Recipe
+from frieren.training.tasks.films import WAYS, MotionFilm, MotionFilms, motion_times
 from frieren.weights import save_part
-from frieren.world import puppets
 from frieren.world.puppets.clips import SHAPES
-from frieren.world.puppets.paths import RATE as PUPPET_RATE
 
-WAYS = ("strike", "tap", "step", "ball", "burst", "scratch", "rub", "turn", "churn", "tremble", "wave", "pass",
-        "flicker", "still", "foleyworld")  # fmt: skip
 WINDOW = 0.05  # s within which a strike of a validation clip counts as found
 THRESHOLDS = np.arange(0.2, 0.7, 0.02)
 
@@ -57,19 +49,21 @@ class Example(NamedTuple):
 class MotionTask(TrainingTask[MotionEncoder]):
     """Crops of films, mirrored and noisy; a focal loss on the instants of strikes, and small ones on the rest."""
 
-    def __init__(self, recipe: Recipe[MotionConfig, MotionLoss]) -> None:
+    def __init__(self, recipe: Recipe[MotionConfig, MotionLoss], folder: Path) -> None:
+        """Learns from films that are kept in a folder."""
         self.recipe, self.loss = recipe, recipe.loss
         self.config = dataclasses.replace(recipe.network, ways=WAYS)
         self.network = MotionEncoder(self.config)
         self.trainables = {"motion": Trainable(self.network, self.losses)}
-        self.clips: dict[tuple[str, bool, int], Example] = {}
+        self.films = MotionFilms(folder, self.loss.seconds)
+        self.examples: dict[tuple[str, bool, int], Example] = {}
 
     def example(self, split: str, foleyworld: bool, index: int) -> Example:
-        """Clip `index` of a split of one of the two worlds."""
+        """Clip `index` of a split of one of the two worlds; it stays in memory."""
         key = split, foleyworld, index
-        if key not in self.clips:
-            self.clips[key] = _foleyworld(split, index, self.loss) if foleyworld else _puppets(split, index, self.loss)
-        return self.clips[key]
+        if key not in self.examples:
+            self.examples[key] = example_of(self.films.film(*key), self.loss)
+        return self.examples[key]
 
     def batch(self, index: int) -> dict[str, Tensor]:
         loss, size = self.loss, self.recipe.optim.batch
@@ -147,52 +141,16 @@ def f1(curves: list[np.ndarray], times: list[np.ndarray], threshold: float) -> f
     return 2 * hits / max(found + wanted, 1)
 
 
-def _puppets(split: str, index: int, loss: MotionLoss) -> Example:
-    """A clip of the puppet world."""
-    clip = puppets.clip(split, index, loss.seconds, shape=SHAPES[index % len(SHAPES)])
-    frames = zip(eight_bits(clip.film.images), clip.film.times.tolist(), strict=True)
-    seen = motion.motion_of(frames, loss.seconds)
-    going = np.interp(motion_times(len(seen)), np.arange(len(clip.going)) / PUPPET_RATE, clip.going)
-    return _example(seen, clip.blows, going, WAYS.index(clip.ways[0]), loss)
-
-
-def _foleyworld(split: str, index: int, loss: MotionLoss) -> Example:
-    """Part of a clip of FoleyWorld; what cannot be seen does not count. Which part depends on the index."""
-    clip = world.clip(split, index, motion.CLOCK, SHAPES[index % len(SHAPES)], sound=False)
-    images = torch.as_tensor(clip.images).float().mean(1) / 255
-    seen = motion.motion_of(zip(images, clip.times.tolist(), strict=True), clip.seconds)
-    times = motion_times(len(seen))
-    going = np.zeros(len(seen))
-    for activity in clip.activities:
-        if activity.visible:
-            going = np.maximum(going, np.interp(times, activity.times, activity.loudness))
-    first = (index // len(SHAPES) * 37) % max(1, len(seen) - motion.CLOCK.frames(loss.seconds))
-    blows = np.array([(event.time, event.strength) for event in clip.events if event.visible]).reshape(-1, 2)
-    blows[:, 0] -= first / motion.RATE
-    return _example(seen[first:], blows, going[first:], WAYS.index("foleyworld"), loss)
-
-
-def _example(seen: Tensor, blows: np.ndarray, going: np.ndarray, way: int, loss: MotionLoss) -> Example:
-    """Cut to the length of the recipe, with the targets of each frame."""
-    frames = motion.CLOCK.frames(loss.seconds)
+def example_of(film: MotionFilm, loss: MotionLoss) -> Example:
+    """A film with the targets of each frame."""
+    frames = len(film.motion)
     times = motion_times(frames)
     strike, strength = np.zeros(frames), np.zeros(frames)
-    for time, force in blows:
+    for time, force in film.blows.tolist():
         bell = np.exp(-0.5 * ((times - time - loss.delay) / loss.sharpness) ** 2)
         strength = np.where(bell > strike, force, strength)
         strike = np.maximum(strike, bell)
-    near, hard, on = (
-        torch.from_numpy(each.astype(np.float32)) for each in (strike, strength.clip(0, 1), going[:frames])
-    )
-    inside = (blows[:, 0] >= 0) & (blows[:, 0] < loss.seconds)
-    return Example(seen[:frames].transpose(0, 1).half(), near, hard, on, torch.tensor(way), blows[inside, 0])
-
-
-def motion_times(frames: int) -> np.ndarray:
-    """Instants of the frames of the motion in s."""
-    return np.array(motion.CLOCK.frame_times(frames))
-
-
-def eight_bits(images: Tensor) -> Tensor:
-    """Images as a video file has them."""
-    return (images * 255).round().clamp(0, 255) / 255
+    near, hard = (torch.from_numpy(each.astype(np.float32)) for each in (strike, strength.clip(0, 1)))
+    instants = film.blows[:, 0].double().numpy()
+    inside = (instants >= 0) & (instants < loss.seconds)
+    return Example(film.motion.transpose(0, 1), near, hard, film.going, film.way, instants[inside])

@@ -14,11 +14,11 @@ from frieren.world.puppets.camera import Film, draw_view, shoot
 from frieren.world.puppets.paths import RATE, Curve
 from frieren.world.puppets.stage import Look, Part, draw_textures
 
-VERSION = 1
+VERSION = 2
 SHAPES = ((36, 64), (48, 64), (64, 36), (64, 64))
 STRIKING: dict[Callable[[ActScene], Act], float] = {
     strikers.stick: 4, strikers.fist: 2, strikers.knife: 1.5, strikers.fingers: 1.5, strikers.clap: 0.7,
-    strikers.drummer: 2, strikers.walker: 1.5, strikers.jumper: 0.7, things.ball: 1, things.barker: 1,
+    strikers.drummer: 2, strikers.walker: 1.5, strikers.jumper: 0.7, things.ball: 1, things.barker: 1.5,
     things.recoil: 0.6, things.switch: 0.7, things.faller: 1, things.door: 0.5, things.pendulum: 0.4,
 }  # fmt: skip
 # Those that can strike at instants that somebody else says; a pendulum has its own.

@@ -86,7 +86,8 @@ class Manner:
         follow: how far it goes beyond the contact, as a share of the height.
         early: 0 prepares as late as possible, 1 right after the last blow.
         rest: height between blows that are far apart.
-        lift: power of the raising; 0 is smooth, more stops more abruptly at the top.
+        lift: power of the raising; 0 is smooth, more stops more abruptly at the top, less starts more abruptly.
+        hurry: share of raisings that are quick, with a stay at the top.
         height: of a full blow.
         spread: relative scatter of everything.
     """
@@ -99,6 +100,7 @@ class Manner:
     early: float
     rest: float
     lift: float
+    hurry: float
     height: float
     spread: float
 
@@ -116,7 +118,8 @@ def draw_manner(rng: np.random.Generator) -> Manner:
         follow=float(rng.choice([0.0, rng.uniform(0, 0.12)])),
         early=float(rng.choice([0.0, 1.0, rng.random()])),
         rest=float(rng.choice([0.05, 0.3, 0.7, 1.0])),
-        lift=float(rng.choice([0.0, 0.0, 0.0, rng.uniform(1.2, 3.0)])),
+        lift=float(rng.choice([0.0, rng.uniform(1.2, 3.0), rng.uniform(-3.0, -1.3)], p=[0.5, 0.25, 0.25])),
+        hurry=float(rng.choice([0.1, 0.5, 1.0])),
         height=float(rng.uniform(0.5, 1.0)),
         spread=float(rng.uniform(0.02, 0.3)),
     )
@@ -191,10 +194,11 @@ def _prepare(
     if room > 0.8 and rng.random() < 0.6:  # far apart: goes to rest in between
         line.to(line.time + min(scattered(0.4), 0.4 * room), manner.rest * manner.height)
         room = top - line.time
-    rise = min(scattered(0.18), room) if rng.random() < 0.3 else room * rng.uniform(0.5, 1)
+    quick = rng.random() < manner.hurry
+    rise = min(scattered(0.18), room) if quick else room * rng.uniform(0.5, 1)
     if rng.random() >= manner.early:
-        line.wait(top - rise)
-    ease = speeding(manner.lift) if manner.lift else smooth
+        line.wait(top - rise - (min(rng.uniform(0, 0.25), room - rise) if quick else 0.0))
+    ease = speeding(manner.lift) if manner.lift > 0 else slowing(-manner.lift) if manner.lift < 0 else smooth
     line.to(line.time + max(rise, 1e-3), height, ease).wait(top)
 
 

@@ -52,18 +52,17 @@ def ball(scene: ActScene) -> Act:
 
 
 def barker(scene: ActScene) -> Act:
-    """A body that jerks when it gives a sound: a dog that barks, a cough; mouth open, head thrown, then back."""
+    """A body that jerks with its own sound or just after it, such as a barking dog: mouth open, head thrown, back."""
     rng, t = scene.rng, scene.t
     blows = hits(scene.blows(0.2))
     jaw, head = Line(0.0), Line(0.0)
-    quick, slow = rng.uniform(0.04, 0.1), rng.uniform(0.08, 0.25)
-    ahead = rng.uniform(0, 0.06)
+    quick, slow = rng.uniform(0.04, 0.16), rng.uniform(0.08, 0.25)
+    ahead = rng.uniform(-0.1, 0.04)
     for time, strength in blows:
-        jaw.wait(time - ahead).to(time - ahead + quick, strength, slowing(1.5)).wait(time + 0.06).to(
-            time + 0.06 + slow, 0.0
-        )
+        jaw.wait(time - ahead).to(time - ahead + quick, strength, slowing(1.5))
+        jaw.wait(jaw.time + 0.03).to(jaw.time + slow, 0.0)
         head.wait(time - 0.1).to(time - ahead, -rng.uniform(0, 0.4), smooth)
-        head.to(time - ahead + quick, strength, slowing(2)).to(time + quick + 2 * slow, 0.0)
+        head.to(time - ahead + quick, strength, slowing(2)).to(time - ahead + quick + 2 * slow, 0.0)
     open_, nod = jaw.at(t), head.at(t)
     tilt = -nod * rng.uniform(0.05, 0.5) + wander(rng, t, 0.7, rng.choice([0.02, 0.15]))
     x = nod * rng.normal(0, 0.15) + wander(rng, t, 0.6, rng.choice([0.01, 0.1]))
