@@ -57,7 +57,7 @@ def _encoder() -> MotionEncoder:
     try:
         return load_encoder()
     except WeightsError:
-        return MotionEncoder(MotionConfig(members=1, ways=("any",), threshold=2.0)).eval()
+        return MotionEncoder(MotionConfig(members=("maxima",), ways=("any",), threshold=2.0)).eval()
 
 
 def motion_cue(activity: Curve) -> Motion:

@@ -29,7 +29,7 @@ NAMES = [category.name for category in categories()]
 def encoder(monkeypatch: pytest.MonkeyPatch) -> MotionEncoder:
     """One that finds strikes everywhere, in place of the one that ships."""
     torch.manual_seed(0)
-    made = MotionEncoder(MotionConfig(members=1, ways=("any",), threshold=0.0)).eval()
+    made = MotionEncoder(MotionConfig(members=("maxima",), ways=("any",), threshold=0.0)).eval()
     monkeypatch.setattr(spotting, "load_encoder", lambda: made)
     return made
 
