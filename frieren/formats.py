@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 # Inputs. A file that is named itself is opened whatever its suffix; these tell what a folder or a pattern means.
 VIDEOS = tuple(
@@ -19,6 +20,7 @@ MEDIA = (*VIDEOS, *SOUNDS)
 # Outputs.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of videos: FFmpeg's muxers
 SOUND_FILES = (".wav", ".flac")
+AudioCodec = Literal["aac", "flac", "opus"]  # of the sound in a video
 OUTPUTS = (*CONTAINERS, *SOUND_FILES)
 
 

@@ -87,17 +87,33 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     return f"a truncated or damaged {kind} file ({reason(error)}); copy or download it again"
 
 
-def demux(container: InputContainer, stream: Stream | None = None) -> Iterator[Packet[Any]]:
-    """Packets of `stream` (None: of all) up to the end of the file, or to where it is truncated."""
+def demux(
+    container: InputContainer, stream: Stream | None = None, axis: TimeAxis | None = None
+) -> Iterator[Packet[Any]]:
+    """Packets of `stream` (None: of all) up to the end of the file, or to where it is truncated.
+
+    Their timestamps are put on one time axis for all streams, so that these stay together whatever is taken out.
+    """
+    axis = axis or TimeAxis(container)
+    for packet in _packets(container):
+        if packet.size:
+            axis.place(packet)
+        if stream is None or packet.stream_index == stream.index:
+            yield packet
+
+
+def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
+    """Every packet of the streams that were known when the file was opened."""
     import av
 
-    found = container.demux() if stream is None else container.demux(stream)
     while True:
         try:
-            packet = next(found)
-        except (StopIteration, av.error.FFmpegError):
-            return
-        yield packet
+            yield from container.demux()
+        except IndexError:  # a packet of a stream that only begins further on
+            continue
+        except av.error.FFmpegError:
+            pass
+        return
 
 
 def container_end(container: InputContainer) -> float:
@@ -110,36 +126,64 @@ def container_end(container: InputContainer) -> float:
 
 
 class TimeAxis:
-    """The time axis of one stream, read in order; jumps that the container duration does not confirm are taken out.
+    """The time axis of a file, read in order; jumps that nothing confirms are taken out of all streams together.
 
     A transport stream that was cut together, or one damaged timestamp, would otherwise decide how long a video is.
-    What comes after such a jump follows on what came before it, as if there were none.
+    What comes after such a jump follows on what came before it, as if there were none. The same rule as FFmpeg's: a
+    step forward is a jump only where the format allows timestamps to begin anew (transport streams and the like), or
+    where it leads beyond the container duration; elsewhere a picture that stays for a minute is one that stays.
 
     Attributes:
         container_end: see the function of that name.
-        shift: seconds that are currently taken off the timestamps.
-        jumps: how often `shift` has changed.
+        jumps: how often what is taken off the timestamps has changed.
     """
 
-    def __init__(self, container: InputContainer, step: float = 0.0) -> None:
-        """`step`: seconds that something without a length of its own lasts."""
-        self.container_end, self.step = container_end(container), step
-        self.end: float | None = None
-        self.shift, self.jumps = 0.0, 0
+    def __init__(self, container: InputContainer) -> None:
+        import av
 
-    def place(self, time: float, length: float = 0.0) -> float:
-        """Seconds on this axis of what has the timestamp `time` and lasts `length`, both in seconds."""
-        shift = self._shift(time)
-        self.jumps += shift != self.shift
-        self.shift = shift
-        end = time - shift + (length or self.step)
-        self.end = end if self.end is None else max(self.end, end)
-        return time - shift
+        self.container_end = container_end(container)
+        self.restarts = av.format.Flags.ts_discont in av.format.Flags(container.format.flags)
+        self.jumps = 0
+        self.end: float | None = None  # of what has been placed
+        self.shifts = [0.0]  # seconds that are taken off, the present ones first
+        self.steps: dict[int, tuple[float, float]] = {}  # time and length of each stream's last packet
+
+    def place(self, packet: Packet[Any]) -> None:
+        """Put a packet's timestamps on this axis."""
+        stamp, base = packet.pts if packet.dts is None else packet.dts, packet.time_base
+        if stamp is None or not base:
+            return
+        shift = self._shift(float(stamp * base))
+        time = float(stamp * base) - shift
+        self.jumps += shift != self.shifts[0]
+        self.shifts = [shift, *(known for known in self.shifts if known != shift)][:8]
+        length = self._length(packet, time)
+        if packet.pts is not None and packet.dts is not None and abs(packet.pts - packet.dts) * base > JUMP + length:
+            packet.pts = packet.dts  # damaged: no picture waits as long for its turn
+        back = round(shift / base)
+        packet.pts = None if packet.pts is None else packet.pts - back
+        packet.dts = None if packet.dts is None else packet.dts - back
+        if packet.stream.type in ("video", "audio"):
+            self.end = time + length if self.end is None else max(self.end, time + length)
+
+    def _length(self, packet: Packet[Any], time: float) -> float:
+        """Seconds that a packet lasts: as it says, otherwise as the one before it did."""
+        before, length = self.steps.get(packet.stream_index, (time, 0.0))
+        if packet.duration:
+            length = float(packet.duration * packet.time_base)
+        elif 0 < time - before <= JUMP:
+            length = time - before
+        length = min(length, JUMP)
+        self.steps[packet.stream_index] = time, length
+        return length
 
     def _shift(self, time: float) -> float:
+        """Seconds to take off `time`."""
         if self.end is None or time <= self.container_end + 1 and self.container_end:
             return 0.0
-        for shift in (self.shift, 0.0):
+        for shift in self.shifts:
             if abs(time - shift - self.end) <= JUMP:
                 return shift
+        if time - self.shifts[0] > self.end and not self.restarts and not self.container_end:
+            return self.shifts[0]
         return time - self.end

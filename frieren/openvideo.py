@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frieren import picture
 from frieren.errors import VideoError, reason
@@ -32,9 +32,9 @@ class VideoInfo:
         rotation: counter-clockwise rotation that the file asks for, in degrees: 0, 90, 180 or 270.
         codec: short name of the video stream's codec, e.g. "h264".
         has_audio: whether the file has a sound stream.
+        frames: number of frames from the first that can be decoded on.
         container_duration: length in seconds by the container's header; exceeds `seconds` where the file is truncated.
-        jumps: how often its timestamps jump by more than 10 s without the container duration confirming it; `seconds`
-            leaves such jumps out.
+        jumps: how often its timestamps jump, see `media.TimeAxis`; `seconds` leaves such jumps out.
     """
 
     seconds: float
@@ -45,6 +45,7 @@ class VideoInfo:
     rotation: int
     codec: str
     has_audio: bool
+    frames: int
     container_duration: float
     jumps: int
 
@@ -58,26 +59,24 @@ class _Scan:
         packets: number of the video stream's packets.
         spans: start and length of each of them that has a timestamp, on a time axis without jumps.
         others_end: end of the last packet of any other stream.
-        jumps: as in VideoInfo.
     """
 
     spans: list[tuple[float, float]]
     first: VideoFrame | None = None
     packets: int = 0
     others_end: float = 0.0
-    jumps: int = 0
 
 
 class OpenVideo:
     """An open video file, which can be read through once by one of `measure`, `frames` and `packets`.
 
-    A second pass opens the file again: seeking back to the beginning loses packets in .ts, .avi, .mov and .webm files,
-    and raw streams cannot seek.
+    Timestamps are on the axis of `media.TimeAxis`. A second pass opens the file again: seeking back to the beginning
+    loses packets in .ts, .avi, .mov and .webm files, and raw streams cannot seek.
 
     Attributes:
         path: for messages.
         container: the open file.
-        stream: the first video stream that is not a cover image.
+        stream: the video stream that plays: neither a cover nor a thumbnail.
         rate, step: frames per second and seconds per frame, on average, by the container's header.
     """
 
@@ -95,14 +94,16 @@ class OpenVideo:
     def _video_stream(self) -> VideoStream:
         import av
 
-        cover = av.stream.Disposition.attached_pic
-        for stream in self.container.streams.video:
-            if not stream.disposition & cover:
-                if stream.codec_context is None:
-                    raise VideoError(f"{self.path}: its codec is not known here; convert it to .mp4 (H.264)")
-                stream.thread_type = "AUTO"
-                return stream
-        raise VideoError(f"{self.path}: there is no video stream in this file; give a file with video")
+        still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+        films = [stream for stream in self.container.streams.video if not stream.disposition & still]
+        if not films:
+            raise VideoError(f"{self.path}: there is no video stream in this file; give a file with video")
+        # A thumbnail that is not marked as one is a stream of one frame; where nothing is counted, the first plays.
+        stream = max(films, key=lambda film: (film.frames != 1, bool(film.disposition & av.stream.Disposition.default)))
+        if stream.codec_context is None:
+            raise VideoError(f"{self.path}: its codec is not known here; convert it to .mp4 (H.264)")
+        stream.thread_type = "AUTO"
+        return stream
 
     def measure(self) -> VideoInfo:
         """Demux the whole file and decode its first frame.
@@ -110,12 +111,14 @@ class OpenVideo:
         Raises:
             VideoError: encrypted, or no frame can be decoded.
         """
-        scan, codec = self._scan(), self.stream.codec_context.name
+        axis, codec = TimeAxis(self.container), self.stream.codec_context.name
+        scan = self._scan(axis)
         if scan.first is None:
             raise VideoError(f"{self.path}: no frame of it can be decoded ({codec}); copy or convert it again")
-        start, duration = _time(scan.first), container_end(self.container)
+        start, duration = frame_time(scan.first), container_end(self.container)
         if start is None or not scan.spans:  # an elementary stream has no timestamps: there only counting remains
-            start, seconds, missing = start or 0.0, scan.packets / self.rate, 0.0
+            start = start if start is not None else min((begin for begin, _ in scan.spans), default=0.0)
+            seconds, missing = scan.packets / self.rate, 0.0
         else:
             end = self._end(scan.spans)
             seconds, missing = max(end - start, 1e-3), max(0.0, duration - max(end, scan.others_end))
@@ -131,14 +134,15 @@ class OpenVideo:
             rotation=round(scan.first.rotation / 90) * 90 % 360,
             codec=codec,
             has_audio=bool(self.container.streams.audio),
+            frames=sum(begin > start - 1e-3 for begin, _ in scan.spans) or scan.packets,
             container_duration=seconds + missing,
-            jumps=scan.jumps,
+            jumps=axis.jumps,
         )
 
-    def _scan(self) -> _Scan:
+    def _scan(self, axis: TimeAxis) -> _Scan:
         """Read every packet; frames are decoded only up to the first."""
-        scan, axis = _Scan([]), TimeAxis(self.container, self.step)
-        for packet in demux(self.container):
+        scan = _Scan([])
+        for packet in demux(self.container, axis=axis):
             if packet.has_sidedata("encryption_info"):
                 raise VideoError(f"{self.path}: the video is encrypted; give a copy without protection")
             stamp = packet.dts if packet.pts is None else packet.pts
@@ -151,12 +155,11 @@ class OpenVideo:
             if packet.size and not packet.is_discard:
                 scan.packets += 1
                 if begin is not None:
-                    scan.spans.append((axis.place(begin, length), length))
+                    scan.spans.append((begin, length))
             if scan.first is None:
-                scan.first = next(iter(self._decode(packet)), None)
+                scan.first = next(iter(self.decode(packet)), None)
         if scan.first is None:  # what the decoder still holds where a file is truncated
-            scan.first = next(iter(self._decode(None)), None)
-        scan.jumps = axis.jumps
+            scan.first = next(iter(self.decode(None)), None)
         return scan
 
     def _end(self, spans: list[tuple[float, float]]) -> float:
@@ -167,7 +170,7 @@ class OpenVideo:
             length = begin - spans[-2][0] if len(spans) > 1 else 1 / float(self.stream.average_rate or 25)
         return begin + length
 
-    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         """Frames that the decoder gives for a packet; none for a damaged one. None empties the decoder."""
         import av
 
@@ -181,12 +184,11 @@ class OpenVideo:
         Raises:
             VideoError: no frame can be decoded.
         """
-        start, now, axis = None, 0.0, TimeAxis(self.container, self.step)
+        start, now = None, 0.0
         found: Iterator[Packet[VideoStream] | None] = chain(demux(self.container, self.stream), [None])
         for packet in found:  # None: what the decoder still holds where a file is truncated
-            for frame in self._decode(packet):
-                time = _time(frame)
-                time = None if time is None else axis.place(time)
+            for frame in self.decode(packet):
+                time = frame_time(frame)
                 if start is None:
                     start, now = time or 0.0, -self.step
                 now = now + self.step if time is None else max(now, time - start)
@@ -194,28 +196,23 @@ class OpenVideo:
         if start is None:
             raise VideoError(f"{self.path}: no frame of it can be decoded; copy or convert it again")
 
-    def packets(self) -> Iterator[tuple[Packet[VideoStream], float]]:
-        """Packets of the video stream in the file's order with jumps taken out, and their decoding times in seconds.
+    def packets(self, also: Collection[int] = ()) -> Iterator[tuple[Packet[Any], float]]:
+        """Packets of the video stream in the file's order and their decoding times in seconds.
 
-        Raises:
-            VideoError: one has no timestamps.
+        A packet without a decoding time has that of the one before it.
+
+        Args:
+            also: indices of streams whose packets are wanted as well.
         """
-        axis = TimeAxis(self.container, self.step)
-        for packet in demux(self.container, self.stream):
-            if not packet.size:
+        time = 0.0
+        for packet in demux(self.container):
+            if not packet.size or packet.stream_index not in (self.stream.index, *also):
                 continue
             if packet.pts is None:
                 packet.pts = packet.dts
-            if packet.pts is None:
-                raise VideoError(
-                    f"{self.path}: its packets have no timestamps; put it into an .mp4 first (ffmpeg -i … out.mp4)"
-                )
             stamp = packet.pts if packet.dts is None else packet.dts
-            time = axis.place(float(stamp * packet.time_base), float((packet.duration or 0) * packet.time_base))
-            if axis.shift:
-                back = round(axis.shift / packet.time_base)
-                packet.pts -= back
-                packet.dts = None if packet.dts is None else packet.dts - back
+            if stamp is not None:
+                time = float(stamp * packet.time_base)
             yield packet, time
 
 
@@ -272,7 +269,7 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[OpenVideo]:
         yield OpenVideo(Path(path), container)
 
 
-def _time(frame: VideoFrame) -> float | None:
+def frame_time(frame: VideoFrame) -> float | None:
     """Presentation time of a frame in seconds; None where the file does not say."""
     stamp = frame.dts if frame.pts is None else frame.pts
     return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from frieren.errors import FrierenError, OutputError, SamplingError, VideoError
 from frieren.files import replacing
 from frieren.formats import SOUND_FILES, SOUNDS, has_suffix
-from frieren.media import TimeAxis, demux, open_media
+from frieren.media import demux, open_media
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioResampler
@@ -63,12 +63,10 @@ def decode(path: str | os.PathLike[str], until: float | None = None) -> Audio | 
             return None
         rate, channels = stream.rate, min(stream.channels, 2)
         last = math.inf if until is None else until
-        axis, filled = TimeAxis(container), 0
+        filled = 0
         pieces: list[Samples] = []
         start: float | None = None
         for piece, time in _resampled(_audio_frames(container, stream), rate, channels):
-            if time is not None:
-                time = axis.place(time, piece.shape[1] / rate)
             if start is None:
                 start = time or 0.0
                 if start > last:

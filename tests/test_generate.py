@@ -82,15 +82,34 @@ def test_the_suffix_chooses_the_kind_of_output(fake_model: FakeModel, tmp_path: 
     assert abs(len(sounds.read(target, RATE)) - 0.4 * RATE) < 1024
 
 
-def test_a_codec_that_mp4_cannot_hold_goes_to_mkv_and_it_says_so(
+def test_a_codec_that_mp4_cannot_hold_is_copied_elsewhere_or_encoded_and_it_says_so(
     fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     clip = make_video(tmp_path / "clip.mov", codec="prores_ks")
+    assert run("generate", clip) == 0  # we choose the name: a container that takes the video as it is
+    assert names(tmp_path) == ["clip.mov", "clip_frieren.mov", "clip_frieren.mov.json"]
+    assert json.loads((tmp_path / "clip_frieren.mov.json").read_text())["command"]["output"] == "clip_frieren.mov"
+    assert "encoded" not in capsys.readouterr().out
     assert run("generate", clip, "-o", tmp_path / "out.mp4") == 0
-    assert names(tmp_path) == ["clip.mov", "out.mkv", "out.mkv.json"]
-    out = capsys.readouterr().out
-    assert "out.mp4: .mp4 cannot hold the codec" in out
-    assert json.loads((tmp_path / "out.mkv.json").read_text())["command"]["output"] == "out.mkv"
+    assert "clip.mov: .mp4 cannot hold its video (prores), which is encoded as H.264" in capsys.readouterr().out
+    assert video.probe(tmp_path / "out.mp4").codec == "h264" and video.probe(tmp_path / "out.mp4").frames == 10
+
+
+def test_refusals_come_before_the_work(fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    clip = make_video(tmp_path / "clip.mov", codec="prores_ks")
+    assert run("generate", clip, "-o", tmp_path / "out.mp4", "--no-encode") == 1
+    assert "clip.mov: its video (prores) cannot be copied into .mp4; name an output" in capsys.readouterr().err
+    assert run("generate", clip, "-o", tmp_path / "out.mov", "--audio-codec", "opus") == 1
+    assert "mov holds no opus, only aac" in capsys.readouterr().err
+    assert not fake_model.calls and names(tmp_path) == ["clip.mov"]
+
+
+def test_the_old_sound_as_a_track_and_the_codec_of_the_new_one(fake_model: FakeModel, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4", sound=True)
+    assert run("generate", clip, "-o", tmp_path / "out.mp4", "--as-track", "--audio-codec", "flac") == 0
+    with av.open(tmp_path / "out.mp4") as file:
+        assert [stream.name for stream in file.streams.audio] == ["flac", "aac"]
+    assert run("generate", clip, "-o", tmp_path / "two.mp4", "--as-track", "--keep-original") == 2
 
 
 def test_options_reach_the_model(fake_model: FakeModel, tmp_path: Path) -> None:
@@ -514,7 +533,7 @@ def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, co
     clip = make_video(tmp_path / "clip.mp4", seconds=1.0)
     code = (
         "import sys, time\nfrom frieren import remux\nfrom frieren.apps.cli import main\n"
-        "def slow(*_):\n    print('writing', flush=True)\n    time.sleep(10**6)\n"
+        "def slow(*_, **__):\n    print('writing', flush=True)\n    time.sleep(10**6)\n"
         "remux.mux = slow\nmain(sys.argv[1:])"
     )
     arguments = ["generate", str(clip), "--model", "tiny", "--steps", "1"]

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -79,39 +80,104 @@ def test_the_end_by_the_container_duration(tmp_path, suffix, end):
         assert media.container_end(container) == pytest.approx(end, abs=0.02)
 
 
-def axis(duration: float | None, step: float = 0.1) -> TimeAxis:
-    """The axis of an .avi whose header says that it lasts `duration` seconds."""
+def axis(duration: float | None, restarts: bool = True) -> TimeAxis:
+    """The axis of an .avi whose header says that it lasts `duration` seconds, as if timestamps could begin anew."""
     length = None if duration is None else round(1e6 * duration)
-    return TimeAxis(SimpleNamespace(format=SimpleNamespace(name="avi"), duration=length, start_time=0), step)
+    flags = av.format.Flags.ts_discont.value if restarts else 0
+    return TimeAxis(SimpleNamespace(format=SimpleNamespace(name="avi", flags=flags), duration=length, start_time=0))
+
+
+def place(axis: TimeAxis, time: float, length: float = 0.1, kind: str = "video") -> float:
+    """Where a packet of one of two streams is put, in seconds."""
+    stream, stamp = SimpleNamespace(type=kind), round(1000 * time)
+    packet = SimpleNamespace(pts=stamp, dts=stamp, duration=round(1000 * length), time_base=Fraction(1, 1000))
+    packet.stream, packet.stream_index = stream, ("video", "audio").index(kind)
+    axis.place(packet)
+    assert packet.pts == packet.dts
+    return packet.dts / 1000
 
 
 def test_a_jump_is_taken_out_and_what_follows_goes_on():
     placed = axis(None)
-    found = [placed.place(time) for time in (0.0, 0.1, 500.0, 500.1, 0.7)]
+    found = [place(placed, time) for time in (0.0, 0.1, 500.0, 500.1, 0.7)]
     assert found == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.7]) and placed.jumps == 2
 
 
 def test_timestamps_that_begin_again_go_on():
     placed = axis(None)
-    found = [placed.place(time) for time in (0.0, 9.0, 18.0, 0.5, 0.6)]
+    found = [place(placed, time) for time in (0.0, 9.0, 18.0, 0.5, 0.6)]
     assert found == pytest.approx([0.0, 9.0, 18.0, 18.1, 18.2]) and placed.jumps == 1
 
 
 def test_a_pause_of_less_than_the_limit_is_no_jump():
     placed = axis(None)
-    assert [placed.place(time) for time in (0.0, 9.9, 19.0)] == [0.0, 9.9, 19.0] and placed.jumps == 0
+    assert [place(placed, time) for time in (0.0, 9.9, 19.0)] == [0.0, 9.9, 19.0] and placed.jumps == 0
 
 
 def test_a_jump_that_the_container_duration_confirms_stays():
     placed = axis(60.0)
-    assert [placed.place(time) for time in (0.0, 50.0)] == [0.0, 50.0] and placed.jumps == 0
-    assert placed.place(90_000.0) == pytest.approx(50.1) and placed.jumps == 1
+    assert [place(placed, time) for time in (0.0, 50.0)] == [0.0, 50.0] and placed.jumps == 0
+    assert place(placed, 90_000.0) == pytest.approx(50.1) and placed.jumps == 1
 
 
 def test_lengths_count_for_where_a_jump_is_put():
-    placed = axis(None, step=0.0)
-    placed.place(0.0, 2.0)
-    assert placed.place(100.0, 2.0) == 2.0 and placed.shift == 98.0
+    placed = axis(None)
+    place(placed, 0.0, 2.0)
+    assert place(placed, 100.0, 2.0) == 2.0 and placed.shifts[0] == 98.0
+
+
+def test_a_picture_that_stays_is_no_jump_where_timestamps_do_not_begin_anew():
+    placed = axis(None, restarts=False)
+    assert [place(placed, time) for time in (0.0, 60.0, 60.1)] == [0.0, 60.0, 60.1] and placed.jumps == 0
+    placed = axis(None)  # where they do, the sound that goes on confirms it
+    times = [(0.0, "video"), *((second, "audio") for second in range(0, 60, 5)), (60.0, "video")]
+    assert [place(placed, time, kind=kind) for time, kind in times] == [time for time, _ in times]
+
+
+def test_picture_and_sound_jump_together_whatever_comes_first():
+    placed = axis(None)
+    for time, kind, wanted in [
+        (0.0, "video", 0.0),
+        (0.0, "audio", 0.0),
+        (0.1, "video", 0.1),
+        (500.2, "video", 0.2),
+        (0.1, "audio", 0.1),
+        (500.3, "video", 0.3),
+        (500.2, "audio", 0.2),
+    ]:
+        assert place(placed, time, kind=kind) == pytest.approx(wanted), (time, kind)
+
+
+def test_a_length_that_is_not_said_is_that_of_the_packet_before():
+    placed = axis(None)
+    assert [place(placed, time, 0.0) for time in (0.0, 0.1, 0.2, 900.0)] == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_a_display_time_far_from_the_decoding_time_is_damaged():
+    placed = axis(60.0)
+    packet = SimpleNamespace(pts=50_000, dts=100, duration=100, time_base=Fraction(1, 1000), stream_index=0)
+    packet.stream = SimpleNamespace(type="video")
+    placed.place(packet)
+    assert packet.pts == 100
+
+
+def test_a_stream_that_begins_later_does_not_end_the_others():
+    class Container:
+        """Packets, with one in between whose stream was not known."""
+
+        format, duration = SimpleNamespace(name="mpegts", flags=0), None
+
+        def __init__(self):
+            self.left = [1, 2, None, 3]
+
+        def demux(self):
+            while self.left:
+                number = self.left.pop(0)
+                if number is None:
+                    raise IndexError("list index out of range")
+                yield SimpleNamespace(size=0, stream_index=0, number=number)
+
+    assert [packet.number for packet in media.demux(Container())] == [1, 2, 3]
 
 
 def test_what_ffmpeg_reports_while_writing_is_an_os_error():

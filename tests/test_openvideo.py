@@ -63,7 +63,9 @@ def test_packets_come_in_decoding_order_with_jumps_taken_out(tmp_path):
 
 def test_a_cover_image_is_not_the_video(tmp_path):
     def stream(disposition):
-        return SimpleNamespace(disposition=disposition, codec_context=object(), average_rate=25, guessed_rate=None)
+        return SimpleNamespace(
+            disposition=disposition, codec_context=object(), average_rate=25, guessed_rate=None, frames=0
+        )
 
     cover, film = stream(av.stream.Disposition.attached_pic), stream(av.stream.Disposition.default)
     container = SimpleNamespace(streams=SimpleNamespace(video=[cover, film]))
@@ -86,8 +88,8 @@ def test_packets_that_an_edit_list_hides_do_not_count(tmp_path):
 
 
 def test_a_damaged_length_does_not_decide(tmp_path, monkeypatch):
-    def damaged(container, stream=None):
-        for packet in demux(container, stream):
+    def damaged(container, stream=None, axis=None):
+        for packet in demux(container, stream, axis):
             packet.duration = 10**12
             yield packet
 
@@ -100,14 +102,14 @@ def test_a_damaged_length_does_not_decide(tmp_path, monkeypatch):
 
 def test_times_never_go_back(tmp_path, monkeypatch):
     path, wrong = clips.video(tmp_path / "a.mp4", clips.EVEN[:5]), iter([0.0, 0.2, 0.1, None, 0.4])
-    monkeypatch.setattr(openvideo, "_time", lambda frame: next(wrong))
+    monkeypatch.setattr(openvideo, "frame_time", lambda frame: next(wrong))
     with open_video(path) as opened:
         assert [time for _, time in opened.frames()] == pytest.approx([0.0, 0.2, 0.2, 0.3, 0.4])
 
 
 def test_frames_that_the_decoder_holds_where_a_file_is_truncated_are_not_lost(tmp_path, monkeypatch):
-    def truncated(container, stream=None):
-        yield from itertools.islice((packet for packet in demux(container, stream) if packet.size), count)
+    def truncated(container, stream=None, axis=None):
+        yield from itertools.islice((packet for packet in demux(container, stream, axis) if packet.size), count)
 
     demux, count = openvideo.demux, 12
     path = clips.video(tmp_path / "a.mp4", clips.EVEN)

@@ -73,7 +73,9 @@ def correlation(found: np.ndarray, wave: np.ndarray) -> float:
 def test_the_path_that_was_written_is_returned(tmp_path):
     source = clips.video(tmp_path / "source.mov", clips.EVEN, codec="prores_ks", pix_fmt="yuv422p10le")
     sound = frieren.Sound(torch.zeros(RATE), RATE, source)
-    assert sound.save(tmp_path / "a.mp4") == tmp_path / "a.mkv"
+    assert sound.save(tmp_path / "a.mkv") == tmp_path / "a.mkv"
+    with pytest.raises(frieren.VideoError, match=r"its video \(prores\) cannot be copied into \.mp4"):
+        sound.save(tmp_path / "a.mp4", encode=False)
 
 
 def test_without_a_video_there_is_only_a_sound_file(tmp_path):

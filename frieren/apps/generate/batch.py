@@ -18,7 +18,7 @@ from frieren.apps.generate.options import Options
 from frieren.apps.generate.plan import BatchItem
 from frieren.apps.progress import Bars
 from frieren.errors import FrierenError, OutputError, reason
-from frieren.formats import record_path
+from frieren.formats import CONTAINERS, has_suffix, record_path
 
 if TYPE_CHECKING:
     from frieren import Model, Sound
@@ -56,39 +56,69 @@ def run(items: Sequence[BatchItem], missing: Sequence[FrierenError], options: Op
 def make(model: Model, item: BatchItem, options: Options) -> list[tuple[Path, Sound]]:
     """Generate, save and report every take of one input."""
     written = []
-    for target in item.targets.values():
-        prepare_folder(target.parent)
-        check_name(target)
+    targets = {seed: choose_output(item, target, options) for seed, target in item.targets.items()}
     start = time.perf_counter()
     with Bars(item.source.name) as bars:
-        takes = options.takes(model, item.source, list(item.targets), bars)
-        for (seed, target), sound in zip(item.targets.items(), takes, strict=True):
+        takes = options.takes(model, item.source, list(targets), bars)
+        for (seed, target), sound in zip(targets.items(), takes, strict=True):
             output = save(sound, target, item.source, options, seed)
             taken, start = time.perf_counter() - start, time.perf_counter()
             bars.progress.stop()
-            report(target, output, sound, taken)
+            report(output, sound, taken)
             bars.progress.start()
             written.append((output, sound))
     return written
 
 
+def choose_output(item: BatchItem, target: Path, options: Options) -> Path:
+    """The output of a take; whatever would be refused after the work is refused here, and what changes is said.
+
+    Raises:
+        OutputError: the folder or the name cannot be.
+        VideoError: the video cannot be copied, and must not be encoded.
+    """
+    prepare_folder(target.parent)
+    check_name(target)
+    if options.kind == "video" and has_suffix(target, CONTAINERS):
+        from frieren import remux
+
+        choice = remux.choose(
+            item.source,
+            target,
+            free=item.free,
+            encode=options.encode,
+            audio_codec=options.audio_codec,
+            keep_sound=options.keep_original or options.as_track,
+        )
+        if target == next(iter(item.targets.values())):
+            for note in choice.notes():
+                typer.echo(note)
+        target = choice.target
+    return target
+
+
 def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) -> Path:
     """The output and its record: both, or neither."""
-    there = {path for path in (target, target.with_suffix(".mkv")) if path.exists()}
-    output = sound.save(target, loudness=options.loudness, keep_original=options.keep_original)
+    was_there = target.exists()
+    output = sound.save(
+        target,
+        loudness=options.loudness,
+        keep_original=options.keep_original,
+        as_track=options.as_track,
+        audio_codec=options.audio_codec,
+        encode=options.encode,
+    )
     try:
         record.write(output, sound, source, asdict(options) | {"seed": seed})
     except BaseException:
-        if output not in there:
+        if not was_there:
             output.unlink(missing_ok=True)
         raise
     return output
 
 
-def report(target: Path, output: Path, sound: Sound, taken: float) -> None:
+def report(output: Path, sound: Sound, taken: float) -> None:
     """Print the last line of a take: file, seconds of sound, seconds taken, real-time factor."""
-    if output != target:
-        typer.echo(f"{target.name}: {target.suffix} cannot hold the codec of this video; wrote {output.name} instead")
     factor = taken / sound.seconds
     typer.echo(f"{output}  {sound.seconds:.2f} s of sound in {taken:.2f} s, real-time factor {factor:.2f}")
 

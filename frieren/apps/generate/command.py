@@ -27,6 +27,7 @@ from frieren.apps.generate.options import (
 )
 from frieren.apps.generate.plan import Format, NamingError, find_sources, plan_outputs, wrong_option
 from frieren.apps.generate.replay import replay as replay_record
+from frieren.formats import AudioCodec
 
 SAMPLING = {"steps", "guidance", "solver", "refine"}  # options that a mel has no use for
 OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
@@ -47,6 +48,9 @@ def generate(
     precision: Annotated[Precision, typer.Option(help="Arithmetic of encoder and field.")] = "float32",
     loudness: Annotated[str, typer.Option(metavar="LUFS|off", help="Loudness of the sound (BS.1770).")] = "-20",
     keep_original: Annotated[bool, typer.Option("--keep-original", help="Mix the new sound under the old.")] = False,
+    as_track: Annotated[bool, typer.Option("--as-track", help="Keep the old sounds as tracks of their own.")] = False,
+    audio_codec: Annotated[AudioCodec | None, typer.Option(help="Codec of the sound in a video.")] = None,
+    encode: Annotated[bool, typer.Option(help="Encode a video that the container cannot hold (H.264).")] = True,
     form: Annotated[Format | None, typer.Option("--format", help="File type in folders.", show_default="mp4")] = None,
     refine: Annotated[
         list[str] | None,
@@ -76,6 +80,9 @@ def generate(
             precision=precision,
             loudness=parse_loudness(loudness),
             keep_original=keep_original,
+            as_track=as_track,
+            audio_codec=audio_codec,
+            encode=encode,
             refine=parse_refinements(refine or []),
             kind=kind_of(features, mel),
         )
@@ -115,7 +122,7 @@ def generate_all(patterns: list[str], out: str | None, form: Format | None, opti
     seeds = list(range(options.seed, options.seed + samples))
     found, failures = find_sources(patterns, options.kind)
     with wrong_option(NamingError):
-        items = plan_outputs(found, out, form, seeds, kind=options.kind, keep_original=options.keep_original)
+        items = plan_outputs(found, out, form, seeds, kind=options.kind, needs_video=options.needs_video())
     for failure in failures:
         complain(failure)
     run(items, failures, options)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from frieren.apps.checks import UnavailableError, check_device, needs_extra
 from frieren.apps.weights import fetched
+from frieren.formats import AudioCodec
 
 if TYPE_CHECKING:
     from frieren import Model, Sound
@@ -42,6 +43,9 @@ class Options:
     precision: Precision = "float32"
     loudness: float | None = -20.0
     keep_original: bool = False
+    as_track: bool = False
+    audio_codec: AudioCodec | None = None
+    encode: bool = True
     refine: tuple[Refinement, ...] | None = None
     kind: Kind = "video"
 
@@ -56,6 +60,13 @@ class Options:
             raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {self.device!r}")
         if self.loudness is not None and not -70 <= self.loudness <= 0:
             raise ValueError(f"loudness must lie in -70..0 LUFS or be off, got {self.loudness}")
+
+        if self.keep_original and self.as_track:
+            raise ValueError("--keep-original mixes, --as-track does not; leave one of them out")
+
+    def needs_video(self) -> bool:
+        """Return whether an option has a meaning only where the output is a video."""
+        return self.keep_original or self.as_track or self.audio_codec is not None
 
     def is_half_on_cpu(self) -> bool:
         """Return whether float16 would have to run on a CPU, which has no arithmetic for it."""

@@ -27,10 +27,15 @@ class NamingError(ValueError):
 
 @dataclass(frozen=True)
 class BatchItem:
-    """An input, and the output of each of its takes by seed."""
+    """An input, and the output of each of its takes by seed.
+
+    Attributes:
+        free: whether we chose the names, and may choose another container where it takes the video as it is.
+    """
 
     source: Path
     targets: Mapping[int, Path]
+    free: bool = False
 
 
 @contextmanager
@@ -93,7 +98,7 @@ def plan_outputs(
     seeds: Sequence[int],
     *,
     kind: Kind = "video",
-    keep_original: bool = False,
+    needs_video: bool = False,
 ) -> list[BatchItem]:
     """Names for every take of every input.
 
@@ -103,7 +108,7 @@ def plan_outputs(
         form: file type where we choose the names; None means mp4 for videos and wav for arrays.
         seeds: one take each.
         kind: of the inputs; an array has no video that a sound could be put on.
-        keep_original: whether the outputs have to be videos.
+        needs_video: whether the outputs have to be videos.
 
     Raises:
         NamingError: one file for several results, an unknown suffix, one that contradicts `form`, an input as output,
@@ -116,10 +121,10 @@ def plan_outputs(
         if not sources:
             return []
         target = named(Path(out), sources, form, seeds)
-        check_suffix(target.suffix.lower(), kind, keep_original)
+        check_suffix(target.suffix.lower(), kind, needs_video)
         return [BatchItem(sources[0], {seeds[0]: target})]
     suffix = f".{form or ('mp4' if kind == 'video' else 'wav')}"
-    check_suffix(suffix, kind, keep_original)
+    check_suffix(suffix, kind, needs_video)
     taken = {key(source) for source in sources}
     items = []
     for source in sources:
@@ -129,7 +134,7 @@ def plan_outputs(
             stem = f"{short(source.stem)}_frieren" + (f"_seed{seed}" if len(seeds) > 1 else "")
             targets[seed] = free(place, stem, suffix, taken)
             taken.add(key(targets[seed]))
-        items.append(BatchItem(source, targets))
+        items.append(BatchItem(source, targets, free=form is None and kind == "video"))
     return items
 
 
@@ -155,24 +160,24 @@ def named(target: Path, sources: Sequence[Path], form: Format | None, seeds: Seq
     return target
 
 
-def check_suffix(suffix: str, kind: Kind, keep_original: bool) -> None:
+def check_suffix(suffix: str, kind: Kind, needs_video: bool) -> None:
     """Raise NamingError if files with this suffix cannot hold what is asked for."""
     is_sound = suffix in SOUND_FILES
     if kind != "video" and not is_sound:
         raise NamingError(f"--{kind}: there is no video to put the sound on; name a .wav or .flac file")
-    if keep_original and is_sound:
-        raise NamingError("--keep-original needs a video as output, not a sound file")
+    if needs_video and is_sound:
+        raise NamingError("--keep-original, --as-track and --audio-codec need a video as output, not a sound file")
 
 
 def free(folder: Path, stem: str, suffix: str, taken: set[str]) -> Path:
     """The first of stem, stem_2, stem_3, ... that no input and no other output of this run has.
 
-    The .mkv of that name has to be free as well: a codec that the container cannot hold goes there.
+    The other containers of that name have to be free as well: a codec that this one cannot hold goes there.
     """
     number = 1
     while True:
         target = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}_{number}{suffix}")
-        if not {key(target), key(target.with_suffix(".mkv"))} & taken:
+        if not {key(target.with_suffix(other)) for other in (suffix, ".mov", ".mkv")} & taken:
             return target
         number += 1
 

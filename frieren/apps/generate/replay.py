@@ -32,7 +32,7 @@ def replay(path: Path, out: str | None) -> None:
         if is_folder(target):
             target = str(Path(target) / recorded.name)
         (item,) = plan_outputs(
-            [source], target, None, [options.seed], kind=options.kind, keep_original=options.keep_original
+            [source], target, None, [options.seed], kind=options.kind, needs_video=options.needs_video()
         )
     model = options.load()
     with explained(source):
