@@ -84,7 +84,7 @@ def copy_video(
     for number, (packet, _) in enumerate(video.packets()):
         base = packet.time_base
         if stamps is not None:
-            packet.pts, packet.dts = (round(time / base) for time in stamps[number])
+            packet.pts, packet.dts, packet.duration = (round(time / base) for time in (*stamps[number], video.step))
         if begin is None:
             begin = float((packet.pts or 0) * base)
         shift = round(begin / base)
