@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,11 +24,14 @@ from frieren import world  # noqa: E402
 from frieren.apps.cli import main  # noqa: E402
 from frieren.clock import Clock  # noqa: E402
 from frieren.errors import VideoError  # noqa: E402
-from frieren.evaluation.foleyworld import benchmark, fitting, real, resynthesis  # noqa: E402
+from frieren.evaluation.foleyworld import benchmark, fitting, real, report, resynthesis  # noqa: E402
+from frieren.evaluation.foleyworld.aims import fitting_aims  # noqa: E402
 from frieren.evaluation.foleyworld.observed import ObservedClip, ObservedSound, Observer, images  # noqa: E402
+from frieren.evaluation.foleyworld.quality import PAIRS, TAGGER, Decisions, QualityReport  # noqa: E402
 from frieren.evaluation.foleyworld.quality import measure as measure_scorers  # noqa: E402
 from frieren.evaluation.foleyworld.takes import Takes  # noqa: E402
-from frieren.evaluation.paired import paired_difference, paired_ratio  # noqa: E402
+from frieren.evaluation.intervals import clopper_pearson  # noqa: E402
+from frieren.evaluation.paired import PairedScore, capped, paired_difference, paired_ratio  # noqa: E402
 from frieren.evaluation.scorers.alignment import WorldAlignment  # noqa: E402
 from frieren.evaluation.scorers.extractors import load_world  # noqa: E402
 from frieren.evaluation.timing import aims  # noqa: E402
@@ -77,7 +81,7 @@ def test_timing_is_what_a_hand_counts() -> None:
     every = found.groups["all"]["all"]
     generated, reference = 2 * (3 + 1) / (4 + 4 + 2 + 1 + 2), 2 * (4 + 1 + 2) / (4 + 4 + 2 + 2 + 2 + 2)
     assert every[:3] == pytest.approx((generated, reference, generated / reference)) and every.clips == 3
-    assert every.interval.low <= every.value <= every.interval.high
+    assert every.interval is None, "three clips carry no interval"
     flat = {group: (round(one.value, 6), one.clips) for some in found.groups.values() for group, one in some.items()}
     ball = (2 * 4 / 11) / (2 * 5 / 12)
     known = {
@@ -99,16 +103,61 @@ def test_mismatched_sounds_share_no_kind_and_are_compared_with_these_events() ->
 
 
 def test_a_ratio_and_its_interval() -> None:
-    hits, ones = np.array([3.0, 1.0, 2.0, 4.0]), np.full(4, 5.0)
+    hits, ones = np.tile([3.0, 1.0, 2.0, 4.0], 15), np.full(60, 5.0)
     assert paired_ratio(hits, ones, hits, ones)[2:4] == (1, (1, 1, "bootstrap"))
     assert paired_ratio(hits / 2, ones, hits, ones)[2] == 0.5 and paired_ratio(hits / 2, ones, hits, ones).interval[
         :2
     ] == (0.5, 0.5)
     low, high, _ = paired_ratio(hits, ones, hits[::-1].copy(), ones).interval
     assert low < 1 < high
-    undefined = paired_ratio(np.zeros(2), np.ones(2), np.array([0.0, 1.0]), np.ones(2))
-    assert undefined.value == 0 and undefined.interval is None  # half of the draws have no reference hit
-    assert paired_ratio(hits[:1], ones[:1], hits[:1], ones[:1]).interval is None
+    once = np.eye(60)[0]
+    undefined = paired_ratio(np.zeros(60), np.ones(60), once, np.ones(60))
+    assert undefined.value == 0 and undefined.interval is None  # many draws have no reference hit
+    assert paired_ratio(hits[:59], ones[:59], hits[:59], ones[:59]).interval is None
+    assert paired_difference(hits, hits / 2).interval and paired_difference(hits[:59], hits[:59] / 2).interval is None
+
+
+def paired(generated: float, reference: float, clips: int = 10) -> PairedScore:
+    return PairedScore(generated, reference, generated / reference if reference else np.inf, None, clips)
+
+
+def test_what_one_kind_gains_does_not_make_up_for_what_another_lacks() -> None:
+    """Ratios 2, 0.5 and 0.9 are 1, 0.5 and 0.9; a kind that no reference sound is named as has none."""
+    kinds = {"all": paired(0.8, 0.8), "bell": paired(0.8, 0.4), "hammer": paired(0.3, 0.6), "drum": paired(0.9, 1.0)}
+    found = capped(kinds | {"saw": paired(0.5, 0.0)})
+    assert found == (pytest.approx(2.4 / 3), "hammer", 0.5, 3) and capped({"saw": paired(0.5, 0.0)}) is None
+    mean, worst = list(fitting_aims("m", paired_difference([], []), kinds))
+    assert (mean.value, mean.bound, worst.value, worst.met) == (pytest.approx(0.8), 0.95, 0.5, False)
+    assert "hammer" in worst.what
+
+
+def test_the_misses_of_the_scorers_are_among_the_aims() -> None:
+    """The classifier that rejects a sixth of what fits is no more right for the models that it is to measure."""
+    decisions = {
+        name: Decisions([1.0] * hits + [0.0] * (100 - hits), list(range(100)))
+        for name, hits in zip((TAGGER, *PAIRS), (92, 84, 5, 6, 50), strict=True)
+    }
+    found = benchmark.Benchmark({}, {}, (), 100, {}, QualityReport(decisions, "test", 100, {})).aims()
+    assert {aim.what: aim.met for aim in found} == {
+        "tagger, single source: accepted": True,
+        "matched: accepted": False,
+        "shifted: accepted": True,
+        "mismatched, another kind: accepted": False,
+    }
+    assert [aim.requirement for aim in found] == ["≥ 0.9", "≥ 0.95", "≤ 0.1", "≤ 0.05"]
+
+
+def test_a_share_by_kind_has_an_exact_interval() -> None:
+    """Clopper-Pearson: for none of 11 the upper bound is 1 - 0.025^(1 / 11); it covers whatever the truth is."""
+    assert clopper_pearson(0.0, 11)[:2] == pytest.approx((0, 1 - 0.025 ** (1 / 11)))
+    assert clopper_pearson(1.0, 8)[:2] == pytest.approx((0.025 ** (1 / 8), 1))
+    assert clopper_pearson(np.nan, 0) is None
+    bounds = [clopper_pearson(hits / 9, 9) for hits in range(10)]
+    for truth in np.linspace(0.01, 0.99, 50):
+        chances = [math.comb(9, hits) * truth**hits * (1 - truth) ** (9 - hits) for hits in range(10)]
+        assert sum(chances[hits] for hits in range(10) if bounds[hits][0] <= truth <= bounds[hits][1]) >= 0.95
+    row = report.by_kind_row(("hammer", paired(0.0, 8 / 11, 11)))
+    assert row == ("hammer", "11", "0.000", "0.000 … 0.285", "0.727", "0.000")
 
 
 def test_shares_are_of_the_clips_that_allow_them() -> None:

@@ -1,4 +1,5 @@
 """95 % intervals: percentile bootstrap, delete-group jackknife, Wilson; all of them with whole videos as the unit.
+And Clopper-Pearson of a share of few clips, each of which counts once.
 
 The samples of one video resemble each other, so that counting each as an independent item would make an interval look
 three times as sure with ten samples a video.
@@ -170,3 +171,17 @@ def wilson(hits: np.ndarray, clusters: Clusters) -> Interval | None:
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return Interval(max(0.0, float(centre - reach)), min(1.0, float(centre + reach)), "Wilson")
+
+
+def clopper_pearson(share: float, number: int) -> Interval | None:
+    """SciPy's exact interval of a share of a number of independent clips: at least 95 %, however few there are.
+
+    Returns:
+        None without clips.
+    """
+    from scipy.stats import binomtest
+
+    if not number:
+        return None
+    low, high = binomtest(round(share * number), number).proportion_ci(LEVEL, method="exact")
+    return Interval(float(low), float(high), "Clopper-Pearson")

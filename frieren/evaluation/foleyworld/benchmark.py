@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from frieren.evaluation.foleyworld import fitting, real, resynthesis
-from frieren.evaluation.foleyworld.aims import fitting_aims, vocoder_aims
+from frieren.evaluation.foleyworld.aims import fitting_aims, scorer_aims, vocoder_aims
 from frieren.evaluation.foleyworld.observed import ObservedClip, Observer
+from frieren.evaluation.foleyworld.quality import QualityReport
+from frieren.evaluation.foleyworld.quality import measure as measure_scorers
 from frieren.evaluation.foleyworld.real import RealClip
 from frieren.evaluation.foleyworld.resynthesis import Resynthesis
-from frieren.evaluation.foleyworld.takes import Takes
+from frieren.evaluation.foleyworld.takes import SPLIT, Takes
 from frieren.evaluation.paired import PairedScore
 from frieren.evaluation.scorers.alignment import WorldAlignment
 from frieren.evaluation.scorers.extractors import WorldExtractor
@@ -56,6 +58,7 @@ class Benchmark:
         real: real clips, if any were given.
         clips: how many clips of `test` were used.
         digests: of the scorers.
+        scorers: how good they are themselves, on the same clips; None if no clip lets them be wrong.
     """
 
     models: Mapping[str, ModelScores]
@@ -63,11 +66,13 @@ class Benchmark:
     real: tuple[RealClip, ...]
     clips: int
     digests: Mapping[str, str]
+    scorers: QualityReport | None
 
     def aims(self) -> list[Aim]:
         """Return what is required of everything, and what was measured."""
         timings = {name: one.timing for name, one in self.models.items() if one.timing is not None}
         found = [detector_aim(timing) for timing in list(timings.values())[:1]]
+        found += scorer_aims(self.scorers) if self.scorers else []
         for name, timing in timings.items():
             found += timing_aims(name, self.models[name].takes["steps"], timing)
         for name, one in self.models.items():
@@ -122,7 +127,12 @@ def measure(
     observed = list(observer.observe(count, lambda done: on_progress("measure", done, count)))
     scores = {one.name: scores_of(one, observed) for one in takes}
     digests = {"tagger": tagger.digest, "alignment": classifier.digest}
-    return Benchmark(scores, vocoders, tuple(real_clips), count, digests)
+    quality = None
+    if any(one.reference.accepted is not None for one in observed):
+        quality = measure_scorers(
+            SPLIT, count, tagger, classifier, on_clip=lambda done: on_progress("measure the scorers", done, count)
+        )
+    return Benchmark(scores, vocoders, tuple(real_clips), count, digests, quality)
 
 
 def scores_of(takes: Takes, observed: Sequence[ObservedClip]) -> ModelScores:

@@ -13,7 +13,8 @@ from frieren import world
 from frieren.evaluation.foleyworld.aims import KIND
 from frieren.evaluation.foleyworld.benchmark import Benchmark
 from frieren.evaluation.foleyworld.resynthesis import RIVALS
-from frieren.evaluation.paired import ALL, PairedScore
+from frieren.evaluation.intervals import clopper_pearson
+from frieren.evaluation.paired import ALL, PairedScore, capped
 from frieren.evaluation.pictures import plot_groups
 from frieren.evaluation.report import versions
 from frieren.evaluation.tables import decimals, span, table
@@ -55,12 +56,13 @@ def to_json(found: Benchmark) -> str:
     body = {
         "world_version": world.WORLD_VERSION, "split": "test", "clips": found.clips, "shifts": SHIFTS,
         "scorers": dict(found.digests), "versions": versions(),
+        "decisions of the scorers": found.scorers.rows() if found.scorers else [],
         "aims": [asdict(aim) | {"met": aim.met} for aim in found.aims()],
         "models": {
             name: {
                 "sounds": one.takes,
                 "timing": one.timing and asdict(one.timing),
-                "alignment": one.alignment, "kinds": one.kinds,
+                "alignment": one.alignment, "kinds": one.kinds, "kinds, capped": capped(one.kinds),
             }
             for name, one in found.models.items()
         },
@@ -131,7 +133,7 @@ def timing(found: Benchmark) -> str:
 
 
 def by_group(found: Benchmark) -> str:
-    """Return a table of F1 by kind, level and pair for each model."""
+    """Return a table of F1 by kind, level and pair for each model; few clips have no interval."""
     head = ("clips of", *COMPARED, "ratio", SPAN)
     return headed(
         (name, table(head, ((group, *compared(k)) for some in one.timing.groups.values() for group, k in some.items())))
@@ -147,18 +149,27 @@ def alignment(found: Benchmark) -> str:
 
 
 def kinds(found: Benchmark) -> str:
-    """Return a table of the shares of clips whose kind the tagger names."""
+    """Return tables of the shares of clips whose kind the tagger names, and of its ratios by kind, 1 at most."""
     rows = ((name, *compared(one.kinds[ALL])) for name, one in found.models.items() if ALL in one.kinds)
-    return table(("model", *COMPARED, "ratio", SPAN), rows)
+    means = ((name, capped(one.kinds)) for name, one in found.models.items())
+    by_kind = (
+        (name, str(one.groups), decimals(one.mean), decimals(one.value), one.worst) for name, one in means if one
+    )
+    return "\n".join(
+        filter(
+            None,
+            (
+                table(("model", *COMPARED, "ratio", SPAN), rows),
+                table(("model", "kinds", "mean of capped ratios", "lowest ratio", "of"), by_kind),
+            ),
+        )
+    )
 
 
 def by_kind(found: Benchmark) -> str:
-    """Return a table of the same shares by kind, for each model."""
-    head = ("kind", *COMPARED, "ratio", SPAN)
-    return headed(
-        (name, table(head, ((kind, *compared(k)) for kind, k in one.kinds.items())))
-        for name, one in found.models.items()
-    )
+    """Return a table of the same shares by kind, for each model; the interval is that of the generated share."""
+    head = ("kind", "clips", "generated", SPAN, "reference", "ratio")
+    return headed((name, table(head, map(by_kind_row, one.kinds.items()))) for name, one in found.models.items())
 
 
 def vocoders(found: Benchmark) -> str:
@@ -198,6 +209,13 @@ def headed(sections: Iterable[tuple[str, str]]) -> str:
 def aim_row(aim: Aim) -> tuple[str, ...]:
     """Return one aim as a row."""
     return aim.what, aim.requirement, "yes" if aim.met else "no", decimals(aim.value)
+
+
+def by_kind_row(named: tuple[str, PairedScore]) -> tuple[str, ...]:
+    """Return kind, clips, generated with its Clopper-Pearson interval, reference and ratio."""
+    kind, one = named
+    span_of = span(clopper_pearson(one.generated, one.clips))
+    return kind, str(one.clips), decimals(one.generated), span_of, *map(decimals, (one.reference, one.value))
 
 
 def compared(one: PairedScore) -> tuple[str, ...]:
