@@ -50,6 +50,7 @@ NETWORKS = {
     "LatentAlignment": "scorers.latent_alignment",
     "Synchformer": "scorers.synchformer",
     "EfficientNet": "efficientnet",
+    "SoundClassifier": "scorers.sound_classifier",
 }
 # Keys of configurations in folders that older versions wrote -> what they are called now.
 RENAMED: dict[str, dict[str, str]] = {

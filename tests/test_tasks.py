@@ -18,6 +18,7 @@ from frieren.nets.discriminators import PatchConfig, PatchDiscriminator
 from frieren.nets.field import FieldConfig
 from frieren.nets.motion import MotionConfig
 from frieren.nets.scorers.alignment import AlignmentClassifier, AlignmentConfig, at_frames
+from frieren.nets.scorers.sound_classifier import SoundClassifierConfig
 from frieren.nets.scorers.tagger import Tagger, TaggerConfig
 from frieren.spectrogram import MelConfig, log_mel
 from frieren.training.board import open_board
@@ -74,9 +75,13 @@ def test_every_recipe_can_be_read(path):
 
 
 def test_every_part_has_a_task():
-    """The stages of the vector field share one, which also needs finished parts; motion renders its own clips."""
+    """The stages of the vector field share one, which also needs finished parts; two take no clips."""
     assert TASKS.keys() <= PARTS.keys()
-    assert {PARTS[part][0] for part in PARTS.keys() - TASKS.keys()} == {FieldConfig, MotionConfig}
+    assert {PARTS[part][0] for part in PARTS.keys() - TASKS.keys()} == {
+        FieldConfig,
+        MotionConfig,
+        SoundClassifierConfig,
+    }
 
 
 @pytest.mark.parametrize("part", TASKS)

@@ -61,7 +61,7 @@ def test_a_run_is_shown_on_the_board(trained):
     _, out = trained
     kinds = {"autoencoder": "reconstructed", "vocoder": "vocoded"}
     kinds |= dict.fromkeys(("field", "reflow", "distillation"), "generated")
-    for part in PARTS.keys() - {"motion"}:  # it is none of a model's parts, and has a recipe of its own
+    for part in PARTS.keys() - {"motion", "recordings"}:  # none of a model's parts, and with recipes of their own
         events = EventAccumulator(str(out / part / "board"))
         events.Reload()
         tags = events.Tags()

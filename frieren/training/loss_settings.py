@@ -128,6 +128,28 @@ class TaggerLoss:
 
 
 @dataclass(frozen=True)
+class RecordingsLoss:
+    """Cross-entropy of the categories of recordings, whose log-mels are changed at random."""
+
+    columns: int = 96  # mel columns in one training crop; a shorter recording is repeated
+    balance: float = 0.5  # a category of n recordings is drawn n^(1 - balance) times as often: 1 means all as often
+    smoothing: float = 0.1  # of the targets
+    mixed: float = 0.5  # probability that a second recording sounds with the first, at most as loud
+    gain: float = 0.0  # largest change of level in log10 units
+    warped: float = 0.5  # probability that speed and pitch change
+    speed: float = 0.25  # octaves of speed, either way
+    pitch: int = 3  # mel bins of pitch, either way
+    colour: float = 0.15  # log10 units, standard deviation of a smooth equaliser
+    noisy: float = 0.5  # probability of added noise
+    noise: tuple[float, float] = (-4.0, -1.75)  # log10 of its level against the loudest
+    masks: int = 2  # bands, and spans of time, that are silent (SpecAugment, arXiv:1904.08779)
+    mask_bins: int = 13  # of the widest band
+    mask_columns: int = 14  # of the longest span
+    # First blocks of the network for photographs that stay as they are, as do its stem and all depthwise filters.
+    frozen: int = 2
+
+
+@dataclass(frozen=True)
 class MotionLoss:
     """Instants of strikes in films of the puppet world and of FoleyWorld."""
 

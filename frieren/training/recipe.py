@@ -21,6 +21,7 @@ from frieren.nets.cavp_pair import CAVPPairConfig
 from frieren.nets.field import FieldConfig
 from frieren.nets.motion import MotionConfig
 from frieren.nets.scorers.alignment import AlignmentConfig
+from frieren.nets.scorers.sound_classifier import SoundClassifierConfig
 from frieren.nets.scorers.tagger import TaggerConfig
 from frieren.nets.vocos import VocosConfig
 from frieren.spectrogram import MelConfig
@@ -32,6 +33,7 @@ from frieren.training.loss_settings import (
     FieldLoss,
     MotionLoss,
     PairsLoss,
+    RecordingsLoss,
     TaggerLoss,
     VocoderLoss,
 )
@@ -181,10 +183,14 @@ PARTS: dict[str, tuple[type, type]] = {
     "alignment": (AlignmentConfig, AlignmentLoss),
     "tagger": (TaggerConfig, TaggerLoss),
     "motion": (MotionConfig, MotionLoss),
+    "recordings": (SoundClassifierConfig, RecordingsLoss),
 }
 STAGE_BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage of the field starts from
 STAGES = ("field", *STAGE_BEFORE)
-KINDS: dict[str, dict[str, type]] = {"vocoder": {"Vocos": VocosConfig, "BigVGAN": BigVGANConfig}}
+KINDS: dict[str, dict[str, type]] = {
+    "vocoder": {"Vocos": VocosConfig, "BigVGAN": BigVGANConfig},
+    "recordings": {"SoundClassifier": SoundClassifierConfig, "Tagger": TaggerConfig},
+}
 # Former names of parts, values and keys.
 FORMER_PARTS = {"ear": "classifier"}
 FORMER_VALUES = {"thousandths": "discrete"}

@@ -2,6 +2,7 @@
 
 cavp, encoder, autoencoder, ...   clips and recordings
 motion                            films that it draws itself
+recordings                        recordings alone
 field                             features and mels, from nothing or from `init`
 reflow                            pairs that the field made, from the field
 distillation                      the same pairs, from the reflowed field (paper section 6)
@@ -33,6 +34,7 @@ from frieren.training.tasks.contrast import ContrastTask
 from frieren.training.tasks.encoder import EncoderTask
 from frieren.training.tasks.field import FieldTask
 from frieren.training.tasks.motion import MotionTask
+from frieren.training.tasks.recordings import RecordingsTask
 from frieren.training.tasks.tagger import TaggerTask
 from frieren.training.tasks.vocoder import VocoderTask
 from frieren.weights import check, load_network, read_parameters
@@ -66,7 +68,7 @@ def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announ
     Args:
         recipe: the run, resolved.
         out: folder of the run, in which parts are found that the field builds on.
-        audio: folder of recordings for the parts that learn from clips.
+        audio: folder of recordings, for `recordings` and for the parts that learn from clips.
         announce: called with the heading of the data's progress.
     """
     torch.manual_seed(recipe.seed)  # initial parameters
@@ -80,6 +82,8 @@ def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announ
         task = field_task(recipe, out, on_done)
     elif recipe.part == "motion":
         task = MotionTask(recipe, out / "films")
+    elif recipe.part == "recordings":
+        task = RecordingsTask(recipe, audio)
     else:
         kind = TASKS[recipe.part]
         task = kind(recipe, open_data(recipe, dataset(recipe, out, kind.fields, on_done), audio))
