@@ -23,8 +23,7 @@ import frieren  # noqa: E402
 from frieren import world  # noqa: E402
 from frieren.apps.cli import main  # noqa: E402
 from frieren.clock import Clock  # noqa: E402
-from frieren.errors import VideoError  # noqa: E402
-from frieren.evaluation.foleyworld import benchmark, fitting, real, report, resynthesis  # noqa: E402
+from frieren.evaluation.foleyworld import benchmark, fitting, report, resynthesis  # noqa: E402
 from frieren.evaluation.foleyworld.aims import fitting_aims  # noqa: E402
 from frieren.evaluation.foleyworld.observed import ObservedClip, ObservedSound, Observer, images  # noqa: E402
 from frieren.evaluation.foleyworld.quality import PAIRS, TAGGER, Decisions, QualityReport  # noqa: E402
@@ -36,7 +35,7 @@ from frieren.evaluation.scorers.alignment import WorldAlignment  # noqa: E402
 from frieren.evaluation.scorers.extractors import load_world  # noqa: E402
 from frieren.evaluation.timing import aims  # noqa: E402
 from frieren.evaluation.timing.by_kind import OnsetTiming, mismatches  # noqa: E402
-from frieren.evaluation.timing.onset_detector import OnsetDetector, Onsets  # noqa: E402
+from frieren.evaluation.timing.onset_detector import Onsets  # noqa: E402
 from frieren.evaluation.timing.protocol import SoundTiming  # noqa: E402
 from frieren.spectrogram import log_mel, spectral_distance  # noqa: E402
 from frieren.world.script import Event  # noqa: E402
@@ -287,42 +286,6 @@ def test_recordings_are_of_the_test_split_and_fill_a_window(tmp_path: Path) -> N
     assert torch.equal(only, short)
 
 
-def write_clips(folder: Path, start: float = 0.0, **manifest: object) -> np.ndarray:
-    """A video with clicks as its sound, and the list of it."""
-    wave = np.zeros(4 * RATE, np.float32)
-    for time in (0.5, 1.1, 1.9, 2.4, 3.3):
-        wave[round(time * RATE) :][:2000] += 0.5 * clips.noise(0.125, RATE) * np.exp(-np.arange(2000) / 300)
-    clips.video(folder / "a.mkv", [k / 25 for k in range(100)], codec="libx264", sounds=[(wave, RATE, start)])
-    (folder / "manifest.json").write_text(json.dumps({"clips": [{"file": "a.mkv", "sync_confirmed": True} | manifest]}))
-    return wave
-
-
-def test_a_real_clip_is_compared_with_its_own_sound(tmp_path: Path) -> None:
-    wave = torch.from_numpy(write_clips(tmp_path))
-    model = frieren.load("tiny", device="cpu")
-    model.generate = lambda path, seed: SimpleNamespace(wave=wave.roll(round(0.08 * RATE)))
-    (found,) = real.measure({"late": model}, tmp_path, tmp_path)
-    assert (found.file, found.model, found.onsets) == ("a.mkv", "late", (5, 5))
-    assert found.scores["onset_f1_50ms"]["value"] == 0 and found.scores["onset_f1_100ms"]["value"] == 1
-    assert found.scores["onset_f1_100ms"]["chance_mean"] < 0.5
-    assert (tmp_path / "a_late.png").stat().st_size > 10_000
-
-
-def test_the_own_sound_begins_with_the_first_frame(tmp_path: Path) -> None:
-    wave = write_clips(tmp_path, start=0.5)
-    times = OnsetDetector().detect(real.own_sound(tmp_path / "a.mkv", RATE), RATE)
-    assert times == pytest.approx(0.5 + OnsetDetector().detect(wave, RATE), abs=0.01)
-
-
-def test_clips_that_are_not_confirmed_are_not_measured(tmp_path: Path) -> None:
-    write_clips(tmp_path, sync_confirmed=False)
-    with pytest.raises(VideoError, match="of no clip"):
-        real.confirmed(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"clips": [{"file": "a.mkv"}]}')
-    with pytest.raises(VideoError, match="sync_confirmed"):
-        real.confirmed(tmp_path)
-
-
 def test_an_aim_is_met_from_its_bound_on_and_never_by_what_is_not_defined() -> None:
     assert aims.Aim("", "", 0.9, 0.9).met and not aims.Aim("", "", 0.89, 0.9).met
     assert aims.Aim("", "", 0.05, 0.05, least=False).met and not aims.Aim("", "", 0.06, 0.05, least=False).met
@@ -339,19 +302,18 @@ def test_the_command_measures_writes_and_goes_on_where_it_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmark, "VOCODED", 1)
-    out, folder = tmp_path / "out", tmp_path / "clips"
+    out, folder = tmp_path / "out", tmp_path / "recordings"
     folder.mkdir()
-    write_clips(folder)
-    command = ["foleyworld", out, "--model", "tiny", "--limit", 4, "--clips", folder, "--recordings", folder]
+    command = ["foleyworld", out, "--model", "tiny", "--limit", 4, "--recordings", folder]
     soundfile.write(folder / "a.wav", clips.noise(2.0, RATE), RATE)
     assert code("evaluate", *command) == 0
     printed = capsys.readouterr().out
     assert printed == (out / "benchmark.md").read_text() + "\n" and "| timing: F1, generated / reference " in printed
     assert max(len(line) for line in printed.splitlines() if line.startswith("|")) <= 80
     body = json.loads((out / "benchmark.json").read_text())
-    assert body["clips"] == 4 and [one["file"] for one in body["real"]] == ["a.mkv"]
+    assert body["clips"] == 4
     assert list(body["vocoders"]) == ["tiny, FoleyWorld", "tiny, recordings"] and body["models"]["tiny"]["timing"]
-    assert {"timing.png", "kinds.png", "real", "sounds"} < {path.name for path in out.iterdir()}
+    assert {"timing.png", "kinds.png", "sounds"} < {path.name for path in out.iterdir()}
     made = sorted(out.glob("sounds/tiny-*/*.flac"))
     before = {path: path.stat().st_mtime_ns for path in made}
     made[0].unlink()
@@ -359,11 +321,6 @@ def test_the_command_measures_writes_and_goes_on_where_it_stopped(
     assert [path for path in made if path.stat().st_mtime_ns != before[path]] == made[:1]
     again = json.loads((out / "benchmark.json").read_text())
     assert again == body
-
-
-def test_a_folder_without_clips_is_found_out_before_anything_is_made(tmp_path: Path, capsys) -> None:
-    assert code("evaluate", "foleyworld", tmp_path / "out", "--model", "tiny", "--clips", tmp_path) == 1
-    assert "manifest.json" in capsys.readouterr().err and not list((tmp_path / "out").iterdir())
 
 
 def code(*arguments: object) -> int:

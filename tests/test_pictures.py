@@ -88,15 +88,6 @@ def test_a_contact_sheet_shows_frames_around_the_main_moment(tmp_path, figures):
     assert len(axes[2].lines) == len(clips[0].events) and len(axes[5].lines) == 1
 
 
-def test_onsets_are_drawn_over_their_own_wave(tmp_path, figures):
-    onsets = {"reference": TIMES, "generated": (0.75,)}
-    plot_clip(
-        tmp_path / "clip.png", None, {"reference": WAVE, "generated": WAVE, "other": WAVE}, RATE, (), onsets=onsets
-    )
-    drawn = [[line.get_xdata()[0] for line in axis.lines] for axis in figures[0].axes]
-    assert drawn == [list(TIMES), [0.75], []]
-
-
 def test_groups_have_a_column_and_models_a_mark_in_it(tmp_path, figures):
     scores = {
         "mini": {"ball": (0.9, (0.8, 1.0, "bootstrap")), "drum": (0.7, None)},

@@ -4,7 +4,8 @@ frieren evaluate GENERATED REFERENCE --preset world
 frieren evaluate GENERATED REFERENCE --preset paper --out scores/
 frieren evaluate timing --model mini --out timing/
 frieren evaluate sweep --model mini --steps 1 --steps 5 --steps 25 -o sweep/
-frieren evaluate foleyworld docs/benchmark --recordings audio/ --clips clips/
+frieren evaluate foleyworld docs/benchmark --recordings audio/
+frieren evaluate real clips/ --model mini
 frieren evaluate --listening study mini=out/mini --videos clips/ --references clips/
 frieren evaluate --mos answers_*.json --key study.key.json
 """
@@ -258,9 +259,6 @@ def foleyworld(
         Path | None,
         typer.Option(help="Folder of recordings for the vocoder; the test split, if it has a manifest.csv."),
     ] = None,
-    clips: Annotated[
-        Path | None, typer.Option(help="Folder of real clips with a manifest.json; plots of them go to OUT/real.")
-    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=2, help="How many clips, the first ones.", show_default="512")
     ] = None,
@@ -287,13 +285,41 @@ def foleyworld(
             WorldAlignment(),
             count=limit or benchmark.CLIPS,
             recordings=recordings,
-            clips=clips,
             on_progress=bars,
         )
     report.save(found, out)
     typer.echo(report.markdown(found))
     if check and not all(aim.met for aim in found.aims()):
         raise typer.Exit(1)
+
+
+@app.command()
+def real(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of real clips with a manifest.json.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Also its sounds: a name, a folder, or a Hub repository; may be repeated."),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many sounds of a model for each clip, of seeds from 0 on.")
+    ] = 1,
+    steps: Annotated[int | None, typer.Option(min=1, help="Solver steps; otherwise the model's own.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for real.json and real.md.")] = None,
+) -> None:
+    """What cue sheets and models make of real clips of yours, beside chance. Needs the extra `eval`."""
+    needs_extra()
+    import frieren
+    from frieren.evaluation.real.clips import read_clips
+    from frieren.evaluation.real.measure import measure
+    from frieren.evaluation.real.report import RealReport
+
+    if out:
+        prepare_folder(out)
+    clips = read_clips(folder)
+    models = {Path(name).name: frieren.load(name) for name in dict.fromkeys(model or ())}
+    with Bars(f"{len(clips)} clips") as bars:
+        report = RealReport(measure(clips, models, seeds=seeds, steps=steps, on_progress=bars))
+    show(report, out, "real")
 
 
 class Showable(Protocol):

@@ -1,4 +1,4 @@
-"""Plots: motion above mels with onsets marked, contact and cue sheets, a score against a setting, scores by group."""
+"""Plots: motion above mels, contact and cue sheets, a score against a setting, scores by group."""
 
 from __future__ import annotations
 
@@ -53,7 +53,6 @@ def plot_clip(
     events: Sequence[Event],
     *,
     times: Sequence[float] | None = None,
-    onsets: Mapping[str, Sequence[float] | np.ndarray] | None = None,
     title: str = "",
 ) -> None:
     """Write one plot: motion energy (if there are images) above the mel of every wave, events as lines.
@@ -65,7 +64,6 @@ def plot_clip(
         sample_rate: of all waves.
         events: solid lines where they are visible, dotted where not.
         times: [F] seconds of the images; evenly over the longest wave by default.
-        onsets: seconds of onsets, by the name of a wave; lines over that wave alone.
         title: above it all.
 
     Raises:
@@ -81,8 +79,6 @@ def plot_clip(
     axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
     for axis, (name, wave) in zip(axes[int(images is not None) :], waves.items(), strict=True):
         _draw_mel(axis, name, wave, sample_rate)
-        for time in (onsets or {}).get(name, ()):
-            axis.axvline(time, color="white", linewidth=0.8, alpha=0.8)
     if images is not None:
         at = np.asarray(times) if times is not None else np.arange(len(images)) * seconds / len(images)
         axes[0].step(at, motion_energy(images), where="post", color="black", linewidth=0.9)

@@ -8,7 +8,6 @@ takes        a model's sounds for the clips, each generated once and kept as a f
 observed     detector, classifier and tagger on every clip's own sound and on every model's
 fitting      alignment with the video, and kind
 resynthesis  the vocoder and Griffin-Lim
-real         real clips, which are the user's own
 benchmark    all of it in order
 aims         what is required of a model besides its timing
 report       JSON, tables and plots

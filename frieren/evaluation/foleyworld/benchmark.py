@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from frieren.evaluation.foleyworld import fitting, real, resynthesis
+from frieren.evaluation.foleyworld import fitting, resynthesis
 from frieren.evaluation.foleyworld.aims import fitting_aims, scorer_aims, vocoder_aims
 from frieren.evaluation.foleyworld.observed import ObservedClip, Observer
 from frieren.evaluation.foleyworld.quality import QualityReport
 from frieren.evaluation.foleyworld.quality import measure as measure_scorers
-from frieren.evaluation.foleyworld.real import RealClip
 from frieren.evaluation.foleyworld.resynthesis import Resynthesis
 from frieren.evaluation.foleyworld.takes import SPLIT, Takes
 from frieren.evaluation.paired import PairedScore
@@ -26,7 +24,7 @@ from frieren.pipeline import Model
 
 CLIPS = 512  # of `test`
 VOCODED, RECORDED = 64, 128  # clips of them and recordings that go through the vocoder, at most
-SOUNDS, PICTURES = "sounds", "real"  # folders in that of the results
+SOUNDS = "sounds"  # folder in that of the results
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -55,7 +53,6 @@ class Benchmark:
     Attributes:
         models: by name.
         vocoders: by what went through: "<model>, FoleyWorld" and "<model>, recordings".
-        real: real clips, if any were given.
         clips: how many clips of `test` were used.
         digests: of the scorers.
         scorers: how good they are themselves, on the same clips; None if no clip lets them be wrong.
@@ -63,7 +60,6 @@ class Benchmark:
 
     models: Mapping[str, ModelScores]
     vocoders: Mapping[str, Resynthesis]
-    real: tuple[RealClip, ...]
     clips: int
     digests: Mapping[str, str]
     scorers: QualityReport | None
@@ -90,26 +86,21 @@ def measure(
     *,
     count: int = CLIPS,
     recordings: Path | None = None,
-    clips: Path | None = None,
     on_progress: Progress = lambda stage, done, total: None,
 ) -> Benchmark:
-    """Measure models by the clips of `test`, and by the user's recordings and clips.
+    """Measure models by the clips of `test`, and by the user's recordings.
 
     Args:
         models: by name; each at its own steps and guidance.
-        out: folder where the sounds are kept, and pictures of real clips.
+        out: folder where the sounds are kept.
         tagger, classifier: the scorers.
         count: how many clips, the first ones.
         recordings: folder of recordings for the vocoder, see `sounds.recorded`.
-        clips: folder of real clips, see `real`.
 
     Raises:
-        VideoError, FrierenError: if one of the folders holds nothing to measure by.
+        FrierenError: if the folder of recordings holds nothing to measure by.
         OutputError: if `out` cannot be written to.
     """
-    if clips:
-        real.confirmed(clips)  # here, not an hour later
-        (out / PICTURES).mkdir(parents=True, exist_ok=True)
     vocoders = {}
     for name, model in resynthesis.distinct(models).items():
         sets = {"FoleyWorld": resynthesis.world_sounds(model, min(VOCODED, count))}
@@ -121,7 +112,6 @@ def measure(
                 on_progress(f"vocode {what}", done, total)
 
             vocoders[f"{name}, {what}"] = resynthesis.measure(model, waves, tagger, on_sound)
-    real_clips = real.measure(models, clips, out / PICTURES, partial(on_progress, "real clips")) if clips else []
     takes = [Takes(name, model, out / SOUNDS) for name, model in models.items()]
     observer = Observer(takes, tagger, classifier)
     observed = list(observer.observe(count, lambda done: on_progress("measure", done, count)))
@@ -132,7 +122,7 @@ def measure(
         quality = measure_scorers(
             SPLIT, count, tagger, classifier, on_clip=lambda done: on_progress("measure the scorers", done, count)
         )
-    return Benchmark(scores, vocoders, tuple(real_clips), count, digests, quality)
+    return Benchmark(scores, vocoders, count, digests, quality)
 
 
 def scores_of(takes: Takes, observed: Sequence[ObservedClip]) -> ModelScores:

@@ -19,7 +19,7 @@ from frieren.evaluation.pictures import plot_groups
 from frieren.evaluation.report import versions
 from frieren.evaluation.tables import decimals, span, table
 from frieren.evaluation.timing.aims import WORST_KIND, Aim
-from frieren.evaluation.timing.protocol import SHIFTS, WINDOW, WINDOWS
+from frieren.evaluation.timing.protocol import SHIFTS, WINDOW
 from frieren.files import replacing
 
 COMPARED, SPAN = ("clips", "generated", "reference"), "95 % interval"
@@ -74,7 +74,6 @@ def to_json(found: Benchmark) -> str:
                    }}
             for name, one in found.vocoders.items()
         },
-        "real": [asdict(one) for one in found.real],
     }  # fmt: skip
     return json.dumps(plain(body), indent=2, allow_nan=False) + "\n"
 
@@ -100,7 +99,6 @@ def markdown(found: Benchmark) -> str:
         "Kind": kinds(found),
         "Kind by kind": by_kind(found),
         "Vocoder": vocoders(found),
-        "Real clips": real(found),
     }
     return "\n".join(f"## {name}\n\n{text}" for name, text in sections.items() if text)
 
@@ -185,20 +183,6 @@ def vocoders(found: Benchmark) -> str:
         notes = "".join(f"\nNote: {note}.\n" for note in one.notes)
         sections.append((f"{name} ({one.sounds} sounds)", table(head, rows, words=2) + notes))
     return headed(sections)
-
-
-def real(found: Benchmark) -> str:
-    """Return tables of F1 on real clips for each model, within 50 and 100 ms, with chance."""
-    head = ("clip", "window", "onsets", "F1", "chance", "its 95 %")
-    rows: dict[str, list[tuple[str, ...]]] = {}
-    for one in found.real:
-        for window in WINDOWS:
-            score = one.scores[f"onset_f1_{1e3 * window:g}ms"]
-            numbers = (decimals(score[key]) for key in ("value", "chance_mean", "chance_95"))
-            onsets = f"{one.onsets[0]} for {one.onsets[1]}"
-            rows.setdefault(one.model, []).append((one.file, f"{1e3 * window:g} ms", onsets, *numbers))
-    note = "Onsets: found in the generated sound, for those found in the clip's own.\n"
-    return headed((model, table(head, some, words=3)) for model, some in rows.items()) + (f"\n{note}" if rows else "")
 
 
 def headed(sections: Iterable[tuple[str, str]]) -> str:

@@ -1,0 +1,127 @@
+"""The report on real clips: one table of timing, one of categories, and all counts of all clips as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from frieren.evaluation.real.baselines import best_metronome
+from frieren.evaluation.real.counts import pooled
+from frieren.evaluation.real.measure import METRONOME, SHIFTED, ClipScores
+from frieren.evaluation.tables import decimals, table
+from frieren.evaluation.timing.protocol import UPPER, WINDOWS
+
+HEAD = ("action", "F1 of", "found", *(f"{1e3 * window:g} ms" for window in WINDOWS))
+SURE = 0.5  # certainty from which on an answer should be right
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class TimingRow:
+    """F1 of one list of times on the clips of one action, or on all.
+
+    Attributes:
+        action: or ALL.
+        measured: what gave the times.
+        found: how many count, the mean over its tries; None where it says nothing.
+        events: how many there are.
+        f1: within each of WINDOWS, the mean over its tries.
+    """
+
+    action: str
+    measured: str
+    found: float | None
+    events: int
+    f1: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RealReport:
+    """What was measured of all clips."""
+
+    clips: Sequence[ClipScores]
+
+    def timing(self) -> list[TimingRow]:
+        """Rows of all scored clips, then of each action."""
+        scored = [one for one in self.clips if one.clip.scored]
+        actions = sorted({one.clip.action for one in scored})
+        groups = [(ALL, scored), *((name, [one for one in scored if one.clip.action == name]) for name in actions)]
+        return [row for name, some in groups if some for row in _rows(name, some)]
+
+    def categories(self) -> dict[str, tuple[int, int]]:
+        """Question -> (right, of), of the clips whose category is known."""
+        known = [one for one in self.clips if one.clip.category]
+        nothing = [one for one in self.clips if one.clip.category == ""]
+        sure = [one for one in self.clips if one.clip.category is not None and one.named and one.named[0][1] >= SURE]
+
+        def among(some: Iterable[ClipScores], places: int) -> int:
+            return sum(one.clip.category in [name for name, _ in one.named[:places]] for one in some)
+
+        return {
+            "right category first": (among(known, 1), len(known)),
+            "right category among three": (among(known, 3), len(known)),
+            f"right when sure ({SURE:g} or more)": (among(sure, 1), len(sure)),
+            "nothing named where nothing is known": (sum(not one.named for one in nothing), len(nothing)),
+        }
+
+    def markdown(self) -> str:
+        """Both tables; one that would have no clip is left out."""
+        rows, last = [], ""
+        for row in self.timing():
+            found = "" if row.found is None else f"{row.found:.0f} / {row.events}"
+            rows.append((row.action if row.action != last else "", row.measured, found, *map(decimals, row.f1)))
+            last = row.action
+        shares = [
+            (question, f"{right} of {clips}", decimals(right / clips))
+            for question, (right, clips) in self.categories().items()
+            if clips
+        ]
+        tables = (table(HEAD, rows, words=2), table(("cue sheet", "clips", "share"), shares))
+        return "\n".join(one for one in tables if one)
+
+    def to_json(self) -> str:
+        """Both tables, and the counts of each clip, as JSON."""
+        body: dict[str, Any] = {
+            "windows": WINDOWS,
+            "timing": [
+                asdict(row) | {"f1": [None if np.isnan(one) else one for one in row.f1]} for row in self.timing()
+            ],
+            "categories": self.categories(),
+            "clips": [_clip(one) for one in self.clips],
+        }
+        return json.dumps(body, indent=2) + "\n"
+
+
+def _rows(action: str, some: Sequence[ClipScores]) -> Iterator[TimingRow]:
+    """Each thing that was measured, the baselines last."""
+    for name in some[0].counts:
+        counts = pooled([one.counts[name] for one in some])
+        f1 = counts.f1
+        if name == METRONOME:
+            yield TimingRow(action, f"best {name}", None, counts.events, tuple(best_metronome(counts).tolist()))
+        elif name == SHIFTED:
+            yield TimingRow(action, f"{name}, mean", None, counts.events, tuple(f1.mean(axis=1).tolist()))
+            upper = np.quantile(f1, UPPER, axis=1)
+            yield TimingRow(action, f"{name}, {100 * UPPER:g} %", None, counts.events, tuple(upper.tolist()))
+        else:
+            yield TimingRow(action, name, float(counts.found.mean()), counts.events, tuple(f1.mean(axis=1).tolist()))
+
+
+def _clip(one: ClipScores) -> dict[str, Any]:
+    """One clip, without what was drawn at random."""
+    return {
+        "file": one.clip.path.name,
+        "action": one.clip.action,
+        "category": one.clip.category,
+        "named": dict(one.named),
+        "events": len(one.clip.events),
+        "counts": {
+            name: {"hits": counts.hits.tolist(), "found": counts.found.tolist()}
+            for name, counts in one.counts.items()
+            if name not in (METRONOME, SHIFTED)
+        },
+    }
