@@ -136,7 +136,7 @@ def test_the_misses_of_the_scorers_are_among_the_aims() -> None:
         name: Decisions([1.0] * hits + [0.0] * (100 - hits), list(range(100)))
         for name, hits in zip((TAGGER, *PAIRS), (92, 84, 5, 6, 50), strict=True)
     }
-    found = benchmark.Benchmark({}, {}, (), 100, {}, QualityReport(decisions, "test", 100, {})).aims()
+    found = benchmark.Benchmark({}, {}, 100, {}, QualityReport(decisions, "test", 100, {})).aims()
     assert {aim.what: aim.met for aim in found} == {
         "tagger, single source: accepted": True,
         "matched: accepted": False,
