@@ -56,6 +56,10 @@ def find(name: str | Path) -> Path:
         return fetch(name, say=log.warning)
     if (folder / "config.json").exists():
         return folder
+    if name == "tiny":
+        raise WeightsError(
+            f"tiny: random, and in no folder; this needs a model with files, one of {', '.join(shipped())}"
+        )
     if folder.exists() or str(name).count("/") != 1 or str(name).startswith((".", "/")):
         raise WeightsError(f"{name}: no such model; known names are {', '.join(models())}, or give a model folder")
     return snapshot(str(name))

@@ -5,7 +5,7 @@ The one table that `generate`, `evaluate`, `prepare` and `train` use. Every suff
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
@@ -19,9 +19,11 @@ ARRAYS = (".npy", ".npz")
 MEDIA = (*VIDEOS, *SOUNDS)
 # Outputs.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of videos: FFmpeg's muxers
+ROOMY = (".mov", ".mkv")  # containers that take what .mp4 does not
 SOUND_FILES = (".wav", ".flac")
 AudioCodec = Literal["aac", "flac", "opus"]  # of the sound in a video
 OUTPUTS = (*CONTAINERS, *SOUND_FILES)
+RECORD_LIMIT = 1 << 20  # bytes, many times what a record has
 
 
 def has_suffix(path: Path, suffixes: Collection[str]) -> bool:
@@ -36,7 +38,17 @@ def is_visible(path: Path, suffixes: Collection[str]) -> bool:
 
 def is_source(path: Path, suffixes: Collection[str] = VIDEOS) -> bool:
     """Return whether a file is an input: it has one of `suffixes` and is not an output of ours, which has a record."""
-    return has_suffix(path, suffixes) and path.is_file() and not os.path.exists(record_path(path))
+    return has_suffix(path, suffixes) and path.is_file() and not is_output(path)
+
+
+def is_output(path: Path) -> bool:
+    """Return whether a file has a record of ours beside it; cameras and albums put a .json of their own there."""
+    try:
+        with record_path(path).open("rb") as file:
+            table = json.loads(file.read(RECORD_LIMIT + 1))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(table, dict) and {"wave_sha256", "command"} <= table.keys()
 
 
 def record_path(output: Path) -> Path:

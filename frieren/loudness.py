@@ -23,6 +23,7 @@ BLOCK = 0.4  # seconds, the gating block of BS.1770
 PIECE = 10  # seconds that are measured at a time
 RATE = 48_000  # the rate for which BS.1770 gives its filters; at others they are warped near the Nyquist frequency
 GATE = -70.0  # LUFS, the absolute gate of BS.1770
+MAX_GAIN, FLOOR = 12.0, -50.0  # dB and LUFS, see `normalise`
 
 
 def integrated(wave: np.ndarray | Tensor, sample_rate: int) -> float:
@@ -114,9 +115,10 @@ def normalise(
     sample_rate: int,
     target: float = -20.0,
     *,
-    max_gain: float = 12.0,
+    max_gain: float = MAX_GAIN,
     ceiling: float = -1.0,
-    floor: float = -50.0,
+    floor: float = FLOOR,
+    loudness: float | None = None,
 ) -> tuple[Wave, float]:
     """Bring a wave to `target` with one gain for its whole length; no limiter, so its dynamics stay.
 
@@ -127,11 +129,12 @@ def normalise(
         max_gain: maximum gain in dB.
         ceiling: maximum true peak in dBTP; limits the gain.
         floor: a wave quieter than this, in LUFS, stays as it is (it is meant as silence).
+        loudness: of the wave, if it has been measured.
 
     Returns:
         The wave and the gain in dB.
     """
-    loudness = integrated(wave, sample_rate)
+    loudness = integrated(wave, sample_rate) if loudness is None else loudness
     if loudness < floor:
         return wave, 0.0
     gain = min(target - loudness, max_gain, ceiling - true_peak(wave, sample_rate))

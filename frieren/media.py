@@ -78,9 +78,11 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     """Explain why a file could not be opened, with the remedy."""
     try:
         with path.open("rb") as file:
-            head = file.read(12)
+            head = file.read(16)
     except (OSError, ValueError) as closed:
         return f"cannot be opened ({reason(closed)}); check the name and the folder"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "an animated WebP, which FFmpeg's libraries cannot read; convert it to .mp4 or .gif"
     kind = next((name for magic, name in MAGIC.items() if magic in (head[:4], head[4:8])), None)
     if kind is None:
         return "not a video or sound file that can be read (playlists are not either); convert it to .mp4"
@@ -153,7 +155,7 @@ class TimeAxis:
         stamp, base = packet.pts if packet.dts is None else packet.dts, packet.time_base
         if stamp is None or not base:
             return
-        shift = self._shift(float(stamp * base))
+        shift = self._shift(float(stamp * base), packet.stream_index)
         time = float(stamp * base) - shift
         self.jumps += shift != self.shifts[0]
         self.shifts = [shift, *(known for known in self.shifts if known != shift)][:8]
@@ -177,12 +179,14 @@ class TimeAxis:
         self.steps[packet.stream_index] = time, length
         return length
 
-    def _shift(self, time: float) -> float:
-        """Seconds to take off `time`."""
+    def _shift(self, time: float, stream: int) -> float:
+        """Seconds to take off `time` of a packet of a stream."""
         if self.end is None or time <= self.container_end + 1 and self.container_end:
             return 0.0
+        # A demuxer gives the last picture before a still when the next one comes, after all the sound in between.
+        own = sum(self.steps.get(stream, (self.end, 0.0)))
         for shift in self.shifts:
-            if abs(time - shift - self.end) <= JUMP:
+            if min(abs(time - shift - end) for end in (self.end, own)) <= JUMP:
                 return shift
         if time - self.shifts[0] > self.end and not self.restarts and not self.container_end:
             return self.shifts[0]

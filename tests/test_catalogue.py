@@ -54,3 +54,8 @@ def test_one_refinement_may_be_a_word_of_its_own():
     assert frieren.load("tiny", refine="time").field.config.time_steps is None
     with pytest.raises(ValueError, match="unknown refinement 'times'; choose among windows, regulator, time"):
         frieren.load("tiny", refine="times")
+
+
+def test_what_needs_files_says_that_tiny_has_none():
+    with pytest.raises(frieren.WeightsError, match="tiny: random, and in no folder; .* mini"):
+        catalogue.find("tiny")

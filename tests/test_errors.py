@@ -9,6 +9,7 @@ import pytest
 
 import frieren
 from frieren import errors
+from frieren.apps import faults
 
 
 def test_every_error_of_the_package_can_be_caught_at_once():
@@ -32,3 +33,8 @@ def test_the_reason_is_one_line_without_number_and_path():
     assert errors.reason(OSError(errno.ENOSPC, "No space left on device", "/x")) == "No space left on device"
     assert errors.reason(ValueError("first\nsecond")) == "first"
     assert errors.reason(KeyError()) == "KeyError"
+
+
+def test_a_message_does_not_steer_the_terminal(capsys):
+    faults.complain(errors.FrierenError("a\x1b[2J\x1b]0;pwn\x07.json: ü, 音"))
+    assert capsys.readouterr().err == "frieren: a\\x1b[2J\\x1b]0;pwn\\x07.json: ü, 音\n"

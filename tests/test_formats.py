@@ -55,6 +55,7 @@ def test_each_video_suffix_is_of_a_container_that_we_open(tmp_path: Path, suffix
 def test_names_of_sources(tmp_path: Path) -> None:
     for name in ("a.MP4", "b.mp4", "b.mp4.json", "c.txt", ".d.mp4"):
         (tmp_path / name).touch()
+    (tmp_path / "b.mp4.json").write_text('{"wave_sha256": "", "command": {}}')
     (tmp_path / "e.mp4").mkdir()
     assert formats.has_suffix(tmp_path / "a.MP4", formats.VIDEOS) and not formats.is_visible(
         tmp_path / ".d.mp4", [".mp4"]
@@ -77,3 +78,17 @@ def test_what_generate_reads_prepare_and_evaluate_see_as_well(tmp_path: Path) ->
     assert sorted(item.video for item in read_source(str(tmp_path)).items) == wanted
     assert sorted(media_files(tmp_path).values()) == wanted
     assert sorted(shelf(tmp_path, formats.VIDEOS).values()) == wanted
+
+
+def test_only_records_of_ours_make_a_file_an_output(tmp_path):
+    clip = tmp_path / "IMG_0001.MP4"
+    clip.touch()
+    record = formats.record_path(clip)
+    deep, album = "[" * 200_000, '{"title": "IMG_0001.MP4", "photoTakenTime": {"timestamp": "1"}}'
+    for text in (album, "", "[1]", "not json", deep, '"wave_sha256"'):
+        record.write_text(text)
+        assert formats.is_source(clip) and not formats.is_output(clip)
+    record.write_text('{"wave_sha256": "ab", "command": {}}')
+    assert formats.is_output(clip) and not formats.is_source(clip)
+    record.write_bytes(b" " * (formats.RECORD_LIMIT + 1) + b"{}")  # endless ones are not read to the end
+    assert formats.is_source(clip)

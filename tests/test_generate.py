@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -451,6 +453,8 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
         "replay",
         "features",
         "mel",
+        "max_length",
+        "overwrite",
         "debug",
     }
     flags["kind"] = kind_of(flags["features"], flags["mel"])
@@ -544,3 +548,106 @@ def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, co
         process.send_signal(sent)
         assert process.wait() == code_wanted
     assert names(tmp_path) == ["clip.mp4"]
+
+
+# -- what must not be lost, and what has to be said --
+
+
+def test_an_empty_name_is_not_the_whole_folder(
+    fake_model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    make_video(tmp_path / "clip.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert run("generate", "") == 1
+    assert "an empty name" in capsys.readouterr().err and names(tmp_path) == ["clip.mp4"]
+
+
+def test_a_json_of_an_album_hides_no_video_and_skipping_is_said(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    make_video(tmp_path / "IMG_0001.MP4")
+    (tmp_path / "IMG_0001.MP4.json").write_text('{"title": "IMG_0001.MP4"}')
+    assert run("generate", tmp_path) == 0
+    assert "IMG_0001_frieren.mp4" in names(tmp_path) and "left out" not in capsys.readouterr().err
+    assert run("generate", tmp_path) == 0  # the second time there is an output among the files
+    assert f"{tmp_path}: 1 with a record of frieren beside them: left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("there", ["out.mp4", "out.mp4.json"])
+def test_a_strangers_file_is_not_replaced(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, there: str
+) -> None:
+    clip, target = make_video(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    (tmp_path / there).write_text("{}")
+    assert run("generate", clip, "-o", target) == 1
+    assert f"{there}: exists, and was not made by frieren" in capsys.readouterr().err
+    assert (tmp_path / there).read_text() == "{}" and not fake_model.calls  # before the work
+    assert run("generate", clip, "-o", target, "--overwrite") == 0
+    assert run("generate", clip, "-o", target) == 0  # what is ours is made again
+    before = target.read_bytes()
+    assert run("generate", clip, "-o", target, "--no-overwrite", "--seed", 1) == 1
+    assert target.read_bytes() == before and len(fake_model.calls) == 2
+
+
+def test_a_second_name_of_the_input_is_not_replaced(fake_model: FakeModel, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4")
+    os.link(clip, tmp_path / "link.mp4")
+    before = clip.read_bytes()
+    assert run("generate", clip, "-o", tmp_path / "link.mp4", "--overwrite") == 1
+    assert clip.read_bytes() == before and not fake_model.calls
+
+
+def test_a_video_that_claims_to_be_long_is_asked_about(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    clip = make_video(tmp_path / "clip.mp4", seconds=6.4)
+    assert run("generate", clip, "--max-length", "0.1") == 1
+    assert "0 minutes long by its timestamps, more than 0.1; is that right?" in capsys.readouterr().err
+    assert not fake_model.calls
+    assert run("generate", clip, "--max-length", "0.2") == 0
+
+
+@pytest.mark.parametrize(
+    ("level", "wanted", "said"),
+    [
+        (0.0, "-20", "silent, and left as it is"),
+        (1e-3, "-20", r"nearly silent \(-\d\d LUFS\), and left as it is"),
+        (1e-2, "-20", r"-2\d\.\d LUFS, not -20: 12 dB of gain are the most"),
+        (0.2, "-5", r"-\d+\.\d LUFS, not -5: its peaks would clip"),
+        (0.1, "-20", ""),
+        (0.0, "off", ""),
+    ],
+)
+def test_a_level_that_is_not_reached_is_said(
+    fake_model: FakeModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    level: float,
+    wanted: str,
+    said: str,
+) -> None:
+    drawn = torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *a, **k: 10 * level * drawn(*a, **k))  # the fake model's is 0.1 of it
+    assert run("generate", make_video(tmp_path / "clip.mp4", seconds=1.0), "--loudness", wanted) == 0
+    error = capsys.readouterr().err
+    assert re.search(said, error) if said else error == ""
+
+
+def test_the_first_line_says_what_loading_cost(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    clips = [make_video(tmp_path / name) for name in ("a.mp4", "b.mp4")]
+    assert run("generate", *clips) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    factor, with_loading = map(float, re.search(r"factor ([\d.]+) \(([\d.]+) with loading\)", first).groups())
+    assert with_loading > factor and "with loading" not in second
+
+
+def test_an_animated_webp_is_called_by_its_name(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "anim.webp"
+    path.write_bytes(b"RIFF\x00\x01\x00\x00WEBPVP8X" + bytes(200))
+    assert run("generate", path) == 1
+    assert "an animated WebP, which FFmpeg's libraries cannot read" in capsys.readouterr().err

@@ -12,8 +12,8 @@ import clips
 import numpy as np
 import pytest
 
-from frieren import loudness, sounds, video
-from frieren.errors import OutputError
+from frieren import loudness, sounds
+from frieren.errors import OutputError, VideoError
 from frieren.evaluation.listening import page as listening
 from frieren.evaluation.listening.mos import ANSWERS_FORMAT, LOW, TRUE, mos, read_answers
 from frieren.evaluation.listening.page import RATE, ListeningError, level_sound, levelled, low_anchors, make
@@ -171,7 +171,7 @@ def test_an_old_study_is_not_overwritten_and_an_unreadable_sound_leaves_nothing(
     (tmp_path / "gamma").mkdir()
     for number in range(4):
         (tmp_path / "gamma" / f"clip{number}.wav").write_bytes(b"no sound")
-    with pytest.raises(video.VideoError, match=r"gamma/clip\d\.wav"):
+    with pytest.raises(VideoError, match=r"gamma/clip\d\.wav"):
         make(tmp_path / "out", {"gamma": tmp_path / "gamma"}, material / "videos", items=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gamma", "kept.key.json", "old"]
 
@@ -463,3 +463,10 @@ def test_the_folder_has_no_address_of_another_place():
         text = path.read_text()
         found = [word for word in ("http", "@import", "url(", "fetch(", "XMLHttp", "sendBeacon") if word in text]
         assert not found, path.name
+
+
+def test_sounds_are_named_as_generate_names_them(tmp_path):
+    pictures = {"x": tmp_path / "x.mp4", "y_2": tmp_path / "y_2.mp4"}
+    stems = ("x_frieren", "y_2_frieren_seed0", "x_frieren_seed1", "z")
+    found = listening.named_like(pictures, {stem: tmp_path / f"{stem}.wav" for stem in stems})
+    assert {name: path.stem for name, path in found.items()} == {"x": "x_frieren", "y_2": "y_2_frieren_seed0"}

@@ -134,6 +134,13 @@ def test_a_picture_that_stays_is_no_jump_where_timestamps_do_not_begin_anew():
     assert [place(placed, time, kind=kind) for time, kind in times] == [time for time, _ in times]
 
 
+def test_the_picture_before_a_still_may_come_after_the_sound_of_the_still():
+    placed = axis(None)
+    times = [(0.0, "video"), *((second, "audio") for second in range(0, 60, 5)), (0.1, "video"), (60.0, "video")]
+    assert [place(placed, time, kind=kind) for time, kind in times] == [time for time, _ in times]
+    assert placed.jumps == 0
+
+
 def test_picture_and_sound_jump_together_whatever_comes_first():
     placed = axis(None)
     for time, kind, wanted in [

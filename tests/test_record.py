@@ -55,3 +55,26 @@ def test_an_older_record_reads_like_a_new_one(tmp_path):
     read = records.read(path)
     new = {**old, "options": {"sampling": {"guidance_rescale": "as guided by 2"}}}
     assert not list(records.differences(read, new))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 200_000, "not a record"),
+        (" " * (1 << 21), "larger than any record"),
+        (
+            '{"wave_sha256": "", "command": {"video": "a\\u0000.mp4", "output": "b.wav", "model": "", "seed": 0}}',
+            "not a name",
+        ),
+        (
+            '{"wave_sha256": "", "command": {"video": "a.mp4", "output": "b\\u0000.wav", "model": "", "seed": 0}}',
+            "not a name",
+        ),
+    ],
+)
+def test_a_hostile_record_is_one_line(tmp_path, text, said):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(records.RecordError, match=said) as caught:
+        records.read(path)
+    assert len(str(caught.value)) < 300

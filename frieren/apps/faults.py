@@ -41,7 +41,12 @@ def complain(error: FrierenError) -> None:
     """Print an error as one line, after its traceback if those are shown."""
     if Tracebacks.shown:
         traceback.print_exception(error)
-    typer.echo(f"frieren: {error}", err=True)
+    typer.echo(f"frieren: {printable(str(error))}", err=True)
+
+
+def printable(text: str) -> str:
+    """Text without control characters: names in files that strangers wrote must not steer a terminal."""
+    return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
 
 
 @contextmanager

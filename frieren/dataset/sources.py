@@ -9,13 +9,14 @@ import csv
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from frieren import world
 from frieren.errors import FrierenError
-from frieren.formats import is_source
+from frieren.formats import VIDEOS, has_suffix, is_output, is_source
 
 COLUMNS = ("id", "start", "label", "split")
 WORLD = "foleyworld"
@@ -176,6 +177,7 @@ def files_in(folder: Path) -> dict[str, Path]:
         SourceError: two have the same name.
     """
     files: dict[str, Path] = {}
+    skipped = 0
     for place, folders, names in os.walk(folder):
         folders.sort()
         for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
@@ -183,6 +185,10 @@ def files_in(folder: Path) -> dict[str, Path]:
                 if path.stem in files:
                     raise SourceError(f"{path}: another file has this name, {files[path.stem]}; rename one of them")
                 files[path.stem] = path
+            else:
+                skipped += has_suffix(path, VIDEOS) and is_output(path)
+    if skipped:
+        warnings.warn(f"{folder}: {skipped} with a record of frieren beside them: left out", stacklevel=2)
     return files
 
 

@@ -23,7 +23,7 @@ from frieren.remux.audio import add_audio, encode_audio, fit_rate, mix
 from frieren.remux.choice import Choice, choose
 from frieren.remux.encoding import add_h264, encode_h264
 from frieren.remux.order import missing_stamps
-from frieren.remux.streams import OPTIONS, Timed, VideoCopy, add_other, carried, copy_video
+from frieren.remux.streams import OPTIONS, Timed, VideoCopy, add_other, carried, copy_video, is_held
 from frieren.sounds import AI_GENERATED, Audio, decode, mono
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def write_video(
     samples = mono(wave)
     with open_video(source) as video:
         info = video.measure()
-    choice = choose(source, target, encode=encode, audio_codec=audio_codec, keep_sound=keep_original or as_track)
+    choice = choose(source, target, encode=encode, audio_codec=audio_codec, mixed=keep_original, as_track=as_track)
     sound, end = Audio(samples[None], sample_rate, info.start), info.start + info.seconds
     old = decode(source, until=end) if keep_original and info.has_audio else None
     sound = fit_rate(mix(sound, old), choice.audio_codec)
@@ -148,12 +148,12 @@ def mux(
         film = _encoded(video, output, first - begin, info.seconds)
     track = add_audio(output, sound, choice.audio_codec)
     tracks = {}
-    for stream in carried(beside, mixed or as_track):
-        if not (mixed and stream.index == beside.container.streams.audio[0].index):
-            tracks[stream.index] = add_other(output, stream, choice.form)
+    for stream in carried(beside, mixed=mixed, as_track=as_track):
+        if is_held(stream, choice.form):
+            tracks[stream.index] = add_other(output, stream)
     output.set_chapters(_chapters(beside.container, begin))
     audio = encode_audio(sound._replace(start=sound.start - info.start + first - begin), track)
-    others = _others(beside, {index: copy for index, copy in tracks.items() if copy is not None}, begin)
+    others = _others(beside, tracks, begin)
     for _, packet in heapq.merge(film, _timed(audio), others, key=itemgetter(0)):
         _mux(choice, output, packet)
 

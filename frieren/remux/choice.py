@@ -22,11 +22,13 @@ from frieren.formats import CONTAINERS, AudioCodec, has_suffix
 from frieren.media import demux
 from frieren.openvideo import OpenVideo, frame_time, open_video
 from frieren.remux.audio import choose_codec
-from frieren.remux.streams import STRICT, VideoCopy, add_other, carried, copy_video, describe
+from frieren.remux.streams import STRICT, VideoCopy, carried, copy_video, describe, is_held
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
+# What is played in an .mp4 nearly everywhere; other codecs go there only if a name says so.
+PLAYED = {"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mpeg1video"}
 NEVER_COPIED = {"gif"}  # QuickTime's container takes it, but hardly a player
 TRIED = 24  # packets that are tried; the first picture of a stream with B-frames takes a few
 
@@ -74,7 +76,8 @@ def choose(
     free: bool = False,
     encode: bool = True,
     audio_codec: AudioCodec | None = None,
-    keep_sound: bool = False,
+    mixed: bool = False,
+    as_track: bool = False,
 ) -> Choice:
     """Choose how a video gets into `target`.
 
@@ -82,10 +85,12 @@ def choose(
         free: whether the container may be another: the first that takes the video as it is.
         encode: whether a video that cannot be copied is encoded.
         audio_codec: of the sound; None for the container's usual one.
-        keep_sound: whether the video's own sounds are to be there as well.
+        mixed: whether the video's first sound is mixed with the new one, and the others go with it.
+        as_track: whether all sounds of the video go with it.
 
     Raises:
-        VideoError: the source cannot be read, or would have to be encoded and must not be.
+        VideoError: the source cannot be read, or would have to be encoded and must not be; or a sound that is to be a
+            track of its own does not fit the container.
         OutputError: unknown suffix, target is the source, or the container does not hold the sound's codec.
     """
     source, target = Path(source), Path(target)
@@ -100,11 +105,14 @@ def choose(
     others = [target.with_suffix(suffix) for suffix in ([".mov"] if quicktime else []) + [".mkv"]]
     if target.exists() and os.path.samefile(source, target):
         raise OutputError(f"{target}: this is the source video, which is never overwritten; choose another name")
-    for candidate in [target, *(others if free else [])]:
+    wanted = [target, *others] if free else [target]
+    if free and codec not in PLAYED:
+        wanted = [*others, target]
+    for candidate in wanted:
         form = CONTAINERS[candidate.suffix.lower()]
         for tag in (*tags, None):
             if _is_copied(source, form, tag, picture):
-                left_out = _left_out(source, form, keep_sound)
+                left_out = _left_out(source, form, mixed, as_track)
                 return Choice(source, candidate, codec, True, tag, choose_codec(form, audio_codec), left_out)
     if not encode:
         holders = [other.suffix for other in others if _is_copied(source, CONTAINERS[other.suffix], None, picture)]
@@ -112,7 +120,7 @@ def choose(
         raise VideoError(f"{source}: its video ({codec}) cannot be copied into {target.suffix}; {remedy}")
     form = CONTAINERS[target.suffix.lower()]
     return Choice(
-        source, target, codec, False, None, choose_codec(form, audio_codec), _left_out(source, form, keep_sound)
+        source, target, codec, False, None, choose_codec(form, audio_codec), _left_out(source, form, mixed, as_track)
     )
 
 
@@ -185,15 +193,19 @@ def _same(one: VideoFrame, other: VideoFrame | None) -> bool:
     return np.array_equal(one.to_ndarray(format="rgb24"), other.to_ndarray(format="rgb24"))
 
 
-def _left_out(source: Path, form: str, keep_sound: bool) -> tuple[str, ...]:
-    """The streams of a video that a container cannot hold, in words: "2 subtitles (srt)"."""
-    import av
+def _left_out(source: Path, form: str, mixed: bool, as_track: bool) -> tuple[str, ...]:
+    """The streams of a video that a container cannot hold, in words: "subtitles (srt) (2)".
 
-    with open_video(source) as video, av.open(io.BytesIO(), "w", format=form) as output:
-        kept = carried(video, keep_sound)
-        lost = Counter(describe(stream) for stream in kept if add_other(output, stream, form) is None)
-        films = [stream for stream in video.container.streams.video if stream not in (video.stream, *kept)]
-        lost.update(map(describe, films))
+    Raises:
+        VideoError: one of them is a sound that is to be a track of its own.
+    """
+    with open_video(source) as video:
+        kept = carried(video, mixed=mixed, as_track=as_track)
+        lost = [stream for stream in kept if not is_held(stream, form)]
+        if as_track and (names := [describe(stream) for stream in lost if stream.type == "audio"]):
+            raise VideoError(f"{source}: its {names[0]} cannot be a track there; name an .mkv, or leave out --as-track")
+        lost += [stream for stream in video.container.streams.video if stream not in (video.stream, *kept)]
+        words = Counter(map(describe, lost))
         if "alpha_mode" in {key.lower() for key in video.stream.metadata} and form != "matroska":
-            lost["transparency"] += 1
-    return tuple(f"{name} ({count})" if count > 1 else name for name, count in lost.items())
+            words["transparency"] += 1
+    return tuple(f"{name} ({count})" if count > 1 else name for name, count in words.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -87,14 +88,17 @@ def copy_video(
             packet.pts, packet.dts, packet.duration = (round(time / base) for time in (*stamps[number], video.step))
         if begin is None:
             begin = float((packet.pts or 0) * base)
-        shift = round(begin / base)
-        dts = packet.pts if packet.dts is None else packet.dts
-        if dts is None:  # a damaged one
+        shift, dts = round(begin / base), packet.dts
+        if dts is None and packet.pts is None:  # a damaged one
             dts = shift if last is None else last + shift + 1
-        packet.dts = last = dts - shift if last is None else max(dts - shift, last + 1)
-        packet.pts = last if packet.pts is None else max(packet.pts - shift, last)
+        if dts is None and packet.pts is not None:  # Matroska has none for the first frames; FFmpeg works them out
+            packet.pts -= shift
+        elif dts is not None:
+            packet.dts = last = dts - shift if last is None else max(dts - shift, last + 1)
+            packet.pts = last if packet.pts is None else max(packet.pts - shift, last)
+        time = float(((packet.pts if packet.dts is None else packet.dts) or 0) * base)
         for one in copy.packets(packet):
-            yield float(last * base), one
+            yield time, one
     for one in copy.packets(None):
         yield float((last or 0) * one.time_base), one
 
@@ -108,10 +112,14 @@ def described(stream: Any) -> dict[str, str]:
     return kept
 
 
-def carried(video: OpenVideo, keep_sound: bool) -> list[Stream]:
-    """The streams that go with the video: subtitles, attachments, the cover and data; sounds only if they are kept.
+def carried(video: OpenVideo, *, mixed: bool, as_track: bool) -> list[Stream]:
+    """The streams that go with the video: subtitles, attachments, the cover and data.
 
     Time codes and chapters are streams only in QuickTime; there they are written from the metadata.
+
+    Args:
+        mixed: with all sounds but the first, which is in the new one.
+        as_track: with all sounds.
     """
     import av
 
@@ -121,8 +129,10 @@ def carried(video: OpenVideo, keep_sound: bool) -> list[Stream]:
             wanted = bool(stream.disposition & av.stream.Disposition.attached_pic)
         elif stream.type == "data":
             wanted = "timecode" not in stream.metadata and not _is_chapters(stream, video.container)
+        elif stream.type == "audio":
+            wanted = as_track or mixed and stream.index != video.container.streams.audio[0].index
         else:
-            wanted = stream.type in ("subtitle", "attachment") or stream.type == "audio" and keep_sound
+            wanted = stream.type in ("subtitle", "attachment")
         if wanted and stream.index != video.stream.index:
             streams.append(stream)
     return streams
@@ -133,19 +143,33 @@ def _is_chapters(stream: Stream, container: InputContainer) -> bool:
     return stream.name == "bin_data" and bool(container.chapters())
 
 
-def add_other(output: OutputContainer, stream: Stream, form: str) -> Stream | None:
-    """Add a stream that is copied; None if the container cannot hold it."""
-    if stream.type == "video" and form == "matroska" or stream.type == "data":
-        return None  # a cover would be a second film there; nobody reads unknown data
-    if stream.type == "attachment" and form != "matroska":
-        return None
-    try:
-        copy = output.add_stream_from_template(stream, opaque=True)
-    except ValueError:
-        return None
+def add_other(output: OutputContainer, stream: Stream) -> Stream:
+    """Add a stream that is copied.
+
+    Raises:
+        ValueError: the container does not take it.
+    """
+    copy = output.add_stream_from_template(stream, opaque=True)
     copy.time_base, copy.disposition = stream.time_base, stream.disposition
     copy.metadata.update(described(stream))
     return copy
+
+
+def is_held(stream: Stream, form: str) -> bool:
+    """Return whether a container, by FFmpeg's name, takes a stream, which shows when its header is written."""
+    import av
+
+    if stream.type == "video" and form == "matroska" or stream.type == "data":
+        return False  # a cover would be a second film there; nobody reads unknown data
+    if stream.type == "attachment":
+        return form == "matroska"
+    try:
+        with av.open(io.BytesIO(), "w", format=form, options=STRICT) as output:
+            add_other(output, stream)
+            output.start_encoding()
+    except (ValueError, av.error.FFmpegError):
+        return False
+    return True
 
 
 def describe(stream: Stream) -> str:

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from frieren.apps import STARTED
 from frieren.apps.checks import prepare_folder
 from frieren.apps.faults import complain, explained
 from frieren.apps.generate import record
 from frieren.apps.generate.options import Options
 from frieren.apps.generate.plan import BatchItem
 from frieren.apps.progress import Bars
-from frieren.errors import FrierenError, OutputError, reason
-from frieren.formats import CONTAINERS, has_suffix, record_path
+from frieren.errors import FrierenError, OutputError, VideoError, reason
+from frieren.formats import CONTAINERS, has_suffix, is_output, record_path
 
 if TYPE_CHECKING:
     from frieren import Model, Sound
 
 
-def run(items: Sequence[BatchItem], missing: Sequence[FrierenError], options: Options) -> None:
+TOLERATED = 0.5  # LU by which a level may be missed without a word
+
+
+def run(
+    items: Sequence[BatchItem], missing: Sequence[FrierenError], options: Options, overwrite: bool | None = None
+) -> None:
     """Work through the items; one that fails does not stop the others.
 
     Args:
         items: the inputs and their outputs.
         missing: inputs that were not found, which have been reported; they count as failures.
         options: those of every take, except the seed.
+        overwrite: whether existing files are replaced; None: those that have a record of ours.
 
     Raises:
         typer.Exit: with code 1 if anything failed.
@@ -38,10 +46,12 @@ def run(items: Sequence[BatchItem], missing: Sequence[FrierenError], options: Op
     total, failures = len(items) + len(missing), list(missing)
     if items:
         model = options.load()
+        lead = time.perf_counter() - STARTED
         for item in items:
             try:
                 with explained(item.source):
-                    make(model, item, options)
+                    make(model, item, options, overwrite, lead)
+                    lead = 0.0
             except FrierenError as error:
                 complain(error)
                 failures.append(error)
@@ -53,10 +63,15 @@ def run(items: Sequence[BatchItem], missing: Sequence[FrierenError], options: Op
         raise typer.Exit(1)
 
 
-def make(model: Model, item: BatchItem, options: Options) -> list[tuple[Path, Sound]]:
+def make(
+    model: Model, item: BatchItem, options: Options, overwrite: bool | None = None, lead: float = 0.0
+) -> list[tuple[Path, Sound]]:
     """Generate, save and report every take of one input."""
     written = []
+    check_length(item.source, options)
     targets = {seed: choose_output(item, target, options) for seed, target in item.targets.items()}
+    for target in targets.values():
+        check_free(target, item.source, overwrite)
     start = time.perf_counter()
     with Bars(item.source.name) as bars:
         takes = options.takes(model, item.source, list(targets), bars)
@@ -64,7 +79,8 @@ def make(model: Model, item: BatchItem, options: Options) -> list[tuple[Path, So
             output = save(sound, target, item.source, options, seed)
             taken, start = time.perf_counter() - start, time.perf_counter()
             bars.progress.stop()
-            report(output, sound, taken)
+            report(output, sound, taken, lead)
+            lead = 0.0
             bars.progress.start()
             written.append((output, sound))
     return written
@@ -88,7 +104,8 @@ def choose_output(item: BatchItem, target: Path, options: Options) -> Path:
             free=item.free,
             encode=options.encode,
             audio_codec=options.audio_codec,
-            keep_sound=options.keep_original or options.as_track,
+            mixed=options.keep_original,
+            as_track=options.as_track,
         )
         if target == next(iter(item.targets.values())):
             for note in choice.notes():
@@ -97,12 +114,53 @@ def choose_output(item: BatchItem, target: Path, options: Options) -> Path:
     return target
 
 
+def check_length(source: Path, options: Options) -> None:
+    """Check that a video is not longer than asked for; a damaged file may claim days.
+
+    Raises:
+        VideoError: it is, or cannot be read.
+    """
+    if options.kind != "video":
+        return
+    from frieren.video import probe
+
+    minutes = probe(source).seconds / 60
+    if minutes > options.max_length:
+        raise VideoError(
+            f"{source}: {minutes:.0f} minutes long by its timestamps, more than {options.max_length:g}; "
+            f"is that right? then --max-length {math.ceil(minutes)}"
+        )
+
+
+def check_free(target: Path, source: Path, overwrite: bool | None) -> None:
+    """Check that nothing is lost where an output and its record will be.
+
+    Raises:
+        OutputError: a file is there that must not be replaced.
+    """
+    record_file = record_path(target)
+    if target.exists() and os.path.samefile(source, target):
+        raise OutputError(f"{target}: this is the input under another name; choose another with -o")
+    if overwrite or overwrite is None and is_output(target):
+        return
+    for path in (target, record_file):
+        if path.exists():
+            whose = "exists" if overwrite is False else "exists, and was not made by frieren"
+            raise OutputError(f"{path}: {whose}; choose another name with -o, or --overwrite")
+
+
 def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) -> Path:
     """The output and its record: both, or neither."""
     was_there = target.exists()
+    if options.loudness is not None:
+        from frieren.loudness import integrated, normalise
+
+        before = integrated(sound.wave, sound.sample_rate)
+        wave, gain = normalise(sound.wave, sound.sample_rate, options.loudness, loudness=before)
+        sound = replace(sound, wave=wave)
     output = sound.save(
         target,
-        loudness=options.loudness,
+        loudness=None,
         keep_original=options.keep_original,
         as_track=options.as_track,
         audio_codec=options.audio_codec,
@@ -114,13 +172,34 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
         if not was_there:
             output.unlink(missing_ok=True)
         raise
+    if options.loudness is not None:
+        say_level(output, before, gain, options.loudness)
     return output
 
 
-def report(output: Path, sound: Sound, taken: float) -> None:
-    """Print the last line of a take: file, seconds of sound, seconds taken, real-time factor."""
-    factor = taken / sound.seconds
-    typer.echo(f"{output}  {sound.seconds:.2f} s of sound in {taken:.2f} s, real-time factor {factor:.2f}")
+def report(output: Path, sound: Sound, taken: float, lead: float = 0.0) -> None:
+    """Print the last line of a take: file, seconds of sound, seconds taken, real-time factor.
+
+    Args:
+        lead: seconds that imports and loading took before the first take.
+    """
+    line = f"{output}  {sound.seconds:.2f} s of sound in {taken:.2f} s, real-time factor {taken / sound.seconds:.2f}"
+    typer.echo(line + (f" ({(taken + lead) / sound.seconds:.2f} with loading)" if lead else ""))
+
+
+def say_level(output: Path, before: float, gain: float, wanted: float) -> None:
+    """Say where the level that was asked for is not reached, and why."""
+    from frieren.loudness import FLOOR, MAX_GAIN
+
+    if before + gain > wanted - TOLERATED:
+        return
+    if gain == 0.0 and before < FLOOR:
+        level = "silent" if before == -math.inf else f"nearly silent ({before:.0f} LUFS)"
+        line = f"{level}, and left as it is; another --seed may help"
+    else:
+        why = f"{MAX_GAIN:g} dB of gain are the most" if gain > MAX_GAIN - 0.01 else "its peaks would clip"
+        line = f"{before + gain:.1f} LUFS, not {wanted:g}: {why}"
+    typer.echo(f"frieren: {output}: {line}", err=True)
 
 
 def check_name(target: Path) -> None:

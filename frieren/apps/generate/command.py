@@ -51,6 +51,10 @@ def generate(
     as_track: Annotated[bool, typer.Option("--as-track", help="Keep the old sounds as tracks of their own.")] = False,
     audio_codec: Annotated[AudioCodec | None, typer.Option(help="Codec of the sound in a video.")] = None,
     encode: Annotated[bool, typer.Option(help="Encode a video that the container cannot hold (H.264).")] = True,
+    max_length: Annotated[float, typer.Option(metavar="MINUTES", help="Refuse longer videos.")] = 360.0,
+    overwrite: Annotated[
+        bool | None, typer.Option(help="Replace existing files; by default those that have a record of frieren.")
+    ] = None,
     form: Annotated[Format | None, typer.Option("--format", help="File type in folders.", show_default="mp4")] = None,
     refine: Annotated[
         list[str] | None,
@@ -64,8 +68,8 @@ def generate(
     """Give each VIDEO a soundtrack, and write it beside a JSON record of how it was made."""
     given = {name for name in context.params if is_given(context, name)}
     if replay is not None:
-        refuse(given - {"replay", "out", "debug"}, "--replay takes every option from the record")
-        return replay_record(replay, out)
+        refuse(given - {"replay", "out", "overwrite", "debug"}, "--replay takes every option from the record")
+        return replay_record(replay, out, overwrite)
     if mel:
         refuse(given & SAMPLING, "--mel only vocodes")
     with wrong_option(ValueError):
@@ -83,10 +87,11 @@ def generate(
             as_track=as_track,
             audio_codec=audio_codec,
             encode=encode,
+            max_length=max_length,
             refine=parse_refinements(refine or []),
             kind=kind_of(features, mel),
         )
-    generate_all(videos or [], out, form, options, samples)
+    generate_all(videos or [], out, form, options, samples, overwrite)
 
 
 def is_given(context: typer.Context, name: str) -> bool:
@@ -108,7 +113,9 @@ def kind_of(features: bool, mel: bool) -> Kind:
     return "features" if features else "mel" if mel else "video"
 
 
-def generate_all(patterns: list[str], out: str | None, form: Format | None, options: Options, samples: int) -> None:
+def generate_all(
+    patterns: list[str], out: str | None, form: Format | None, options: Options, samples: int, overwrite: bool | None
+) -> None:
     """Find the inputs, name the outputs and work through them.
 
     Raises:
@@ -125,4 +132,4 @@ def generate_all(patterns: list[str], out: str | None, form: Format | None, opti
         items = plan_outputs(found, out, form, seeds, kind=options.kind, needs_video=options.needs_video())
     for failure in failures:
         complain(failure)
-    run(items, failures, options)
+    run(items, failures, options, overwrite)

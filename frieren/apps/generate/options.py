@@ -22,6 +22,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Vocoder = Literal["model", "griffin-lim"]
 Refinement = Literal["windows", "regulator", "time"]
 Kind = Literal["video", "features", "mel"]
+MOST_STEPS, LONGEST_NAME = 10_000, 1_000
 DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
 
 
@@ -46,12 +47,15 @@ class Options:
     as_track: bool = False
     audio_codec: AudioCodec | None = None
     encode: bool = True
+    max_length: float = 360.0
     refine: tuple[Refinement, ...] | None = None
     kind: Kind = "video"
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
+            raise ValueError(f"steps must lie in 1..{MOST_STEPS}, got {self.steps}")
+        if not 1 <= len(self.model) <= LONGEST_NAME:
+            raise ValueError(f"model must be a name of 1..{LONGEST_NAME} letters, got {len(self.model)}")
         if self.guidance is not None and not 0 <= self.guidance < math.inf:
             raise ValueError(f"guidance must be a finite number of at least 0, got {self.guidance}")
         if not 0 <= self.seed < 2**63:
@@ -61,6 +65,8 @@ class Options:
         if self.loudness is not None and not -70 <= self.loudness <= 0:
             raise ValueError(f"loudness must lie in -70..0 LUFS or be off, got {self.loudness}")
 
+        if not 0 < self.max_length < math.inf:
+            raise ValueError(f"max_length must be a positive number of minutes, got {self.max_length}")
         if self.keep_original and self.as_track:
             raise ValueError("--keep-original mixes, --as-track does not; leave one of them out")
 

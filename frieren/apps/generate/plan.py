@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 
 from frieren.apps.generate.options import Kind
 from frieren.errors import FrierenError, OutputError, VideoError, reason
-from frieren.formats import ARRAYS, OUTPUTS, SOUND_FILES, VIDEOS, is_source
+from frieren.formats import ARRAYS, OUTPUTS, ROOMY, SOUND_FILES, VIDEOS, has_suffix, is_source
 
 Format = Literal["mp4", "wav", "flac"]
 SUFFIXES: dict[Kind, tuple[str, ...]] = {"video": VIDEOS, "features": ARRAYS, "mel": ARRAYS}  # of inputs in a folder
@@ -75,19 +75,30 @@ def found_by(pattern: str, kind: Kind) -> list[Path]:
         VideoError: there is none.
         OSError, ValueError: the system refuses the name, or access to the folder.
     """
+    if not pattern:
+        raise VideoError("an empty name; give a file, a folder or a pattern")
     path, suffixes = Path(pattern), SUFFIXES[kind]
     wanted = "video" if kind == "video" else f"file of {kind} ({', '.join(sorted(suffixes))})"
     if path.is_dir():
         # Hidden files are nobody's videos: the "._" files that macOS leaves beside every file, and temporaries.
-        found = [file for file in sorted(path.iterdir()) if not file.name.startswith(".") and is_source(file, suffixes)]
+        found = inputs(pattern, (file for file in path.iterdir() if not file.name.startswith(".")), suffixes)
         missing = f"no {wanted} in this folder; give a file, or another folder"
     elif path.exists() or not glob.has_magic(pattern):
         found, missing = [path] if path.exists() else [], "no such file; check the name and the folder"
     else:
-        found = [file for file in map(Path, sorted(glob.glob(pattern, recursive=True))) if is_source(file, suffixes)]
+        found = inputs(pattern, map(Path, glob.glob(pattern, recursive=True)), suffixes)
         missing = f"no {wanted} matches this pattern; check the folder and the suffix"
     if not found:
         raise VideoError(f"{pattern}: {missing}")
+    return found
+
+
+def inputs(pattern: str, files: Iterable[Path], suffixes: Collection[str]) -> list[Path]:
+    """Those of `files` that are inputs, by name; that our own outputs are left out is said."""
+    candidates = [file for file in sorted(files) if has_suffix(file, suffixes) and file.is_file()]
+    found = [file for file in candidates if is_source(file, suffixes)]
+    if skipped := len(candidates) - len(found):
+        typer.echo(f"frieren: {pattern}: {skipped} with a record of frieren beside them: left out", err=True)
     return found
 
 
@@ -177,7 +188,7 @@ def free(folder: Path, stem: str, suffix: str, taken: set[str]) -> Path:
     number = 1
     while True:
         target = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}_{number}{suffix}")
-        if not {key(target.with_suffix(other)) for other in (suffix, ".mov", ".mkv")} & taken:
+        if not {key(target.with_suffix(other)) for other in (suffix, *ROOMY)} & taken:
             return target
         number += 1
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from frieren.errors import FrierenError, reason
 from frieren.files import write_json
-from frieren.formats import OUTPUTS, record_path
+from frieren.formats import OUTPUTS, RECORD_LIMIT, record_path
 
 if TYPE_CHECKING:
     from frieren import Sound
@@ -57,16 +57,21 @@ def read(path: Path) -> dict[str, Any]:
         RecordError: missing, not JSON, or not a record.
     """
     try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(RECORD_LIMIT + 1)
+        if len(text) > RECORD_LIMIT:
+            raise RecordError(f"{path}: larger than any record; give the .json beside an output")
+        record: Any = json.loads(text)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({reason(error)}); give the .json beside an output") from error
-    except ValueError as error:
-        raise RecordError(f"{path}: not a record ({error}); give the .json beside an output") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not a record ({reason(error)}); give the .json beside an output") from error
     if not is_record(record):
         raise RecordError(f"{path}: not a record of frieren generate; give the .json beside an output")
     command = record["command"]
     video, output = command["video"], command["output"]
-    if not isinstance(video, str) or not isinstance(output, str) or Path(output).suffix.lower() not in OUTPUTS:
+    names = isinstance(video, str) and isinstance(output, str) and "\0" not in f"{video}{output}"
+    if not names or Path(output).suffix.lower() not in OUTPUTS:
         raise RecordError(f"{path}: video or output in it is not a name; give a record as it was written")
     command["video"] = str(path.parent / video)
     sampling = record.get("options", {}).get("sampling")

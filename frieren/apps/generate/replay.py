@@ -17,7 +17,7 @@ from frieren.configs import from_table
 from frieren.errors import ConfigError
 
 
-def replay(path: Path, out: str | None) -> None:
+def replay(path: Path, out: str | None, overwrite: bool | None = None) -> None:
     """Make the sound of the record `path` again, and print whether it came out the same.
 
     Raises:
@@ -36,7 +36,7 @@ def replay(path: Path, out: str | None) -> None:
         )
     model = options.load()
     with explained(source):
-        ((_, sound),) = make(model, item, options)
+        ((_, sound),) = make(model, item, options, overwrite)
     changes = list(record.differences(old, sound.record))
     for change in changes:
         typer.echo(f"frieren: warning: {change}", err=True)

@@ -28,6 +28,7 @@ import numpy as np
 from frieren import loudness, remux, sounds, video
 from frieren.errors import FrierenError, OutputError
 from frieren.evaluation.listening.mos import CODES, KEY_FORMAT, LOW, TRUE
+from frieren.evaluation.protocol import readings
 from frieren.files import replacing
 from frieren.formats import MEDIA, VIDEOS, is_visible
 from frieren.version import __version__
@@ -147,10 +148,10 @@ def make(
     """
     out = Path(out)
     check(systems, questions, items, per_rater, anchors)
-    shelves = {name: shelf(folder) for name, folder in systems.items()}
+    pictures = shelf(videos, VIDEOS)
+    shelves = {name: named_like(pictures, shelf(folder)) for name, folder in systems.items()}
     if references is not None:
         shelves[TRUE] = shelf(references)
-    pictures = shelf(videos, VIDEOS)
     names = draw(pictures, shelves, items, seed)
     lows = set(names[:anchors]) if references is not None else set()
     secret = out.with_name(out.name + ".key.json")
@@ -200,6 +201,16 @@ def shelf(folder: str | os.PathLike[str], suffixes: Sequence[str] = MEDIA) -> di
             if path.stem in found:
                 raise ListeningError(f"{path}: {found[path.stem].name} has the same name; keep one of the two")
             found[path.stem] = path
+    return found
+
+
+def named_like(pictures: Mapping[str, Path], files: Mapping[str, Path]) -> dict[str, Path]:
+    """Sounds by the names of the videos that they belong to, by the rule of `evaluate scores`; first takes only."""
+    found: dict[str, Path] = {}
+    for stem, path in files.items():
+        for name, sample in readings(stem):
+            if name in pictures and sample == 0:
+                found.setdefault(name, path)
     return found
 
 
