@@ -1,12 +1,15 @@
 """The five stages in order: the only place where they meet.
 
 video file -read-> frames -encode-> features -sample-> latent -decode-> mel -vocode-> wave
+
+A model whose `condition` is "cues" has features of a cue sheet, which is spotted in the video or given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +19,9 @@ from torch import Tensor, nn
 
 from frieren.arrays import read_features, read_mel
 from frieren.clock import Clock
-from frieren.errors import WeightsError
+from frieren.conditioning import cue_features
+from frieren.cues import Cues, SoundCue, parse_sounds
+from frieren.errors import ConfigError, WeightsError
 from frieren.features import as_batch, encode_frames
 from frieren.frames import Frames
 from frieren.latent import initial_noise, latent_columns, sample_latent, sound_samples
@@ -26,7 +31,8 @@ from frieren.nets.cavp import VideoTower
 from frieren.nets.field import VectorField
 from frieren.record import Stopwatch, make_record
 from frieren.soundtrack import Sound
-from frieren.video import stream_frames
+from frieren.spotting import spot
+from frieren.video import probe, stream_frames
 from frieren.wave import Vocoder, vocode
 from frieren.weights import ModelConfig
 
@@ -93,6 +99,30 @@ class Model:
         with self._autocast():
             features = torch.cat(list(encode_frames(self.encoder, blocks())), dim=1)[0].float()
         return features, torch.cat(times), seconds
+
+    def spot(
+        self,
+        source: str | Path,
+        *,
+        cues: Cues | None = None,
+        sounds: str | Sequence[SoundCue] | None = None,
+        on_frame: Count = ignore,
+    ) -> Cues:
+        """The cue sheet of a video file, as `generate` uses it.
+
+        Args:
+            cues: the sheet, if there is one already; the video is then not looked at, only measured.
+            sounds: take the place of what the sheet says is there, such as "dog" or "rain, dog@2-4"; when things
+                strike and how much moves stays.
+
+        Raises:
+            VideoError: if the file cannot be read.
+            ConfigError: an unknown sound; the nearest names are listed.
+        """
+        if isinstance(sounds, str):
+            sounds = parse_sounds(sounds)
+        sheet = spot(source, on_frame) if cues is None else replace(cues, seconds=probe(source).seconds)
+        return sheet if sounds is None else replace(sheet, sounds=tuple(sounds))
 
     @torch.inference_mode()
     def sample(
@@ -181,6 +211,8 @@ class Model:
         *,
         seed: int = 0,
         kind: str = "video",
+        cues: Cues | None = None,
+        sounds: str | Sequence[SoundCue] | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
@@ -188,6 +220,7 @@ class Model:
     ) -> Sound:
         """The soundtrack of a video file, as long as the video; arguments and errors are those of `takes`."""
         options: dict[str, Any] = {"steps": steps, "guidance": guidance, "solver": solver}
+        options |= {"cues": cues, "sounds": sounds}
         return next(self.takes(source, [seed], kind=kind, **options, on_progress=on_progress))
 
     def takes(
@@ -196,6 +229,8 @@ class Model:
         seeds: Sequence[int],
         *,
         kind: str = "video",
+        cues: Cues | None = None,
+        sounds: str | Sequence[SoundCue] | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
@@ -207,6 +242,7 @@ class Model:
             source: any video that FFmpeg's libraries read, or an array in its place: see `kind`.
             kind: "video"; "features": visual features [F, D] in .npy or .npz; "mel": a log10 mel [M, T] in .npy,
                 which is only vocoded.
+            cues, sounds: see `spot`; for models whose `condition` is "cues".
             steps, guidance, solver: default to the model's own.
             on_progress: called with (stage, done, total); stages are "encode", "sample", "decode", "vocode".
 
@@ -214,17 +250,26 @@ class Model:
             ValueError: for an unknown kind.
             VideoError, ArrayError: if the file cannot be read.
             WeightsError: if the model lacks a part that this needs.
+            ConfigError: cues or sounds for a model that sees frames, or an unknown sound.
         """
         if kind not in NEEDED:
             raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(NEEDED)}")
-        for name in NEEDED[kind]:
+        by_cues = kind == "video" and self.config.condition == "cues"
+        if not by_cues and not (cues is None and sounds is None):
+            raise ConfigError(f"{self.config.name} takes no cues with {kind}; cues are for videos and models like mini")
+        for name in NEEDED["features" if by_cues else kind]:
             self.part(name)
         progress = on_progress or (lambda stage, done, total: None)
         spent, path = Stopwatch(), Path(source)
         chosen = {} if kind == "mel" else self.sampling_options(steps=steps, guidance=guidance, solver=solver)
-        times = seconds = samples = None
+        times = seconds = samples = sheet = None
         with spent("encode"):
-            if kind == "video":
+            if by_cues:
+                sheet = self.spot(path, cues=cues, sounds=sounds, on_frame=partial(progress, "encode"))
+                assert sheet.seconds is not None
+                seconds, samples = sheet.seconds, self.clock.samples(sheet.seconds)
+                features = cue_features(sheet, seconds, self.clock)
+            elif kind == "video":
                 features, times, seconds = self.encode_video(path, on_frame=partial(progress, "encode"))
                 samples = self.clock.samples(seconds)
             elif kind == "features":
@@ -241,7 +286,7 @@ class Model:
                     mel = self.decode(latent, on_window=partial(progress, "decode"))
             with spent("vocode"):
                 wave = self.vocode(mel, on_chunk=partial(progress, "vocode"))[:samples]
-            record = make_record(self, path, kind, wave, {"seed": seed, **chosen}, spent.seconds)
+            record = make_record(self, path, kind, wave, {"seed": seed, **chosen}, spent.seconds, sheet)
             yield Sound(wave, self.clock.sample_rate, path if kind == "video" else None, record)
 
     def sampling_options(

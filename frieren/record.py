@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from frieren.cues import Cues
 from frieren.files import file_hash
 from frieren.version import __version__
 from frieren.wave import GriffinLim
@@ -35,7 +37,13 @@ class Stopwatch:
 
 
 def make_record(
-    model: Model, source: Path, kind: str, wave: Tensor, options: Mapping[str, Any], seconds: Mapping[str, float]
+    model: Model,
+    source: Path,
+    kind: str,
+    wave: Tensor,
+    options: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    cues: Cues | None = None,
 ) -> dict[str, Any]:
     """The record of one sound, JSON types only.
 
@@ -44,6 +52,7 @@ def make_record(
         wave: [S], before loudness.
         options: seed, steps, guidance and solver, as far as they were used.
         seconds: spent in each stage.
+        cues: the sheet that the sound was made of, if it was.
     """
     return {
         "model": model.config.name,
@@ -56,6 +65,7 @@ def make_record(
             "device": model.device.type,
             "precision": model.precision,
         },
+        **({} if cues is None else {"cues": json.loads(cues.to_json())}),
         "wave_sha256": hashlib.sha256(wave.numpy().tobytes()).hexdigest(),
         "versions": {
             "frieren": __version__,

@@ -14,6 +14,7 @@ from frieren import motion
 from frieren.categories import categories
 from frieren.cues import MOST_CUES, Cues, Motion, SoundCue, Strike
 from frieren.errors import WeightsError
+from frieren.mel import Count, ignore
 from frieren.nets.motion import MotionConfig, MotionEncoder
 from frieren.openvideo import conversion_errors, open_video
 from frieren.recognition import FPS, Recogniser, smooth
@@ -24,10 +25,14 @@ KNOWN = 0.2  # least probability of a category to be named; below it nothing is 
 DIGITS = 3  # after the point, of what is written down
 
 
-def spot(path: str | os.PathLike[str]) -> Cues:
+def spot(path: str | os.PathLike[str], on_frame: Count = ignore) -> Cues:
     """Look at a video and write down what is there, what strikes and how much moves.
 
     Frames are held for six seconds of film, small and grey; besides, memory grows by 6 kB for every second of it.
+
+    Args:
+        path: the video.
+        on_frame: called with the numbers of frames of the motion's clock that have been seen, and that there are.
 
     Raises:
         VideoError: see `video.probe`; also if a frame cannot be converted.
@@ -42,6 +47,7 @@ def spot(path: str | os.PathLike[str]) -> Cues:
         for frame, time in video.frames():
             what.push(frame, time)
             when.push(frame, time)
+            on_frame(motion.CLOCK.frames(time), motion.CLOCK.frames(info.seconds))
         probabilities, starts = what.finish(info.seconds)
     seen = when.finish(info.seconds)
     return Cues(

@@ -68,6 +68,7 @@ RENAMED_MODULES = {
     "norm_heard": "norm_sound",
 }
 Windows = Literal["seamless", "published"]
+Condition = Literal["frames", "cues"]
 T = TypeVar("T")
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -92,6 +93,7 @@ class ModelConfig:
     clock: Clock = field(default_factory=Clock)
     mel: MelConfig = field(default_factory=MelConfig)
     windows: Windows = "seamless"  # of a long sound: solved together with overlaps, or one after the other (published)
+    condition: Condition = "frames"  # what features are made of: frames, by the encoder, or a cue sheet
     parts: tuple[str, ...] = PARTS  # that the model has
     base: str = ""  # name of the folder beside this one that holds the parts which are not here
 

@@ -3,6 +3,7 @@
 frieren prepare clips data/mine
 frieren prepare vggsound.csv data/vggsound --videos clips --split-list Train.txt --split-list Test.txt
 frieren prepare foleyworld:train:1500 data/world --fields mel,wave,images
+frieren prepare mixtures:train:12000 data/voice --recordings sounds --seconds 8
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def prepare(
         typer.Argument(
             metavar="SOURCE",
             help="A folder of videos, a CSV (with a header of id, start, label, split; or VGGSound's own), "
-            "or foleyworld:SPLIT:COUNT, or foleyworld:SPLIT:FIRST+COUNT.",
+            "or foleyworld:SPLIT:COUNT, or foleyworld:SPLIT:FIRST+COUNT, or mixtures:SPLIT:COUNT.",
         ),
     ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder for the data set.")],
@@ -39,7 +40,11 @@ def prepare(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Text file of ids, whose name is their split; may be repeated."),
     ] = None,
-    fields: Annotated[str, typer.Option(help="Some of features,mel,wave,images.")] = "features,mel",
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Recordings that mixtures are made of, by category; may be repeated."),
+    ] = None,
+    fields: Annotated[str, typer.Option(help="Some of features,mel,wave,images,mean,log_variance.")] = "features,mel",
     size: Annotated[
         int | None, typer.Option(min=16, max=1024, help="Of images, in pixels.", show_default="the encoder's")
     ] = None,
@@ -56,7 +61,7 @@ def prepare(
     from frieren.dataset import prepare as preparing
     from frieren.dataset.sources import read_source
 
-    found = read_source(source, videos=videos, lists=split_list or [])
+    found = read_source(source, videos=videos, lists=split_list or [], recordings=recordings or [])
     report_coverage(found, data)
     try:
         spec = spec_from(model, tuple(fields.split(",")), size, seconds)
@@ -79,14 +84,16 @@ def spec_from(model: str, fields: tuple[str, ...], size: int | None, seconds: fl
     """The specification of a data set at the rates of a model."""
     from frieren.catalogue import find
     from frieren.dataset.prepare import DatasetSpec
-    from frieren.weights import read_json, read_model_config
+    from frieren.weights import part_folders, read_json, read_model_config
 
     folder = find(model)
-    config, encoder = read_model_config(folder), folder / "encoder"
-    if not encoder.is_dir():  # a model that is made of features
-        return DatasetSpec(fields, None, size or DatasetSpec.size, seconds, config.clock, config.mel)
-    size = size or read_json(encoder / "config.json")["image_size"]
-    return DatasetSpec(fields, encoder, size, seconds, config.clock, config.mel)
+    config, parts = read_model_config(folder), part_folders(folder, read_model_config(folder))
+    encoder, autoencoder = parts.get("encoder"), parts.get("autoencoder")
+    if encoder and not size:
+        size = read_json(encoder / "config.json")["image_size"]
+    return DatasetSpec(
+        fields, encoder, autoencoder, config.condition, size or DatasetSpec.size, seconds, config.clock, config.mel
+    )
 
 
 def report_coverage(source: ClipSource, data: Path) -> None:

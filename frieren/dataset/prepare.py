@@ -31,18 +31,26 @@ from torch import Tensor
 
 from frieren import sounds, video, world
 from frieren.clock import Clock
+from frieren.conditioning import cue_features
+from frieren.cues import Cues
+from frieren.dataset.mixtures import mixture
 from frieren.dataset.packing import ShardWriter, merge, shard_path
 from frieren.dataset.scatter import ShardJob, scatter
 from frieren.dataset.sources import ClipSource, SourceItem
+from frieren.dataset.takes import TakeLibrary
 from frieren.errors import FrierenError, VideoError
 from frieren.features import encode_frames
 from frieren.files import file_hash, replacing
+from frieren.mel import encode_mel
+from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.cavp import VideoTower
 from frieren.spectrogram import MelConfig, log_mel
-from frieren.weights import PART_FILES, load_network
+from frieren.spotting import spot
+from frieren.weights import PART_FILES, Condition, load_network
 from frieren.world.script import as_table
 
-FIELDS = ("features", "mel", "wave", "images")
+FIELDS = ("features", "mel", "wave", "images", "mean", "log_variance")
+LATENT = ("mean", "log_variance")  # of the autoencoder, so that a field in training need not encode mels
 LARGEST = 200_000_000  # bytes of images in a shard, as it is collected in memory
 SHORTEST = 1.0  # seconds of video and sound that a clip must have
 LATE = 0.25  # seconds by which a sound may begin after the video: one frame of the published encoder
@@ -62,6 +70,8 @@ class DatasetSpec:
 
     fields: tuple[str, ...] = ("features", "mel")
     encoder: Path | None = None  # the folder of the part that makes the features
+    autoencoder: Path | None = None  # likewise of `mean` and `log_variance`
+    condition: Condition = "frames"  # what the features are made of: by the encoder, or of cue sheets
     size: int = 64  # height and width of `images`, pixels
     seconds: float = 10.0  # at most, from the clip's beginning
     clock: Clock = field(default_factory=Clock)
@@ -71,8 +81,10 @@ class DatasetSpec:
         unknown = [name for name in self.fields if name not in FIELDS]
         if unknown or not self.fields:
             raise ValueError(f"fields must be some of {', '.join(FIELDS)}, got {', '.join(self.fields) or 'none'}")
-        if "features" in self.fields and self.encoder is None:
+        if "features" in self.fields and self.encoder is None and self.condition == "frames":
             raise ValueError("features need an encoder; name a model that has one, or leave the field out")
+        if set(LATENT) & set(self.fields) and self.autoencoder is None:
+            raise ValueError("latents need an autoencoder; name a model that has one, or leave the fields out")
         if self.clock.sample_rate != self.mel.sample_rate:
             raise ValueError(
                 f"clock at {self.clock.sample_rate} Hz, mel at {self.mel.sample_rate} Hz: must be the same"
@@ -156,6 +168,8 @@ def shared_out(items: Sequence[SourceItem], per_shard: int) -> Iterator[tuple[So
 
 def described(source: ClipSource, spec: DatasetSpec, per_shard: int) -> dict[str, Any]:
     """Everything that the data set depends on, as a JSON object."""
+    latents = set(LATENT) & set(spec.fields)
+    drawn = source.items[0].index is not None and not source.items[0].recordings
     return {
         "source": source.name,
         "items": len(source.items),
@@ -163,11 +177,13 @@ def described(source: ClipSource, spec: DatasetSpec, per_shard: int) -> dict[str
         "per_shard": per_shard,
         "fields": sorted(spec.fields),
         "encoder": fingerprint(spec.encoder) if spec.encoder and "features" in spec.fields else None,
+        "autoencoder": fingerprint(spec.autoencoder) if spec.autoencoder and latents else None,
+        "condition": spec.condition,
         "size": spec.size if "images" in spec.fields else None,
         "seconds": spec.seconds,
         "clock": dataclasses.asdict(spec.clock),
         "mel": dataclasses.asdict(spec.mel),
-        "world": world.WORLD_VERSION if source.items[0].index is not None else None,
+        "world": world.WORLD_VERSION if drawn else None,
     }
 
 
@@ -211,8 +227,7 @@ def make_shard(spec: DatasetSpec, job: ShardJob) -> None:
     writer = ShardWriter(job.target.parent, int(job.target.stem))
     for item in job.what:
         try:
-            clip = world_clip(item, spec) if item.video is None else video_clip(item.video, spec)
-            columns = extract(clip, spec)
+            columns = extract(clip := usable(item, spec), spec)
         except (VideoError, ValueError, av.error.FFmpegError) as error:
             writer.reject(item.id, str(error))
         else:
@@ -229,23 +244,42 @@ class UsableClip:
         wave: float32 [S] in -1..1.
         label: "" if the file has none.
         meta: further metadata, a JSON object.
+        cues: makes its cue sheet.
     """
 
     frames: Callable[[int], Iterator[Tensor]]
     wave: np.ndarray
     label: str
     meta: dict[str, Any]
+    cues: Callable[[], Cues]
+
+
+def usable(item: SourceItem, spec: DatasetSpec) -> UsableClip:
+    """The clip behind an item."""
+    if item.video is not None:
+        return video_clip(item.video, spec)
+    return mixture_clip(item, spec) if item.recordings else world_clip(item, spec)
 
 
 def extract(clip: UsableClip, spec: DatasetSpec) -> dict[str, Tensor]:
-    """The fields of a clip: features [F, D], mel [T, M], wave [S] int16, images [F, 3, H, W] uint8."""
+    """The fields of a clip.
+
+    Features [F, D], mel [T, M], mean and log_variance [L, C], wave [S] int16, images [F, 3, H, W] uint8.
+    """
     columns: dict[str, Tensor] = {}
-    if spec.encoder and "features" in spec.fields:
+    if "features" in spec.fields and spec.condition == "cues":
+        columns["features"] = cue_features(clip.cues(), len(clip.wave) / spec.clock.sample_rate, spec.clock).half()
+    elif spec.encoder and "features" in spec.fields:
         encoder = tower(spec.encoder)
         blocks = (block[None] for block in clip.frames(encoder.config.image_size))
         columns["features"] = torch.cat(list(encode_frames(encoder, blocks)), dim=1)[0]
+    mel = log_mel(torch.from_numpy(clip.wave), spec.mel)
     if "mel" in spec.fields:
-        columns["mel"] = log_mel(torch.from_numpy(clip.wave), spec.mel).T.half()
+        columns["mel"] = mel.T.half()
+    if spec.autoencoder and set(LATENT) & set(spec.fields):
+        even = mel[None, :, : mel.shape[-1] // spec.clock.stride * spec.clock.stride]
+        latents = zip(LATENT, encode_mel(mel_autoencoder(spec.autoencoder), even), strict=True)
+        columns |= {name: value[0].T.half().contiguous() for name, value in latents if name in spec.fields}
     if "wave" in spec.fields:
         columns["wave"] = torch.from_numpy(to_int16(clip.wave))
     if "images" in spec.fields:
@@ -257,6 +291,12 @@ def extract(clip: UsableClip, spec: DatasetSpec) -> dict[str, Tensor]:
 def tower(folder: Path) -> VideoTower:
     """The visual encoder, loaded once by each worker."""
     return load_network(folder, VideoTower)
+
+
+@cache
+def mel_autoencoder(folder: Path) -> MelAutoencoder:
+    """The autoencoder, loaded once by each worker."""
+    return load_network(folder, MelAutoencoder)
 
 
 def video_clip(path: Path, spec: DatasetSpec) -> UsableClip:
@@ -282,7 +322,9 @@ def video_clip(path: Path, spec: DatasetSpec) -> UsableClip:
     wave = sounds.resample(samples, sound.rate, spec.clock.sample_rate)[: spec.clock.samples(seconds)]
     count = spec.clock.frames(seconds)
     meta = {"seconds": seconds, **({"warnings": [str(entry.message) for entry in caught]} if caught else {})}
-    return UsableClip(lambda size: first(count, (block.images for block in blocks(size))), wave, "", meta)
+    return UsableClip(
+        lambda size: first(count, (block.images for block in blocks(size))), wave, "", meta, partial(spot, path)
+    )
 
 
 def first(count: int, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -308,7 +350,30 @@ def world_clip(item: SourceItem, spec: DatasetSpec) -> UsableClip:
     assert rendered.wave is not None
     wave = rendered.wave[: spec.clock.samples(seconds)]
     meta = {"seconds": seconds, **script(rendered)}
-    return UsableClip(frames, wave, rendered.kinds[0] if rendered.kinds else "silence", meta)
+    return UsableClip(frames, wave, rendered.kinds[0] if rendered.kinds else "silence", meta, no_cues)
+
+
+def mixture_clip(item: SourceItem, spec: DatasetSpec) -> UsableClip:
+    """A mixture of recordings, as long as the data set says, with its cue sheet as meta; it has no picture."""
+    assert item.index is not None
+    made = mixture(library(item.recordings, item.split, spec.clock.sample_rate), item.split, item.index, spec.seconds)
+
+    def no_frames(size: int) -> Iterator[Tensor]:
+        raise DatasetError("mixtures of recordings have no picture; leave images out, and make features of cues")
+
+    meta = {"seconds": spec.seconds, "categories": list(made.categories), "cues": made.cues.to_json()}
+    return UsableClip(no_frames, made.wave, made.categories[0], meta, lambda: made.cues)
+
+
+@cache
+def library(recordings: tuple[Path, ...], split: str, rate: int) -> TakeLibrary:
+    """The recordings of a split, read once by each worker."""
+    return TakeLibrary.read(recordings, split, rate)
+
+
+def no_cues() -> Cues:
+    """For FoleyWorld's clips, whose things the table of categories does not have."""
+    raise DatasetError("FoleyWorld's clips have no cue sheet; use a model with an encoder, such as foleyworld")
 
 
 def script(clip: world.Clip) -> dict[str, Any]:

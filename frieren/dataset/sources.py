@@ -1,6 +1,7 @@
-"""Sources of a data set: the clips of a folder, of a CSV, or of FoleyWorld; and how many of a list are there.
+"""Sources of a data set: the clips of a folder, of a CSV or of FoleyWorld, or mixtures of recordings.
 
 source = read_source("vggsound.csv", videos=Path("clips"), lists=[Path("Train.txt"), Path("Test.txt")])
+source = read_source("mixtures:train:12000", recordings=[Path("sounds")])
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from frieren.errors import FrierenError
 from frieren.formats import VIDEOS, has_suffix, is_output, is_source
 
 COLUMNS = ("id", "start", "label", "split")
-WORLD = "foleyworld"
+WORLD, MIXTURES = "foleyworld", "mixtures"
 
 
 class SourceError(FrierenError):
@@ -34,7 +35,8 @@ class SourceItem:
         id: its name, `<id>_<start, 6 digits>` where the table gives a start.
         label, split: "" where unknown.
         video: its file.
-        index: its index in FoleyWorld; of `video` and `index` one is None.
+        index: its index in FoleyWorld, or among the mixtures of `recordings`; of `video` and `index` one is None.
+        recordings: folders of the recordings that a mixture is made of.
     """
 
     id: str
@@ -42,6 +44,7 @@ class SourceItem:
     split: str = ""
     video: Path | None = None
     index: int | None = None
+    recordings: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,21 +93,25 @@ def read_source(
     *,
     videos: Path | None = None,
     lists: Sequence[Path] = (),
+    recordings: Sequence[Path] = (),
 ) -> ClipSource:
     """The items behind a name.
 
     Args:
         name: a folder of videos; a CSV with a header (id and, if known, start, label, split) or VGGSound's without one
             (YouTube id, start in seconds, label, split); or "foleyworld:SPLIT:COUNT",
-            or "foleyworld:SPLIT:FIRST+COUNT".
+            or "foleyworld:SPLIT:FIRST+COUNT"; or "mixtures:SPLIT:COUNT,SPLIT:COUNT" of recordings.
         videos: the folder with the files of a CSV: `<id>_<start, 6 digits>.mp4`, or `<id>.mp4`, or any other suffix.
             A file is the clip itself; nothing is cut out of it at `start`.
         lists: text files with an id per line; a list's name, in small letters, is the split of what it names, and what
             none names is left out.
+        recordings: folders that mixtures are made of, see `recordings.read_recordings`.
 
     Raises:
         SourceError: it cannot be understood, or nothing of it is there.
     """
+    if name.startswith(f"{MIXTURES}:") or recordings:
+        return mixtures_source(name, tuple(recordings))
     if name.startswith(f"{WORLD}:"):
         if videos or lists:
             raise SourceError(f"{name}: FoleyWorld has its own splits and needs no videos; leave out the lists")
@@ -168,6 +175,21 @@ def world_source(name: str) -> ClipSource:
     return ClipSource(
         name, tuple(SourceItem(f"{split}-{i:06d}", split=split, index=i) for i in range(first, first + count))
     )
+
+
+def mixtures_source(name: str, recordings: tuple[Path, ...]) -> ClipSource:
+    """Mixtures of the recordings of one or more splits, such as "mixtures:train:12000,valid:256"."""
+    counts = re.findall(r"(\w+):([1-9]\d*)", name.removeprefix(f"{MIXTURES}:"), re.ASCII)
+    if name != f"{MIXTURES}:" + ",".join(map(":".join, counts)) or not counts:
+        raise SourceError(f"{name}: recordings are mixed into {MIXTURES}:SPLIT:COUNT, such as {MIXTURES}:train:12000")
+    if not recordings:
+        raise SourceError(f"{name}: mixed of what? Give the folder of the recordings with --recordings DIR")
+    items = (
+        SourceItem(f"{split}-{i:06d}", split=split, index=i, recordings=recordings)
+        for split, count in counts
+        for i in range(int(count))
+    )
+    return ClipSource(name, tuple(items))
 
 
 def files_in(folder: Path) -> dict[str, Path]:

@@ -72,7 +72,7 @@ class TrainingWindows:
     def __init__(self, data: Shards, field: FieldConfig, clock: Clock, *, seed: int = 0, join: float = 0.0) -> None:
         """
         Args:
-            data: with `features`, and `mel` or, for pairs, `latent`.
+            data: with `features`, and `mel`, or `mean` and `log_variance`, or, for pairs, `latent`.
             seed: of the order.
             join: probability that a window is made of two clips (published 0.5; section 5).
 
@@ -81,7 +81,7 @@ class TrainingWindows:
         """
         self.data, self.field, self.clock, self.join = data, field, clock, join
         self.stride = {name: clock.stride if name == "mel" else 1 for name in data.fields}  # rows per latent column
-        longest = "latent" if "latent" in data.fields else "mel"
+        longest = next(name for name in ("latent", "mean", "mel") if name in data.fields)
         self.columns = (data.lengths(longest) // self.stride[longest]).tolist()
         remedy = "use longer clips, or a model with a shorter clock.window"
         self.items = long_enough(data.folder, self.columns, clock.window, "latent columns", remedy)

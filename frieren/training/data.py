@@ -64,13 +64,19 @@ def dataset(recipe: AnyRecipe, out: Path, fields: tuple[str, ...], on_done: OnDo
     source = ClipSource(", ".join(names), tuple(item for name in names for item in world_source(name).items))
     kept = ("features", "mel") if features else CLIP_FIELDS  # one data set for the field, one for all other parts
     encoder = trained(recipe.frozen_folder(out, "encoder")) if features else None
-    spec = DatasetSpec(kept, encoder, shared.image_size, SECONDS, shared.clock, shared.mel)
+    spec = DatasetSpec(kept, encoder, size=shared.image_size, seconds=SECONDS, clock=shared.clock, mel=shared.mel)
     description = json.dumps(described(source, spec, spec.per_shard), sort_keys=True)
     folder = out / "data" / f"{'-'.join(kept)}-{hashlib.sha256(description.encode()).hexdigest()[:8]}"
     if machines.rank() == 0:
         summary = prepare(source, folder, spec, on_done=on_done)
         raise_if_incomplete(folder, summary.failures)
     return folder
+
+
+def fields_of(folder: Path) -> tuple[str, ...]:
+    """Fields of a prepared data set; none if there is no such one, which `compatible` says."""
+    path = folder / "dataset.json"
+    return tuple(json.loads(path.read_text())["fields"]) if path.exists() else ()
 
 
 def compatible(folder: Path, recipe: AnyRecipe, fields: tuple[str, ...]) -> Path:

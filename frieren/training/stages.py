@@ -24,7 +24,7 @@ from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import VectorField
 from frieren.nets.scorers.tagger import Tagger
 from frieren.training import machines
-from frieren.training.data import TrainingData, dataset, open_data, raise_if_incomplete
+from frieren.training.data import TrainingData, dataset, fields_of, open_data, raise_if_incomplete
 from frieren.training.loop import Report, TrainingTask
 from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import STAGE_BEFORE, STAGES, AnyRecipe, Recipe, RecipeError, trained
@@ -94,7 +94,8 @@ def make_task(recipe: AnyRecipe, out: Path, audio: Path | None, announce: Announ
 
 def field_task(recipe: Recipe[Any, FieldLoss], out: Path, on_done: OnDone) -> FieldTask:
     """The task of a stage of the field, with its features and pairs made now if need be."""
-    data = dataset(recipe, out, ("features", "mel"), on_done)
+    latents = recipe.shared.data and "mean" in fields_of(Path(recipe.shared.data))
+    data = dataset(recipe, out, ("features", *(("mean", "log_variance") if latents else ("mel",))), on_done)
     folder, loss = trained(recipe.frozen_folder(out, "autoencoder")), recipe.loss
     if isinstance(loss, PairsLoss):
         data = pairs_of(recipe, loss, out, data, folder, on_done)

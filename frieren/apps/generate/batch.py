@@ -167,7 +167,7 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
         encode=options.encode,
     )
     try:
-        record.write(output, sound, source, asdict(options) | {"seed": seed})
+        record.write(output, sound, source, asdict(replace(options, cues=None)) | {"seed": seed})
     except BaseException:
         if not was_there:
             output.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 frieren generate clip.mp4
 frieren generate clips/ "more/*.mov" -o out/ --samples 3
+frieren generate clip.mp4 --sound "rain, dog@2-4"
+frieren generate clip.mp4 --cues clip.json
 frieren generate --features clip.npz --model frieren
 frieren generate --replay out/clip_frieren.mp4.json
 """
@@ -27,6 +29,7 @@ from frieren.apps.generate.options import (
 )
 from frieren.apps.generate.plan import Format, NamingError, find_sources, plan_outputs, wrong_option
 from frieren.apps.generate.replay import replay as replay_record
+from frieren.cues import read as read_cues
 from frieren.formats import AudioCodec
 
 SAMPLING = {"steps", "guidance", "solver", "refine"}  # options that a mel has no use for
@@ -38,6 +41,10 @@ def generate(
     videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO...", help="Files, folders or globs.")] = None,
     out: Annotated[str | None, typer.Option("--out", "-o", help=OUT)] = None,
     model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
+    sound: Annotated[
+        str | None, typer.Option(metavar="NAMES", help='What is to be heard, such as "dog" or "rain, dog@2-4".')
+    ] = None,
+    cues: Annotated[Path | None, typer.Option(metavar="FILE", help="Cue sheet of the video, see frieren spot.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps; otherwise the model's own.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance; otherwise the model's own.")] = None,
     solver: Annotated[Solver | None, typer.Option(help="Solver of the flow; otherwise the model's own.")] = None,
@@ -72,6 +79,8 @@ def generate(
         return replay_record(replay, out, overwrite)
     if mel:
         refuse(given & SAMPLING, "--mel only vocodes")
+    if features or mel:
+        refuse(given & {"sound", "cues"}, "cues are for videos")
     with wrong_option(ValueError):
         options = Options(
             model=model,
@@ -90,6 +99,8 @@ def generate(
             max_length=max_length,
             refine=parse_refinements(refine or []),
             kind=kind_of(features, mel),
+            cues=None if cues is None else read_cues(cues),
+            sounds=sound,
         )
     generate_all(videos or [], out, form, options, samples, overwrite)
 
@@ -128,6 +139,8 @@ def generate_all(
         raise typer.BadParameter("--precision float16 needs a GPU; on a CPU take bfloat16 or float32")
     seeds = list(range(options.seed, options.seed + samples))
     found, failures = find_sources(patterns, options.kind)
+    if options.cues and len(found) > 1:
+        raise typer.BadParameter("--cues is the sheet of one video; give one VIDEO")
     with wrong_option(NamingError):
         items = plan_outputs(found, out, form, seeds, kind=options.kind, needs_video=options.needs_video())
     for failure in failures:

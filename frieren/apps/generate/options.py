@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from frieren.apps.checks import UnavailableError, check_device, needs_extra
 from frieren.apps.weights import fetched
+from frieren.cues import Cues, parse_sounds
 from frieren.formats import AudioCodec
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Options:
 
     Raises:
         ValueError: a number out of range, or a device of another name than torch's.
+        ConfigError: sounds that the table of categories does not have.
     """
 
     model: str = "mini"
@@ -50,6 +52,8 @@ class Options:
     max_length: float = 360.0
     refine: tuple[Refinement, ...] | None = None
     kind: Kind = "video"
+    cues: Cues | None = None
+    sounds: str | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
@@ -62,6 +66,8 @@ class Options:
             raise ValueError(f"seed must lie in 0..2^63-1, got {self.seed}")
         if not re.fullmatch(DEVICE, self.device):
             raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {self.device!r}")
+        if self.sounds is not None:
+            parse_sounds(self.sounds)
         if self.loudness is not None and not -70 <= self.loudness <= 0:
             raise ValueError(f"loudness must lie in -70..0 LUFS or be off, got {self.loudness}")
 
@@ -109,6 +115,8 @@ class Options:
             source,
             seeds,
             kind=self.kind,
+            cues=self.cues,
+            sounds=self.sounds,
             steps=self.steps,
             guidance=self.guidance,
             solver=self.solver,

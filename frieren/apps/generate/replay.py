@@ -56,7 +56,10 @@ def read_options(path: Path, old: dict[str, Any]) -> Options:
     names = {field.name for field in dataclasses.fields(Options)}
     given = {name: value for name, value in old["command"].items() if name in names}
     used = {name: old.get("options", {}).get(name) for name in ("steps", "guidance", "solver")}
+    given |= {name: value for name, value in used.items() if value is not None}
+    if "cues" in old:  # as they were used: spotted or given, with the sounds that were asked for
+        given |= {"cues": old["cues"], "sounds": None}
     try:
-        return from_table(Options, given | {name: value for name, value in used.items() if value is not None})
+        return from_table(Options, given)
     except ConfigError as error:
         raise record.RecordError(f"{path}: {error}; give a record as it was written") from error

@@ -97,7 +97,7 @@ class FieldTask(TrainingTask[VectorField]):
         self.classes = self.classify.classes(train) | self.classify.classes(valid) if self.classify else {}
         if recipe.loss.white and recipe.part == "field" and not recipe.init:
             start_white(network.embed_features, self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
-        self.fields: tuple[str, ...] = ("mel",)
+        self.fields: tuple[str, ...] = ("mean", "log_variance") if "mean" in train.fields else ("mel",)
         if isinstance(recipe.loss, PairsLoss):
             self.fields = ("noise", "mean", "log_variance") if recipe.loss.reencode else ("noise", "latent")
 
