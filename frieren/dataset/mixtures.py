@@ -37,7 +37,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class Source:
+class Layer:
     """One thing in a scene.
 
     Attributes:
@@ -77,7 +77,7 @@ def _draw_category(rng: np.random.Generator, library: TakeLibrary) -> Category:
     return next(each for each in categories() if each.name == name)
 
 
-def _draw_source(rng: np.random.Generator, library: TakeLibrary, category: Category, seconds: float) -> Source:
+def _draw_source(rng: np.random.Generator, library: TakeLibrary, category: Category, seconds: float) -> Layer:
     """A source of a category, by how that behaves."""
     recordings = library.by_category[category.name]
     take = library.take(recordings[rng.integers(len(recordings))])
@@ -93,7 +93,7 @@ def _draw_source(rng: np.random.Generator, library: TakeLibrary, category: Categ
     return _as_recorded(rng, take, seconds, start, end)
 
 
-def _struck(rng: np.random.Generator, take: Take, seconds: float, start: float, end: float) -> Source:
+def _struck(rng: np.random.Generator, take: Take, seconds: float, start: float, end: float) -> Layer:
     """The hits of a recording at new times and strengths."""
     times = _rhythm(rng, take, start, end)
     forces = np.clip(rng.uniform(0.55, 1.0) + 0.12 * rng.standard_normal(len(times)), 0.25, 1.0)
@@ -102,7 +102,7 @@ def _struck(rng: np.random.Generator, take: Take, seconds: float, start: float, 
     for time, force in zip(times, forces, strict=True):
         _add(wave, gain(force) * take.hits[rng.choice(pool)], round((time - LEAD) * take.rate))
     strikes = tuple(Strike(time, force) for time, force in zip(times.tolist(), forces.tolist(), strict=True))
-    return Source(_peak_of_one(wave), strikes, _motion_of_strikes(rng, strikes, seconds), start, end)
+    return Layer(_peak_of_one(wave), strikes, _motion_of_strikes(rng, strikes, seconds), start, end)
 
 
 def _rhythm(rng: np.random.Generator, take: Take, start: float, end: float) -> Curve:
@@ -118,7 +118,7 @@ def _rhythm(rng: np.random.Generator, take: Take, start: float, end: float) -> C
     return np.array(times[:-1])
 
 
-def _as_recorded(rng: np.random.Generator, take: Take, seconds: float, start: float, end: float) -> Source:
+def _as_recorded(rng: np.random.Generator, take: Take, seconds: float, start: float, end: float) -> Layer:
     """A recording as it was made, once or with pauses between."""
     wave = np.zeros(round(seconds * take.rate), np.float32)
     strikes: list[Strike] = []
@@ -135,10 +135,10 @@ def _as_recorded(rng: np.random.Generator, take: Take, seconds: float, start: fl
         if once:
             end = min(end, place)
             break
-    return Source(_peak_of_one(wave), tuple(strikes), _motion_of_strikes(rng, tuple(strikes), seconds), start, end)
+    return Layer(_peak_of_one(wave), tuple(strikes), _motion_of_strikes(rng, tuple(strikes), seconds), start, end)
 
 
-def _sustained(rng: np.random.Generator, take: Take, seconds: float, start: float, end: float) -> Source:
+def _sustained(rng: np.random.Generator, take: Take, seconds: float, start: float, end: float) -> Layer:
     """A recording that goes on, faded up and down with the motion."""
     size = round(seconds * take.rate)
     wave = _looped(rng, take, size)
@@ -156,7 +156,7 @@ def _sustained(rng: np.random.Generator, take: Take, seconds: float, start: floa
     curve = 10 ** (level / 20) * there
     wave = wave * np.interp(np.arange(size) / take.rate, times, curve).astype(np.float32)
     motion = np.clip(1 + 20 * np.log10(np.maximum(curve, 1e-3)) / STRENGTH_RANGE, 0, 1)
-    return Source(_peak_of_one(wave), (), motion * rng.uniform(0.4, 1.0), start, end)
+    return Layer(_peak_of_one(wave), (), motion * rng.uniform(0.4, 1.0), start, end)
 
 
 def _looped(rng: np.random.Generator, take: Take, size: int) -> Wave:
@@ -188,7 +188,7 @@ def _motion_of_strikes(rng: np.random.Generator, strikes: tuple[Strike, ...], se
     return motion * rng.uniform(0.5, 1.0)
 
 
-def _cues(rng: np.random.Generator, chosen: list[Category], sources: list[Source], seconds: float) -> Cues:
+def _cues(rng: np.random.Generator, chosen: list[Category], sources: list[Layer], seconds: float) -> Cues:
     """The sheet of a scene, as far as it is known."""
     sounds: list[SoundCue] = []
     if rng.random() >= UNNAMED:
