@@ -88,8 +88,8 @@ def _foleyworld(split: str, index: int, seconds: float) -> MotionFilm:
 
 
 def _film(seen: Tensor, blows: np.ndarray, going: np.ndarray, way: str) -> MotionFilm:
-    numbers = (torch.from_numpy(each.astype(np.float32)) for each in (blows, going))
-    return MotionFilm(seen.half(), *numbers, torch.tensor(WAYS.index(way)))
+    events, loudness = (torch.from_numpy(each.astype(np.float32)) for each in (blows, going))
+    return MotionFilm(seen.half(), events, loudness, torch.tensor(WAYS.index(way)))
 
 
 def motion_times(frames: int) -> np.ndarray:
