@@ -155,7 +155,7 @@ MEMBERS: dict[str, type[nn.Module]] = {"maxima": MaximaMember, "attention": Atte
 
 
 class MotionEncoder(nn.Module):
-    """The average of a few networks; every one sees the film as it is and, in evaluation, mirrored."""
+    """The average of a few networks."""
 
     def __init__(self, config: MotionConfig) -> None:
         super().__init__()
