@@ -1,4 +1,4 @@
-"""The motion encoder that ships: strikes of puppets at instants that are known, and what must not change what it sees."""
+"""The motion encoder that ships: strikes of puppets at known instants, and what must not change what it sees."""
 
 from __future__ import annotations
 
