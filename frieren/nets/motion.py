@@ -41,7 +41,7 @@ class MotionConfig:
     @property
     def context(self) -> int:
         """Frames on either side that an output depends on."""
-        return 3 + sum(self.dilations)
+        return 4 + sum(self.dilations)  # speeds: a frame more, for their change
 
 
 class MotionOutput(NamedTuple):
