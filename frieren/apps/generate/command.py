@@ -83,25 +83,11 @@ def generate(
         refuse(given & {"sound", "cues"}, "cues are for videos")
     with wrong_option(ValueError):
         options = Options(
-            model=model,
-            steps=steps,
-            guidance=guidance,
-            solver=solver,
-            seed=seed,
-            vocoder=vocoder,
-            device=device,
-            precision=precision,
-            loudness=parse_loudness(loudness),
-            keep_original=keep_original,
-            as_track=as_track,
-            audio_codec=audio_codec,
-            encode=encode,
-            max_length=max_length,
-            refine=parse_refinements(refine or []),
-            kind=kind_of(features, mel),
-            cues=None if cues is None else read_cues(cues),
-            sounds=sound,
-        )
+            model=model, steps=steps, guidance=guidance, solver=solver, seed=seed, vocoder=vocoder, device=device,
+            precision=precision, loudness=parse_loudness(loudness), keep_original=keep_original, as_track=as_track,
+            audio_codec=audio_codec, encode=encode, max_length=max_length, refine=parse_refinements(refine or []),
+            kind=kind_of(features, mel), cues=None if cues is None else read_cues(cues), sounds=sound,
+        )  # fmt: skip
     generate_all(videos or [], out, form, options, samples, overwrite)
 
 
