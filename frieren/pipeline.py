@@ -252,13 +252,7 @@ class Model:
             WeightsError: if the model lacks a part that this needs.
             ConfigError: cues or sounds for a model that sees frames, or an unknown sound.
         """
-        if kind not in NEEDED:
-            raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(NEEDED)}")
-        by_cues = kind == "video" and self.config.condition == "cues"
-        if not by_cues and not (cues is None and sounds is None):
-            raise ConfigError(f"{self.config.name} takes no cues with {kind}; cues are for videos and models like mini")
-        for name in NEEDED["features" if by_cues else kind]:
-            self.part(name)
+        by_cues = self._takes_cues(kind, told=not (cues is None and sounds is None))
         progress = on_progress or (lambda stage, done, total: None)
         spent, path = Stopwatch(), Path(source)
         chosen = {} if kind == "mel" else self.sampling_options(steps=steps, guidance=guidance, solver=solver)
@@ -288,6 +282,17 @@ class Model:
                 wave = self.vocode(mel, on_chunk=partial(progress, "vocode"))[:samples]
             record = make_record(self, path, kind, wave, {"seed": seed, **chosen}, spent.seconds, sheet)
             yield Sound(wave, self.clock.sample_rate, path if kind == "video" else None, record)
+
+    def _takes_cues(self, kind: str, told: bool) -> bool:
+        """Whether features are made of cues; raises as `takes` if that cannot be, or if cues are `told` in vain."""
+        if kind not in NEEDED:
+            raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(NEEDED)}")
+        by_cues = kind == "video" and self.config.condition == "cues"
+        if told and not by_cues:
+            raise ConfigError(f"{self.config.name} takes no cues with {kind}; cues are for videos and models like mini")
+        for name in NEEDED["features" if by_cues else kind]:
+            self.part(name)
+        return by_cues
 
     def sampling_options(
         self, *, steps: int | None = None, guidance: float | None = None, solver: str | None = None
