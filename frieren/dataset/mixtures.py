@@ -22,7 +22,7 @@ from frieren.world.room import draw_room, limit, record
 RATE = 25.0  # values of motion a second
 JITTER = 0.012  # s, standard deviation of a strike's instant against the sound's
 SECOND, BACKGROUND, ROOM = 0.25, 0.3, 0.45  # probability of a second source, an unseen one, a room
-UNNAMED, UNTIMED = 0.08, 0.12  # probability that it is not known what is there, or when it strikes
+UNKNOWN, UNTIMED = 0.08, 0.12  # probability that it is not known what is there, or when it strikes
 STRAY = {"impact": 0.0, "vocal": 0.1, "tonal": 0.15, "sustained": 0.35}  # that strikes are seen which nobody hears
 Curve = NDArray[np.float64]
 
@@ -191,7 +191,7 @@ def _motion_of_strikes(rng: np.random.Generator, strikes: tuple[Strike, ...], se
 def _cues(rng: np.random.Generator, chosen: list[Category], sources: list[Layer], seconds: float) -> Cues:
     """The sheet of a scene, as far as it is known."""
     sounds: list[SoundCue] = []
-    if rng.random() >= UNNAMED:
+    if rng.random() >= UNKNOWN:
         certainties = np.array([1.0]) if rng.random() < 0.15 else rng.beta(1.6, 1.2, 1)
         certainties = np.concatenate([certainties, rng.beta(1.6, 1.2, len(chosen) - 1)])
         certainties = np.maximum(certainties, 0.2) / max(1.0, float(np.maximum(certainties, 0.2).sum()))
