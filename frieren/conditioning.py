@@ -24,7 +24,7 @@ def feature_size() -> int:
     return len(categories()) + 5
 
 
-def cue_features(cues: Cues, seconds: float, clock: Clock) -> Tensor:
+def cue_features(cues: Cues, seconds: float, clock: Clock, delay: float = 0.0) -> Tensor:
     """Features [F, D] of a cue sheet, in 0..1.
 
     A strike lies on the two frames whose centres are nearest, in proportion, so that its instant is kept between
@@ -33,6 +33,7 @@ def cue_features(cues: Cues, seconds: float, clock: Clock) -> Tensor:
     Args:
         seconds: length of the video.
         clock: gives the frames; frame i lasts from i / fps to (i + 1) / fps.
+        delay: s, added to every strike (`ModelConfig.strike_delay`).
     """
     frames = clock.frames(seconds)
     sounds = np.zeros((len(categories()), frames), np.float32)
@@ -43,7 +44,7 @@ def cue_features(cues: Cues, seconds: float, clock: Clock) -> Tensor:
         sounds[row] = np.maximum(sounds[row], sound.certainty * _covered(sound.start, end, frames, clock.fps))
     rest = np.zeros((5, frames), np.float32)
     for strike in cues.strikes:
-        place = strike.time * clock.fps - 0.5
+        place = (strike.time + delay) * clock.fps - 0.5
         for frame in (int(np.floor(place)), int(np.floor(place)) + 1):
             if 0 <= frame < frames:
                 share = 1 - abs(place - frame)

@@ -262,7 +262,7 @@ class Model:
                 sheet = self.spot(path, cues=cues, sounds=sounds, on_frame=partial(progress, "encode"))
                 assert sheet.seconds is not None
                 seconds, samples = sheet.seconds, self.clock.samples(sheet.seconds)
-                features = cue_features(sheet, seconds, self.clock)
+                features = cue_features(sheet, seconds, self.clock, self.config.strike_delay)
             elif kind == "video":
                 features, times, seconds = self.encode_video(path, on_frame=partial(progress, "encode"))
                 samples = self.clock.samples(seconds)

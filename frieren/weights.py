@@ -94,6 +94,7 @@ class ModelConfig:
     mel: MelConfig = field(default_factory=MelConfig)
     windows: Windows = "seamless"  # of a long sound: solved together with overlaps, or one after the other (published)
     condition: Condition = "frames"  # what features are made of: frames, by the encoder, or a cue sheet
+    strike_delay: float = 0.0  # s by which its sounds begin before the strikes that it is told, added to these
     parts: tuple[str, ...] = PARTS  # that the model has
     base: str = ""  # name of the folder beside this one that holds the parts which are not here
 

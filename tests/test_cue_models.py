@@ -62,6 +62,13 @@ def test_a_given_sheet_is_what_the_sound_is_made_of(model: Model, clip: Path) ->
     assert recorded == dataclasses.replace(SHEET, seconds=1.5)
 
 
+def test_strikes_are_delayed_by_what_the_model_is_early(model: Model, clip: Path) -> None:
+    late = Model(dataclasses.replace(model.config, strike_delay=0.02), model.parts)
+    moved = tuple(dataclasses.replace(strike, time=strike.time + 0.02) for strike in SHEET.strikes)
+    expected = model.generate(clip, cues=dataclasses.replace(SHEET, strikes=moved)).wave
+    assert torch.equal(late.generate(clip, cues=SHEET).wave, expected)
+
+
 def test_without_a_sheet_the_video_is_spotted(model: Model, clip: Path) -> None:
     sheet = model.spot(clip)
     assert sheet == spot(clip)
