@@ -40,11 +40,12 @@ def tone(hertz: float, seconds: float = 1.0, level: float = 0.5) -> torch.Tensor
 
 def test_it_sees_the_mel_as_a_grey_picture():
     network = SoundClassifier(SMALL).eval()
+    network.norm.running_mean.fill_(0.3)
+    network.norm.running_var.fill_(0.49)
     mel = torch.linspace(-8, 1, 64 * 48).view(1, 64, 48)
     grey = ((mel - 1 + 4.5) / 4.5).clamp(min=0)
     embedding = network.picture.embed(grey.view(1, 1, 64, 48).repeat(1, 3, 1, 1))
-    scaled = (embedding - embedding.mean()) / (embedding.var(unbiased=False) + 1e-5).sqrt()
-    wanted = network.picture.classify(scaled)
+    wanted = network.picture.classify((embedding - 0.3) / 0.5**0.5)
     torch.testing.assert_close(network(mel), wanted)
     assert grey.min() == 0 and grey.max() == 1
 
@@ -57,7 +58,7 @@ def test_level_does_not_matter():
 
 def test_dropout_is_of_training_alone():
     network = SoundClassifier(SMALL)
-    mel = torch.randn(1, 64, 48)
+    mel = torch.randn(3, 64, 48)
     assert not torch.equal(network(mel), network(mel))
     assert torch.equal(network.eval()(mel), network(mel))
 
@@ -301,6 +302,21 @@ def test_it_starts_with_the_weights_for_photographs():
     still = {name.rpartition(".")[0] for name, each in network.named_parameters() if not each.requires_grad}
     first = {f"picture.blocks.{name}" for name in ("0.project", "1.expand", "1.project")}
     assert still == first | {"picture.stem", *(f"picture.blocks.{index}.depthwise" for index in range(16))}
+
+
+def test_the_last_layer_is_fitted_first(folder):
+    """To embeddings at one scale, while the rest stays: before any step the classifier knows its recordings."""
+    fitted, fresh = (task_of(folder, dataclasses.replace(PLAIN, probe_steps=steps)).network for steps in (300, 0))
+    for key, value in fitted.picture.state_dict().items():
+        assert key.startswith("classify.") or torch.equal(value, fresh.picture.state_dict()[key]), key
+    assert not fresh.picture.classify.weight.any()
+    task = task_of(folder)
+    mels = torch.stack([augmentation.cut(one.mel.float(), 48, 0) for one in task.train])
+    with torch.no_grad():
+        normed = fitted.eval().norm(fitted.embed(mels))
+        right = fitted(mels).argmax(1) == torch.tensor([one.target for one in task.train])
+    assert normed.mean().abs() < 0.3 and 0.3 < normed.std() < 1.5
+    assert right.float().mean() > 0.9
 
 
 # --- names of sounds

@@ -6,6 +6,7 @@ frieren evaluate timing --model mini --out timing/
 frieren evaluate sweep --model mini --steps 1 --steps 5 --steps 25 -o sweep/
 frieren evaluate foleyworld docs/benchmark --recordings audio/
 frieren evaluate real clips/ --model mini
+frieren evaluate recordings audio/ --model mini
 frieren evaluate --listening study mini=out/mini --videos clips/ --references clips/
 frieren evaluate --mos answers_*.json --key study.key.json
 """
@@ -192,6 +193,29 @@ def scorers(
     with Bars(f"{clips} clips") as bars:
         report = measure(split, clips, *networks, on_clip=lambda done: bars("score", done, clips))
     show(report, out, "scorers")
+
+
+@app.command()
+def recordings(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Folders of recordings, by manifest.csv or by category.")
+    ],
+    model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
+    split: Annotated[str, typer.Option(help="Split of the manifest; empty for folders without one.")] = "test",
+    most: Annotated[int, typer.Option(min=1, help="Largest number, spread over categories.")] = 300,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for recordings.json and .md.")] = None,
+) -> None:
+    """Are recordings still named right behind a model's vocoder and autoencoder? Needs the extra `eval`."""
+    needs_extra()
+    import frieren
+    from frieren.evaluation.recordings import choose, measure
+
+    if out:
+        prepare_folder(out)
+    chosen, loaded = choose(folders, split, most), frieren.load(model)
+    with Bars(f"{len(chosen)} recordings") as bars:
+        report = measure(loaded, chosen, on_sound=lambda done: bars("name", done, len(chosen)))
+    show(report, out, "recordings")
 
 
 @app.command()

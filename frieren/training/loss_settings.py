@@ -145,6 +145,8 @@ class RecordingsLoss:
     masks: int = 2  # bands, and spans of time, that are silent (SpecAugment, arXiv:1904.08779)
     mask_bins: int = 13  # of the widest band
     mask_columns: int = 14  # of the longest span
+    probe_crops: int = 2  # of each recording, from which the last layer learns alone before anything else does
+    probe_steps: int = 100
     # First blocks of the network for photographs that stay as they are, as do its stem and all depthwise filters.
     frozen: int = 2
 

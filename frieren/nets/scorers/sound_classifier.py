@@ -45,12 +45,17 @@ class SoundClassifier(nn.Module):
         super().__init__()
         self.config = config
         self.picture = EfficientNet(dataclasses.replace(config.picture, classes=len(config.classes)))
+        # What photographs excite most, sounds need not: the last layer gets every number at the same scale.
+        self.norm = nn.BatchNorm1d(config.picture.head, eps=1e-2, affine=False)
+
+    def embed(self, mel: Tensor) -> Tensor:
+        """Log10 mel [B, M, T] -> the network's embedding [B, D]."""
+        loudest = mel.amax((-2, -1), keepdim=True)
+        grey = ((mel - loudest) / self.config.depth + 1).clamp(0, 1)
+        return self.picture.embed(grey[:, None].expand(-1, 3, -1, -1))
 
     def forward(self, mel: Tensor) -> Tensor:
         """Log10 mel [B, M, T] -> logits [B, classes]; their softmax is the probability of each."""
-        loudest = mel.amax((-2, -1), keepdim=True)
-        grey = ((mel - loudest) / self.config.depth + 1).clamp(0, 1)
-        embedding = self.picture.embed(grey[:, None].expand(-1, 3, -1, -1))
-        embedding = F.layer_norm(embedding, embedding.shape[-1:])  # it is small; so the new last layer learns as fast
-        logits: Tensor = self.picture.classify(F.dropout(embedding, self.config.drop, self.training))
+        dropped = F.dropout(self.norm(self.embed(mel)), self.config.drop, self.training)
+        logits: Tensor = self.picture.classify(dropped)
         return logits

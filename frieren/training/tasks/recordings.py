@@ -35,6 +35,7 @@ from frieren.weights import load_network, save_part
 
 Classifier = SoundClassifier | Tagger
 ClassifierRecipe = Recipe[SoundClassifierConfig | TaggerConfig, RecordingsLoss]
+PROBE_RATE, PROBE_DECAY = 3e-3, 0.5  # AdamW's, where the last layer learns alone
 SILENCE = torch.tensor(FLOOR).log10().item()  # the mel's floor
 
 
@@ -59,6 +60,8 @@ class RecordingsTask(TrainingTask[Classifier]):
         self.network = start(self.config, self.loss.frozen)
         self.trainables = {"recordings": Trainable(self.network, self.losses)}
         self.weights = draw_weights([each.target for each in self.train], self.loss.balance)
+        if isinstance(self.network, SoundClassifier):
+            self.fit_last_layer(self.network)
 
     def of_split(self, recordings: list[Recording], split: str, folder: Path) -> list[LabelledMel]:
         """The recordings of a split whose category is one of the classes.
@@ -76,6 +79,29 @@ class RecordingsTask(TrainingTask[Classifier]):
             LabelledMel(log_mel(wave, config).half(), classes[one.category])
             for one, wave in zip(chosen, waves, strict=True)
         ]
+
+    def fit_last_layer(self, network: SoundClassifier) -> None:
+        """Fits the last layer alone to embeddings of changed recordings, and their scale, before all else learns.
+
+        A random last layer would spoil what the network knows of photographs while it learns (arXiv:2202.10054).
+        """
+        loss, network = self.loss, network.eval()
+        chosen = torch.arange(len(self.train)).repeat(loss.probe_crops)
+        with torch.no_grad():
+            mels = (torch.stack([self.changed(int(one))[0] for one in part]) for part in chosen.split(64))
+            found = torch.cat([network.embed(mel) for mel in mels])
+            network.norm.running_mean, network.norm.running_var = found.mean(0), found.var(0)
+            found = network.norm(found)
+        target = torch.tensor([one.target for one in self.train]).repeat(loss.probe_crops)
+        layer = network.picture.classify
+        torch.nn.init.zeros_(layer.weight)
+        optimiser = torch.optim.AdamW(layer.parameters(), PROBE_RATE, weight_decay=PROBE_DECAY)
+        for _ in range(loss.probe_steps):
+            optimiser.zero_grad()
+            F.cross_entropy(layer(found), target, label_smoothing=loss.smoothing).backward()
+            optimiser.step()
+        optimiser.zero_grad()
+        network.train()
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
         size, loss = self.recipe.optim.batch, self.loss
