@@ -10,11 +10,12 @@ import torch
 from frieren import world
 from frieren.apps.world import write_clip
 from frieren.catalogue import SHIPPED
+from frieren.categories import categories
 from frieren.clock import Clock
 from frieren.evaluation.foleyworld import quality
 from frieren.evaluation.protocol import PRESETS
 from frieren.evaluation.run import evaluate
-from frieren.evaluation.scorers import extractors
+from frieren.evaluation.scorers import extractors, recordings
 from frieren.evaluation.scorers.alignment import WORLD, WorldAlignment
 from frieren.evaluation.scorers.cache import FeatureCache
 from frieren.weights import load_part
@@ -74,3 +75,23 @@ def test_shifting_all_sounds_costs_timing_and_hardly_moves_fd(tmp_path):
     assert shifted["alignment_world"] < 0.5 * own["alignment_world"]
     for name in ("onset_precision_50ms", "onset_recall_50ms", "onset_f1_50ms", "onset_ap_50ms", "onset_f1_100ms"):
         assert shifted[name] < 0.6 * own[name]
+
+
+def test_the_classifier_of_recordings_is_whole_and_small():
+    classifier = recordings.classifier()
+    assert recordings.CLASSIFIER.joinpath("model.safetensors").stat().st_size < 9.3e6
+    assert classifier.config.columns * classifier.config.hop / recordings.RATE == pytest.approx(3.07, abs=0.01)
+
+
+def test_noise_goes_on_and_a_bell_rings():
+    """Probability of each behaviour: sounds that no recording is, so that hardly more can be asked."""
+    time = torch.arange(64_000) / recordings.RATE
+    partials = ((220, 1.0, 0.5), (524, 0.8, 0.9), (667, 0.7, 1.1), (880, 0.5, 1.5), (1330, 0.4, 2.2), (1870, 0.3, 3.0))
+    bell = sum(
+        level * torch.exp(-fall * time) * torch.sin(2 * torch.pi * hertz * time) for hertz, level, fall in partials
+    )
+    noise = torch.randn(64_000, generator=torch.Generator().manual_seed(0))
+    behaviours = np.array([category.behaviour for category in categories()])
+    for wave, behaviour in ((noise, "sustained"), (bell, "tonal")):
+        named = recordings.name_sound(wave / wave.abs().max() / 2).numpy()
+        assert named[behaviours == behaviour].sum() > 0.6, behaviour

@@ -60,7 +60,7 @@ class RecordingsTask(TrainingTask[Classifier]):
         self.network = start(self.config, self.loss.frozen)
         self.trainables = {"recordings": Trainable(self.network, self.losses)}
         self.weights = draw_weights([each.target for each in self.train], self.loss.balance)
-        if isinstance(self.network, SoundClassifier):
+        if isinstance(self.network, SoundClassifier) and not recipe.init:
             self.fit_last_layer(self.network)
 
     def of_split(self, recordings: list[Recording], split: str, folder: Path) -> list[LabelledMel]:
@@ -160,7 +160,7 @@ def mel_config(config: SoundClassifierConfig | TaggerConfig) -> MelConfig:
 def start(config: SoundClassifierConfig | TaggerConfig, frozen: int) -> Classifier:
     """The network as training begins: from scratch, or with the weights for photographs where its sizes are theirs."""
     if isinstance(config, TaggerConfig):
-        return Tagger(config)
+        return Tagger(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network, photographs = SoundClassifier(config), load_network(CLASSIFIER, EfficientNet)
     if dataclasses.replace(config.picture, classes=photographs.config.classes) == photographs.config:
         state = {key: value for key, value in photographs.state_dict().items() if not key.startswith("classify.")}
