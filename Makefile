@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Threads that wait do not spin: on shared processors that is the difference between 0.1 s and 2 s.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test check docs figures mini tiny bench
+.PHONY: setup demo test check docs figures mini tiny bench mutate
 
 setup: $(READY)  ## make .venv with everything pinned
 
@@ -43,3 +43,6 @@ tiny: $(READY)  ## train the smallest model: every network, pairs, reflow and di
 
 bench: $(READY)  ## three takes of the bundled clip; the last line has the real-time factor
 	$(BIN)/frieren generate frieren/assets/demo.mp4 --samples 3 -o out/bench/
+
+mutate: $(READY)  ## plant faults one at a time: which of them does no test notice? ONLY="solver flow" for some files
+	OMP_NUM_THREADS=1 nice $(BIN)/python tests/mutate.py $(ONLY)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis
 import pytest
+
+# The same examples every time, however long a busy machine takes over one.
+hypothesis.settings.register_profile("frieren", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("frieren")
 
 
 @pytest.fixture

@@ -48,6 +48,14 @@ def test_a_guided_velocity_keeps_the_deviation_of_less_guidance(guidance, rescal
         np.testing.assert_allclose(one, wanted, rtol=1e-4)
 
 
+def test_a_guided_velocity_is_of_one_time_and_of_its_condition():
+    """A field that adds up position, time and condition: at guidance g that is x + t + g c, and null is 0."""
+    x, c, t = torch.randn(2, 4, 5), torch.randn(2, 4, 5), torch.tensor([0.25, 0.75])
+    for guidance in (0.0, 1.0, 3.0):
+        made = guided_velocity(lambda x, t, c: x + t.view(-1, 1, 1) + c, x, t, c, torch.zeros_like(c), guidance)
+        torch.testing.assert_close(made, x + t.view(-1, 1, 1) + guidance * c)
+
+
 def test_rescaling_changes_the_length_of_a_velocity_and_not_its_direction():
     x, c, null = torch.randn(3, 2, 4, 50)
 
