@@ -49,8 +49,8 @@ def draw_times(count: int, distribution: str) -> Tensor:
     weight of the loss is; "early": cubes, half of them below 1/8. What a video says matters early: later the latent
     itself tells what sounds and when.
     """
-    if distribution == "discrete":
-        return torch.randint(1000, (count,)) / 1000
+    if distribution == "discrete":  # a rounding above k / 1000, whose thousandths in float32 would be k - 1 for five k
+        return torch.nextafter(torch.randint(1000, (count,)) / 1000, torch.ones(()))
     if distribution == "logit-normal":
         return torch.randn(count).sigmoid()
     return torch.rand(count) ** (3 if distribution == "early" else 1)
