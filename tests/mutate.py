@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -25,11 +26,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_name("mutations.toml")
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "out", "runs", ".*_cache", "*.mp3", "*.webp", "*.png")
-LONGEST = 900.0  # seconds that tests may take; a fault that makes them hang is noticed as well
+LONGEST = 300  # seconds of a processor that tests may take; a fault that makes them hang or crash is noticed as well
 # What tests import and faults are not planted in: loaded once, and inherited by every process.
 SHARED = ["pytest", "torch", "torch.utils.data", "numpy", "scipy.stats", "scipy.optimize", "scipy.ndimage", "av"]
 SHARED += ["safetensors.torch", "soundfile", "soxr", "typer.testing", "requests", "hypothesis"]
-NOTICED, HUNG, SURVIVED, UNFIT, BROKEN = "noticed", "hung", "SURVIVED", "does not fit the code", "tests do not run"
+NOTICED, HUNG, SURVIVED, UNFIT, BROKEN = "noticed", "hung or crashed", "SURVIVED", "does not fit the code", "tests do not run"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def read_list(path: Path) -> Iterator[Mutation]:
 def run_tests(folder: str, tests: tuple[str, ...]) -> None:
     """Runs tests of a copy in this process, which ends with pytest's exit code."""
     os.chdir(folder)
+    resource.setrlimit(resource.RLIMIT_CPU, (LONGEST, LONGEST))
     os.environ |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     sys.dont_write_bytecode = True  # a fault of the same size within a second would not be read again
@@ -67,12 +69,11 @@ def outcome(folder: Path, tests: tuple[str, ...]) -> str:
     """What becomes of the tests in a fresh process."""
     process = multiprocessing.get_context("forkserver").Process(target=run_tests, args=(str(folder), tests))
     process.start()
-    process.join(LONGEST)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    process.join()
+    code = process.exitcode or 0
+    if code < 0:  # ended by a signal
         return HUNG
-    return {0: SURVIVED, 1: NOTICED, 2: NOTICED}.get(process.exitcode or 0, BROKEN)  # 2: not even collected
+    return {0: SURVIVED, 1: NOTICED, 2: NOTICED}.get(code, BROKEN)  # 2: not even collected
 
 
 def plant(folder: Path, mutation: Mutation) -> str:

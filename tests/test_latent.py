@@ -12,6 +12,7 @@ from frieren.clock import Clock
 from frieren.flow import guide
 from frieren.latent import GuidedField, draw_noise, sample_latent, window_frames
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.solver import solve
 from frieren.windows import unfold
 
 
@@ -46,6 +47,18 @@ def test_windows_and_one_window_agree_for_a_pointwise_field(clock, solver):
     *_, (_, windowed) = sample_latent(PointwiseField(), features, times, noise, clock, **options)
     *_, (_, single) = sample_latent(PointwiseField(), features, times, noise, whole, **options)
     assert (windowed - single).abs().max() < 1e-5
+
+
+def test_sampling_solves_the_guided_field_at_its_times(clock):
+    """The velocity of the pointwise field in closed form: guidance multiplies what the condition adds."""
+    features, noise = torch.randn(1, 128, 3), draw_noise(3, 160, 5)[None]
+    times = torch.tensor(clock.frame_times(128), dtype=torch.float64)
+    sampled = sample_latent(PointwiseField(), features, times, noise, clock, steps=7, guidance=3.0, solver="heun")
+    c = features[:, window_frames(PointwiseField(), times, [0], 160, clock)[0]].mT
+    exact = solve(lambda x, t: torch.sin(3 * x) * (1 + t) + 1.5 * c, noise, 7, "heun")
+    for (t, ours), (wanted, x) in zip(sampled, exact, strict=True):
+        assert t == wanted
+        torch.testing.assert_close(ours, x, atol=1e-5, rtol=1e-5)
 
 
 def test_noise_does_not_depend_on_length_and_overlapping_windows_share_it():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from frieren.errors import SamplingError
-from frieren.solver import DOPRI_C, DOPRI_ERROR, SOLVERS, runge_kutta, solve
+from frieren.solver import DOPRI_A, DOPRI_C, DOPRI_ERROR, SOLVERS, runge_kutta, solve
 
 
 def final(velocity, x, steps, solver, **options):
@@ -76,6 +76,18 @@ def test_dopri5_chooses_the_step_whose_error_is_the_tolerance():
     wanted = [0.9 * (tolerance * (1 + t**5) / (5 * error)) ** 0.2 for t in times[1:-2]]
     assert len(wanted) > 4 and lengths[0] == pytest.approx(1 / 20)
     assert lengths[1:-1] == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize(("ratio", "taken"), [(0.9, True), (2.0, False), (50.0, False)])
+def test_a_step_is_taken_if_its_error_is_within_the_tolerance(ratio, taken):
+    """Of x = t^10 in one step: the error estimate over tolerance (1 + x) is the ratio."""
+    slopes = [10 * node**9 for node in DOPRI_C]
+    error = abs(sum(weight * slope for weight, slope in zip(DOPRI_ERROR, slopes, strict=True)))
+    end = sum(weight * slope for weight, slope in zip(DOPRI_A[-1], slopes, strict=False))
+    tolerance = error / ((1 + end) * ratio)
+    x = torch.zeros((), dtype=torch.float64)
+    t, _ = next(solve(lambda x, t: 10 * x.new_tensor(t) ** 9, x, 1, "dopri5", tolerance=tolerance))
+    assert (t == 1) == taken
 
 
 @pytest.mark.parametrize(("steps", "solver"), [(0, "euler"), (5, "leapfrog")])
