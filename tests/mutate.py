@@ -30,7 +30,13 @@ LONGEST = 300  # seconds of a processor that tests may take; a fault that makes 
 # What tests import and faults are not planted in: loaded once, and inherited by every process.
 SHARED = ["pytest", "torch", "torch.utils.data", "numpy", "scipy.stats", "scipy.optimize", "scipy.ndimage", "av"]
 SHARED += ["safetensors.torch", "soundfile", "soxr", "typer.testing", "requests", "hypothesis"]
-NOTICED, HUNG, SURVIVED, UNFIT, BROKEN = "noticed", "hung or crashed", "SURVIVED", "does not fit the code", "tests do not run"
+NOTICED, HUNG, SURVIVED, UNFIT, BROKEN = (
+    "noticed",
+    "hung or crashed",
+    "SURVIVED",
+    "does not fit the code",
+    "tests do not run",
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 import frieren
 from frieren.clock import Clock
 from frieren.flow import guide
-from frieren.latent import GuidedField, draw_noise, sample_latent, window_frames
+from frieren.latent import GuidedField, draw_noise, sample_latent, sound_samples, window_frames, window_layout
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.solver import solve
 from frieren.windows import unfold
@@ -97,6 +97,20 @@ def test_by_count_columns_past_the_end_keep_the_last_feature():
     for published in (False, True):
         index = window_frames(field, times, [0], 256, Clock(), published)[0]
         assert index[160:].tolist() == [19] * 96 and torch.equal(index[:160], torch.arange(20).repeat_interleave(8))
+
+
+def test_only_published_features_are_laid_out_by_count():
+    """32 features of 4 per second: 256 columns of 512 samples, or 8 s."""
+    counted, timed = FieldConfig(regulator="repeat"), FieldConfig(regulator="time")
+    assert sound_samples(32, Clock(), counted, published=True) == 131_072
+    assert sound_samples(32, Clock(), counted, published=False) == 128_000
+    assert sound_samples(32, Clock(), timed, published=True) == 128_000
+
+
+def test_published_windows_stand_side_by_side():
+    assert window_layout(768, Clock(), published=True) == ([0, 256, 512], 256)
+    with pytest.raises(ValueError, match="published windows have 256 columns each, got 700 in all"):
+        window_layout(700, Clock(), published=True)
 
 
 def test_refined_windows_begin_with_what_is_displayed_then():
