@@ -53,3 +53,5 @@ def test_shapes_are_checked_and_sizes_made_to_fit():
     torch.testing.assert_close(as_batch(lines, 8)[0, ..., 1:7], torch.full((1, 3, 8, 6), 0.25), atol=0.02, rtol=0)
     with pytest.raises(ValueError, match=r"\(4, 8, 8\)"):
         as_batch(torch.rand(4, 8, 8), 8)
+    with pytest.raises(ValueError, match=r"\(4, 2, 8, 8\)"):
+        as_batch(torch.rand(4, 2, 8, 8), 8)

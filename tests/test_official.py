@@ -71,6 +71,11 @@ def test_prefixes_that_published_files_may_have() -> None:
     assert tables.rename("autoencoder", [*alone, "loss.logvar"]) == alone
 
 
+def test_every_prefix_is_dropped() -> None:
+    table = tables.Table({"net": "net"}, prefixes=("module.", "model."))
+    assert table.place("module.model.net.weight") == table.place("model.net.weight") == "net.weight"
+
+
 def test_what_has_no_place_is_an_error() -> None:
     with pytest.raises(WeightsError, match="text_embedder"):
         tables.rename("field", ["model.diffusion_model.text_embedder.weight"])

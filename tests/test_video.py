@@ -8,6 +8,7 @@ import av
 import clips
 import numpy as np
 import pytest
+import torch
 
 from frieren import video
 from frieren.clock import Clock
@@ -201,3 +202,17 @@ def test_a_frame_that_is_repeated_is_converted_once(tmp_path, monkeypatch):
     monkeypatch.setattr(video.picture, "image", counted)
     frames = frames_of(clips.video(tmp_path / "a.mp4", clips.EVEN), 25.0)
     assert len(frames) == 30 and len(converted) == 12
+
+
+def test_published_frames_are_resized_by_the_filter_of_pil(tmp_path):
+    path = clips.video(tmp_path / "a.mp4", clips.EVEN)
+    published, bilinear, area = (
+        next(video.stream_frames(path, 4.0, 24, published=True, fit=fit)).images for fit in (None, "bilinear", "area")
+    )
+    assert torch.equal(published, bilinear) and not torch.equal(published, area)
+
+
+def test_black_is_nought_and_white_is_one():
+    images = iter([np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)])
+    (block,) = video._blocks(images, 2, 1.0, 2.0, 8)
+    assert block.images.flatten(1).unique(dim=1).squeeze().tolist() == [0, 1]
