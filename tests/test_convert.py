@@ -286,6 +286,9 @@ def test_wrong_files_and_options_are_refused(files, folder, tmp_path):
         ({"snake_logscale": False}, "snake_logscale is False"),
         ({"upsample_rates": [4, 4]}, "kernels"),
         ({"num_mels": "many"}, "whole number"),
+        ({"num_mels": True}, "whole number, got True"),
+        ({"num_mels": 0}, "whole number, got 0"),
+        ({"upsample_initial_channel": 2**40}, "whole number, got 1099511627776"),
         ({"resblock_dilation_sizes": [[1, 3], [1, 5]]}, "same in every block"),
     ],
 )
