@@ -28,7 +28,7 @@ DIGITS = 3  # after the point, of what is written down
 def spot(path: str | os.PathLike[str], on_frame: Count = ignore) -> Cues:
     """Look at a video and write down what is there, what strikes and how much moves.
 
-    Frames are held for six seconds of film, small and grey; besides, memory grows by 6 kB for every second of it.
+    Frames are held for six seconds of film, small and grey; besides, memory grows by 9 kB for every second of it.
 
     Args:
         path: the video.
