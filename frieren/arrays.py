@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from torch import Tensor
 
 from frieren.errors import ArrayError
 
+LARGEST = 2 << 30  # bytes of an array; features of a day take 0.7 GB
+DAMAGED = (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 FEATURES_KEY = "feat"  # in the .npz files of the released feature extraction
 
 
@@ -54,18 +58,21 @@ def read_array(path: Path) -> Tensor:
         ArrayError: if the file cannot be read, needs unpickling, or holds no finite numbers.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded as file:
-                key = FEATURES_KEY if FEATURES_KEY in file.files or len(file.files) != 1 else file.files[0]
-                array = file[key]
+        if zipfile.is_zipfile(path):
+            array = _unpacked(path)
         else:
-            array = loaded
-    except KeyError as error:
-        raise ArrayError(f"{path}: has no array named {FEATURES_KEY!r}") from error
+            array = np.load(path, allow_pickle=False, mmap_mode="r")
+            if array.nbytes > LARGEST:
+                raise ArrayError(f"{path}: {array.nbytes:,} bytes, more than the {LARGEST:,} of any features")
     except OSError as error:
         raise ArrayError(f"{path}: cannot be read ({error.strerror or error}); check the name") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:  # numpy's own words advise to unpickle
+    except (
+        ValueError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:  # numpy's own words advise to unpickle
         raise ArrayError(f"{path}: cannot be read as .npy or .npz: another kind of file, or one of objects") from error
     if array.dtype.kind not in "fiu":
         raise ArrayError(f"{path}: expected numbers, got {array.dtype}")
@@ -74,3 +81,29 @@ def read_array(path: Path) -> Tensor:
     if not torch.isfinite(values).all():
         raise ArrayError(f"{path}: holds values that are not finite")
     return values
+
+
+def _unpacked(path: Path) -> np.ndarray:
+    """The array in an .npz file, which is looked at before it is unpacked.
+
+    Raises:
+        ArrayError: it holds no array of that name, two of it, an encrypted one, or one too large.
+        ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error: it is damaged.
+    """
+    with zipfile.ZipFile(path) as file:
+        arrays = [one for one in file.infolist() if one.filename.endswith(".npy")]
+        named = [one for one in arrays if one.filename == f"{FEATURES_KEY}.npy"] or arrays
+        if len(named) != 1:
+            count = f", but {len(named)} arrays" if named else ""
+            raise ArrayError(f"{path}: has no array named {FEATURES_KEY!r}{count}")
+        if named[0].flag_bits & 1:
+            raise ArrayError(f"{path}: its array is encrypted; save it without a password")
+        if named[0].file_size > LARGEST:
+            raise ArrayError(
+                f"{path}: {named[0].file_size:,} bytes unpacked, more than the {LARGEST:,} of any features"
+            )
+        data = file.open(named[0]).read(LARGEST + 1)  # whatever its header claims
+        if len(data) > LARGEST:
+            raise ArrayError(f"{path}: more than {LARGEST:,} bytes unpacked")
+        array: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
+        return array

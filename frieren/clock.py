@@ -8,13 +8,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+# Rates and lengths that a model may have: far beyond every use, and small enough for any memory.
+LARGEST = {"sample_rate": 768_000, "hop": 65_536, "stride": 1024, "fps": 1000, "window": 65_536}
+
 
 @dataclass(frozen=True)
 class Clock:
     """Rates of one model. The defaults are the published ones (paper section 4.1 and the official configuration).
 
     Raises:
-        ValueError: if a rate or a length is not positive, or the overlap is not shorter than the window.
+        ValueError: if a rate or a length is not positive or beyond `LARGEST`, or the overlap not shorter than the
+            window.
     """
 
     sample_rate: int = 16_000  # samples per second of the wave
@@ -28,9 +32,11 @@ class Clock:
     published_frames: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "hop", "stride", "fps", "window"):
-            if getattr(self, name) <= 0:
+        for name, most in LARGEST.items():
+            if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} must be at most {most}, got {getattr(self, name)}")
         if not 0 <= self.overlap < self.window:
             raise ValueError(f"overlap must lie in 0..{self.window - 1} (window - 1), got {self.overlap}")
 

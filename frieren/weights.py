@@ -15,20 +15,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from frieren.clock import Clock
 from frieren.configs import from_table
-from frieren.errors import ConfigError, WeightsError
+from frieren.errors import ConfigError, WeightsError, reason
 from frieren.files import files_hash, replacing, write_json
 from frieren.spectrogram import MelConfig
 
@@ -67,6 +67,17 @@ RENAMED_MODULES = {
     "norm_seen": "norm_video",
     "norm_heard": "norm_sound",
 }
+# Settings of a model, and what they may be.
+LONGEST_CONFIG = 1 << 20  # bytes
+RANGES = (
+    ("steps", 1, 10_000),
+    ("guidance", 0, 1000),
+    ("guidance_rescale", 0, 1000),
+    ("griffin_lim_iterations", 0, 1000),
+)
+LARGEST = 1_000_000  # of any size of a network; smaller where a name says what it is
+LARGEST_OF = {"image_size": 4096, "n_fft": 65_536, "bins": 4096}
+COUNTS = ("depth", "blocks", "layers")  # of modules; each has parameters of its own
 Windows = Literal["seamless", "published"]
 Condition = Literal["frames", "cues"]
 T = TypeVar("T")
@@ -101,19 +112,23 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if unknown := set(self.parts) - set(PARTS):
             raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(map(str, unknown))}")
-        for name in ("guidance_rescale", "griffin_lim_iterations"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 (off) or more, got {getattr(self, name)}")
-        if Path(self.base).name != self.base:
+        for name, least, most in RANGES:
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must lie in {least}..{most}, got {getattr(self, name)}")
+        if Path(self.base).name != self.base or self.base == "..":
             raise ValueError(f"base must be the name of a folder beside the model's, got {self.base!r}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file, or WeightsError."""
     try:
-        table = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read as a configuration ({error})") from error
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise WeightsError(f"{path}: this is not a file; copy the model again")
+        with path.open("rb") as file:
+            text = file.read(LONGEST_CONFIG + 1)
+        table = json.loads(text) if len(text) <= LONGEST_CONFIG else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: cannot be read as a configuration ({reason(error)})") from error
     if not isinstance(table, dict):
         raise WeightsError(f"{path}: expected a JSON object, got {type(table).__name__}")
     return table
@@ -161,12 +176,14 @@ def load_part(folder: Path) -> nn.Module:
     """One part in evaluation mode, float32, every parameter accounted for.
 
     Raises:
-        WeightsError: if a file is missing or broken, or parameters are missing, unexpected or of another shape.
+        WeightsError: if a file is missing or broken, a size cannot be, or parameters are missing, unexpected or of
+            another shape or kind.
     """
     table = read_json(folder / "config.json")
     name = table.pop("network", None)
     if name not in NETWORKS:
         raise WeightsError(f"{folder / 'config.json'}: unknown network {name!r}; expected one of {', '.join(NETWORKS)}")
+    check_sizes(folder, table)
     network = getattr(import_module(f"frieren.nets.{NETWORKS[name]}"), name)
     config = config_from(get_type_hints(network.__init__)["config"], table, folder / "config.json")
     with torch.device("meta"):
@@ -178,6 +195,39 @@ def load_part(folder: Path) -> nn.Module:
     restore_constants(part)
     part.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
     return part.eval().requires_grad_(False)
+
+
+def check_sizes(folder: Path, table: Mapping[str, Any]) -> None:
+    """Hold the numbers of a part's configuration against its parameters before a network of that size is built.
+
+    Raises:
+        WeightsError: one of them is not a size of any network, or counts more modules than there are parameters.
+    """
+    path = folder / "model.safetensors"
+    try:
+        with safe_open(path, "pt") as file:
+            parameters = len(file.keys())
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path}: cannot be read as safetensors ({error}); install or copy the model again"
+        ) from error
+    for key, value in numbers(table):
+        name = key.split(".")[-1]
+        most = parameters if name in COUNTS else LARGEST_OF.get(name, LARGEST)
+        if not abs(value) <= most:
+            raise WeightsError(f"{folder / 'config.json'}: {key} is {value}, more than {most}; copy the model again")
+
+
+def numbers(table: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers in a table and in all that it holds, each after its dotted key."""
+    if isinstance(table, Mapping):
+        for name, value in table.items():
+            yield from numbers(value, f"{key}.{name}" if key else name)
+    elif isinstance(table, list):
+        for value in table:
+            yield from numbers(value, key)
+    elif isinstance(table, int | float):
+        yield key, table
 
 
 def load_network(folder: Path, kind: type[Network]) -> Network:
@@ -229,6 +279,8 @@ def check(path: Path, wanted: dict[str, torch.Tensor], got: dict[str, torch.Tens
     for key, value in wanted.items():
         if value.shape != got[key].shape:
             raise WeightsError(f"{path}: {key} has shape {tuple(got[key].shape)}, expected {tuple(value.shape)}")
+        if value.is_floating_point() != got[key].is_floating_point():
+            raise WeightsError(f"{path}: {key} holds {got[key].dtype}, expected {value.dtype}")
 
 
 def part_folders(folder: Path, config: ModelConfig) -> dict[str, Path]:

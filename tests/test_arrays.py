@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import torch
 
-from frieren import ArrayError
+from frieren import ArrayError, arrays
 from frieren.arrays import read_array, read_features, read_mel
 
 FEATURES = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -73,3 +76,42 @@ def test_missing_files_and_names_are_named(tmp_path):
     np.savez(tmp_path / "a.npz", a=FEATURES, b=FEATURES)
     with pytest.raises(ArrayError, match="no array named 'feat'"):
         read_array(tmp_path / "a.npz")
+
+
+def zipped(path, *members, flag=0):
+    """An .npz of (name, array) pairs; `flag` goes into the headers of the archive."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, array in members:
+            memory = io.BytesIO()
+            np.save(memory, array)
+            file.writestr(name, memory.getvalue())
+    if flag:
+        data = bytearray(path.read_bytes())
+        for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            data[data.index(mark) + place] |= flag
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_hostile_archives_are_named_before_they_are_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    for members, flag, said in [
+        ([("feat.npy", FEATURES), ("feat.npy", FEATURES)], 0, "2 arrays"),
+        ([("a.npy", FEATURES), ("b.npy", FEATURES)], 0, "has no array named 'feat'"),
+        ([("../../feat.npy", FEATURES), ("b.npy", FEATURES)], 0, "2 arrays"),
+        ([], 0, "has no array named"),
+        ([("feat.npy", FEATURES)], 1, "encrypted"),
+    ]:
+        with pytest.raises(ArrayError, match=said):
+            read_array(zipped(path, *members, flag=flag))
+    monkeypatch.setattr(arrays, "LARGEST", 1000)
+    with pytest.raises(ArrayError, match="bytes unpacked, more than the 1,000 of any features"):
+        read_array(zipped(path, ("feat.npy", np.zeros((100, 100), np.float32))))
+    np.save(tmp_path / "a.npy", np.zeros((100, 100), np.float32))
+    with pytest.raises(ArrayError, match="40,000 bytes, more than the 1,000"):
+        read_array(tmp_path / "a.npy")
+    assert torch.equal(
+        read_array(zipped(path, ("../x.npy", FEATURES))), torch.from_numpy(FEATURES)
+    )  # nothing is written
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.npy", "a.npz"]

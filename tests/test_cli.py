@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -192,3 +196,28 @@ def test_train_is_told_to_end_after_the_minutes_that_it_was_given(
     monkeypatch.setattr(runs, "train_all", lambda *_, **__: time.sleep(10**6))
     recipe = Path(__file__).parents[1] / "recipes/tiny/tagger.toml"
     assert run("train", recipe, "-o", tmp_path, "--minutes", 0.002) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(("sent", "wanted"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGQUIT", 131)])
+def test_a_signal_during_an_import_ends_the_process_at_once(tmp_path: Path, sent: str, wanted: int) -> None:
+    body = f"os.kill(os.getpid(), signal.{sent})\n    print('swallowed')"
+    module = f"import os, signal\ntry:\n    {body}\nexcept BaseException:\n    print('caught')\n"
+    (tmp_path / "slow.py").write_text(module)
+    code = "from frieren.apps import cli\ncli.app = lambda args: __import__('slow')\ncli.main([])"
+    command = [sys.executable, "-c", code]
+    ready = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=ready)
+    assert (found.returncode, found.stdout, found.stderr) == (wanted, "", "")
+
+
+def test_a_compiler_that_cannot_write_gets_a_folder_of_its_own(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(checks, "find_spec", lambda name: name)
+    checks.needs_extra()
+    assert os.access(os.environ["NUMBA_CACHE_DIR"], os.W_OK)
+    os.rmdir(os.environ.pop("NUMBA_CACHE_DIR"))
+    monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path / "cache"))
+    checks.needs_extra()
+    assert os.environ.pop("NUMBA_CACHE_DIR") == str(tmp_path / "cache" / "numba")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -180,3 +181,52 @@ def test_refinements_leave_the_model_alone_that_they_start_from():
     assert parts == before and parts["field"].config.time_steps == 1000
     assert others["field"].config.time_steps is None and others["field"].config.regulator == "time"
     assert others["field"].output.weight is parts["field"].output.weight, "the same parameters"
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value", "said"),
+    [
+        ("", "steps", -5, r"steps must lie in 1\.\.10000, got -5"),
+        ("", "steps", 10**12, "steps must lie in"),
+        ("", "griffin_lim_iterations", 10**12, "griffin_lim_iterations must lie in"),
+        ("", "base", "..", "base must be the name of a folder beside"),
+        ("", "guidance", float("nan"), "guidance must lie in"),
+        ("", "clock", {"sample_rate": 10**12}, "sample_rate must be at most"),
+        ("", "clock", {"fps": 10**12}, "fps must be at most"),
+        ("", "clock", {"window": 10**12, "overlap": 1}, "window must be at most"),
+        ("field", "depth", 10**12, r"depth is 1000000000000, more than \d+"),
+        ("field", "width", 10**12, "width is 1000000000000, more than 1000000"),
+        ("encoder", "image_size", 10**12, "image_size is"),
+        ("vocoder", "kernel", float("inf"), "kernel is inf"),
+    ],
+)
+def test_sizes_that_no_model_has_are_refused_before_it_is_built(folder, place, key, value, said):
+    path = folder / place / "config.json"
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps(table | {key: value}))
+    with pytest.raises(frieren.WeightsError, match=said) as caught:
+        load_part(folder / place) if place else read_model_config(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_parameters_of_another_kind_of_number_are_refused(folder):
+    path = folder / "field" / "model.safetensors"
+    state = load_file(path)
+    key = next(iter(state))
+    save_file(state | {key: state[key].to(torch.int32)}, path)
+    with pytest.raises(frieren.WeightsError, match=r"holds torch\.int32, expected torch\.float32"):
+        load_part(folder / "field")
+
+
+def test_a_configuration_that_is_a_pipe_or_endless_is_not_read(folder):
+    path = folder / "config.json"
+    path.write_text(" " * (1 << 21))
+    with pytest.raises(frieren.WeightsError, match="expected a JSON object"):
+        read_model_config(folder)
+    path.write_text("[" * 200_000)
+    with pytest.raises(frieren.WeightsError, match="cannot be read as a configuration"):
+        read_model_config(folder)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(frieren.WeightsError, match="this is not a file"):
+        read_model_config(folder)

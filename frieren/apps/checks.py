@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 from frieren.errors import FrierenError, OutputError, reason
+from frieren.files import cache_folder
 
 # Extra -> the packages without which it cannot work.
 EXTRAS = {"eval": ("librosa", "matplotlib", "scipy"), "griffin-lim": ("librosa",)}
@@ -25,6 +27,17 @@ def needs_extra(extra: str = "eval") -> None:
     missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
     if missing:
         raise MissingExtraError(f"this needs {', '.join(missing)}: pip install 'frieren[{extra}]'")
+    if "NUMBA_CACHE_DIR" not in os.environ:  # librosa's compiler fails where it cannot write beside the package
+        os.environ["NUMBA_CACHE_DIR"] = str(writable(cache_folder() / "numba") or tempfile.mkdtemp(prefix="frieren."))
+
+
+def writable(folder: Path) -> Path | None:
+    """A folder, made if it is not there; None where this user cannot write."""
+    try:
+        prepare_folder(folder)
+    except OutputError:
+        return None
+    return folder
 
 
 def check_device(name: str) -> None:

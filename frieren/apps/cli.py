@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import warnings
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -40,6 +41,9 @@ app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
 
 
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+
+
 def show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"frieren {frieren.__version__}")
@@ -61,15 +65,24 @@ def show_warning(
     typer.echo(f"frieren: warning: {message}", err=True)
 
 
-def stop(*_: object) -> None:
-    """Exit on SIGTERM as on any error, so that temporary files are removed."""
-    sys.exit(143)
+def stop(number: int, frame: FrameType | None) -> None:
+    """Exit on a signal as on any error, so that temporary files are removed.
+
+    While modules are being imported there are none, and Python or a library may swallow or abort on the exception.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            os._exit(128 + number)
+        frame = frame.f_back
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    0 success, 1 failure, 2 wrong options, 130 interrupted, 143 terminated.
+    0 success, 1 failure, 2 wrong options; 129 hung up, 130 interrupted, 131 quit, 143 terminated.
 
     Args:
         arguments: those after the program's name; those of this process by default.
@@ -78,7 +91,10 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.showwarning = show_warning
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
+        for name in SIGNALS:
+            # Ignored ones stay ignored: nohup asks for that, and a shell for what it runs in the background.
+            if (number := getattr(signal, name, None)) and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, stop)
     Tracebacks.shown = False
     try:
         with explained():

@@ -180,4 +180,5 @@ def describe(stream: Stream) -> str:
     cover = stream.disposition & av.stream.Disposition.attached_pic
     language = f" in {stream.language}" if stream.language and stream.language != "und" else ""
     kind = "cover" if cover else kinds.get(stream.type, "data")
-    return f"{kind} ({stream.name or 'unknown'}{language})"
+    name = getattr(stream, "name", None)  # a stream whose codec is not known has none
+    return f"{kind} ({name or 'unknown'}{language})"
