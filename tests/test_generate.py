@@ -532,9 +532,10 @@ def test_an_unknown_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("sent", "code_wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)]
-)
+ENDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)]
+
+
+@pytest.mark.parametrize(("sent", "code_wanted"), ENDS)
 def test_being_stopped_leaves_nothing_half_written(tmp_path: Path, sent: int, code_wanted: int) -> None:
     clip = make_video(tmp_path / "clip.mp4", seconds=1.0)
     code = (
