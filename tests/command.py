@@ -68,6 +68,8 @@ class FakeModel:
         seeds: list[int],
         *,
         kind: str = "video",
+        cues: Any = None,
+        sounds: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,

@@ -437,6 +437,7 @@ def test_loudness_values() -> None:
 def test_flags_and_keywords_share_names_and_defaults() -> None:
     flags = {name: item.default for name, item in inspect.signature(generate).parameters.items()}
     flags["loudness"] = parse_loudness(flags["loudness"])
+    flags["sounds"] = flags.pop("sound")  # one name or several
     compared = set()
     for function in (frieren.load, frieren.Model.generate, frieren.Model.takes, frieren.Sound.save):
         for name, item in inspect.signature(function).parameters.items():
