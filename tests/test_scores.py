@@ -7,6 +7,7 @@ are known to differ from what is computed here, or from each other, the differen
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -318,6 +319,14 @@ def test_the_bootstrap_counts_videos_and_not_samples() -> None:
     naive = bootstrap(values, np.arange(500))
     assert high - low > 2.5 * (naive.high - naive.low)
     assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(50), rel=0.1)
+
+
+def test_wilson_counts_as_many_hits_as_the_variance_between_clusters_is_worth() -> None:
+    """Three clusters of four with 4, 0 and 2 hits: (0.5 * 0.5) / (3 / 2 * 8 / 12^2) = 3 independent hits."""
+    hits, clusters = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0.0]), [0] * 4 + [1] * 4 + [2] * 4
+    z, n = 1.959963984540054, 3
+    reach = z / (1 + z**2 / n) * math.sqrt(0.25 / n + z**2 / (4 * n**2))
+    assert wilson(hits, clusters)[:2] == pytest.approx((0.5 - reach, 0.5 + reach))
 
 
 def test_a_quotient_is_that_of_sums_over_the_same_videos() -> None:
