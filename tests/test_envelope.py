@@ -49,6 +49,16 @@ def test_the_level_follows_the_script():
     assert METER.activity([activity, activity], 8.0) == pytest.approx(scripted)  # twice the power, the same curve
 
 
+def test_the_powers_of_sources_add_up():
+    """Loudness 0.3 and 0.4 together 0.5; then 1 and none: 6 dB apart."""
+    first, second = (
+        Activity("wind", "air", np.array([0.0, 0.5, 1.0]), np.array(loudness), np.ones(3))
+        for loudness in ([0.3, 0.3, 1.0], [0.4, 0.4, 0.0])
+    )
+    level = METER.activity([first, second], 1.05)
+    assert level[0] - level[-1] == pytest.approx(20 * np.log10(0.5), abs=1e-6)
+
+
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100])
 def test_the_number_of_values_does_not_depend_on_the_sample_rate(rate):
     assert len(METER.level(np.ones(round(8.192 * rate)), rate)) == len(METER.times(8.192)) == 164

@@ -97,6 +97,18 @@ def test_a_gliding_pitch_is_no_rise():
     assert OnsetDetector(widen=1).novelty(voice, RATE)[steady].max() > 2
 
 
+def test_a_tone_that_goes_on_from_its_first_sample_does_not_begin_there():
+    """From a zero crossing on, that is: what was before is taken to be the tone turned about its first sample."""
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+    assert OnsetDetector().novelty(tone, RATE)[:12].max() < 0.1 and OnsetDetector().detect(tone, RATE).size == 0
+
+
+def test_a_bang_out_of_silence_rises_by_no_more_than_the_cap():
+    detector, wave = OnsetDetector(), np.zeros(RATE)
+    wave[RATE // 2 :] = 0.5 * np.random.default_rng(0).normal(size=RATE // 2)
+    assert detector.cap - 2 < detector.novelty(wave, RATE).max() <= detector.cap
+
+
 def test_silence_and_nothing_have_no_onset():
     for wave in (np.zeros(RATE), np.zeros(0), 1e-6 * np.random.default_rng(0).standard_normal(RATE)):
         assert OnsetDetector().detect(wave, RATE).shape == (0,)

@@ -448,6 +448,18 @@ def test_the_control_of_kl_is_another_videos_sound() -> None:
     assert by_hand > 3
 
 
+@pytest.mark.parametrize("repeated", [True, False])
+def test_references_count_once_or_once_per_sample(repeated: bool) -> None:
+    """Thirty videos of one to three samples: the distance to references that stand there as often, or once."""
+    of = np.repeat(np.arange(30), 1 + np.arange(30) % 3)
+    preset = dataclasses.replace(PRESETS["world"], repeat_reference=repeated)
+    made, true = rng().normal(size=(len(of), 4)), 3 * rng().normal(size=(30, 4)) ** 2
+    sets = Comparison([str(video) for video in of], of, preset)
+    sides = FeatureSet(made, np.arange(len(of)), None), FeatureSet(true, np.arange(30), None)
+    expected = frechet_distance(moments(made), moments(true[of] if repeated else true))
+    assert sets.frechet("fd", *sides).value == pytest.approx(expected, rel=1e-9)
+
+
 def test_too_few_rows_for_a_covariance_are_told_in_the_score() -> None:
     sets = Comparison([str(index) for index in range(12)], np.arange(12), PRESETS["world"])
     few, some = (FeatureSet(rng().normal(size=(12, width)), np.arange(12), None) for width in (12, 7))

@@ -258,6 +258,8 @@ def test_two_clips_are_joined_as_published(data):
         assert abs(int(changes[0]) - pieces[0].columns) <= 8 + 5, "within a feature and the drift by count"
         firsts.append(pieces[0].columns)
     assert len(set(firsts)) > 5
+    parts = [windows.draw(index % len(windows.items)) for index in range(300)]
+    assert all(first.item != second.item for first, second in parts), "never with itself"
 
 
 def test_a_short_piece_keeps_its_last_feature(data):
