@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Threads that wait do not spin: on shared processors that is the difference between 0.1 s and 2 s.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test check docs figures mini tiny bench mutate
+.PHONY: setup demo test check docs figures mini foleyworld tiny bench mutate
 
 setup: $(READY)  ## make .venv with everything pinned
 
@@ -35,8 +35,13 @@ docs: $(READY)  ## this documentation as a site, in out/site; warnings are error
 figures: $(READY)  ## the pictures and sounds of README and docs/gallery.md
 	$(BIN)/python docs/figures.py
 
-mini: $(READY)  ## train the model that ships, in parts that resume; AUDIO=DIR adds recordings
-	$(BIN)/frieren train mini $(if $(AUDIO),--audio "$(AUDIO)")
+mini: $(READY)  ## train the model that ships, from the recordings in AUDIO=DIR; what was stopped goes on
+	$(BIN)/frieren prepare mixtures:train:9000,valid:256 data/mixtures --recordings "$(AUDIO)" --model mini \
+	    --seconds 8 --fields features,mean,log_variance
+	$(BIN)/frieren train mini
+
+foleyworld: $(READY)  ## train the models of FoleyWorld, every part from nothing; AUDIO=DIR adds recordings
+	$(BIN)/frieren train foleyworld $(if $(AUDIO),--audio "$(AUDIO)")
 
 tiny: $(READY)  ## train the smallest model: every network, pairs, reflow and distillation, in seconds
 	$(BIN)/frieren train tiny --out $(TINY)

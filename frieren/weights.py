@@ -153,6 +153,11 @@ def read_model_config(folder: Path) -> ModelConfig:
     return config_from(ModelConfig, read_json(path), path)
 
 
+def parts_of(condition: Condition) -> tuple[str, ...]:
+    """The parts of a whole model: one that is conditioned by cue sheets has no encoder."""
+    return PARTS if condition == "frames" else tuple(part for part in PARTS if part != "encoder")
+
+
 def save_model_config(folder: Path, config: ModelConfig) -> None:
     """Writes the `config.json` of a model folder."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -471,7 +471,7 @@ def test_the_tagger_that_ships(tmp_path: Path) -> None:
     heard = extractor(golden()["wave16k"])
     assert {name: tuple(value.shape) for name, value in heard.items()} == {"embedding": (1, 6), "logits": (2,)}
     near(extractor(torch.ones(10))["logits"], extractor(torch.cat([torch.ones(10), torch.zeros(1014)]))["logits"])
-    with pytest.raises(WeightsError, match="nowhere.*frieren train recipes/mini/tagger.toml"):
+    with pytest.raises(WeightsError, match="nowhere.*frieren train recipes/foleyworld/tagger.toml"):
         extractors.load("world", tmp_path / "nowhere")
     with pytest.raises(WeightsError, match="holds a Tagger, expected a Vggish"):
         extractors.load("vggish", tmp_path / "tagger")

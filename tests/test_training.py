@@ -155,7 +155,7 @@ def test_unknown_key_names_the_nearest(tmp_path):
 
 
 def test_changes_reach_the_recipe():
-    recipe = read_recipe(RECIPES / "mini" / "field.toml", ["optim.lr=1e-4", "network.depth=2"])
+    recipe = read_recipe(RECIPES / "foleyworld" / "field.toml", ["optim.lr=1e-4", "network.depth=2"])
     assert recipe.optim.lr == 1e-4 and recipe.network.depth == 2 and recipe.shared.clock.fps == 25
 
 
@@ -212,20 +212,20 @@ def test_published_crops_have_no_random_gain(tmp_path, level, loudest):
 
 def test_recipes_say_what_becomes_of_crops():
     parts = ("autoencoder", "vocoder")
-    published, mini = (
+    published, ours = (
         [read_recipe(RECIPES / folder / f"{part}.toml").loss.level for part in parts]
-        for folder in ("published", "mini")
+        for folder in ("published", "foleyworld")
     )
-    assert published == ["kept", "peak"] and mini == ["random", "random"]
+    assert published == ["kept", "peak"] and ours == ["random", "random"]
 
 
 def test_autoencoder_decodes_random_parts_if_the_recipe_says_so():
     task = object.__new__(AutoencoderTask)
-    task.recipe = read_recipe(RECIPES / "mini" / "autoencoder.toml")
+    task.recipe = read_recipe(RECIPES / "foleyworld" / "autoencoder.toml")
     parts = [task.cut(64) for _ in range(200)]
     assert all(0 <= start < end <= 64 and end - start >= 16 for start, end in parts)
     assert len(set(parts)) > 100
-    task.recipe = read_recipe(RECIPES / "mini" / "autoencoder.toml", ["loss.cut=false"])
+    task.recipe = read_recipe(RECIPES / "foleyworld" / "autoencoder.toml", ["loss.cut=false"])
     assert task.cut(64) == (0, 64)
 
 

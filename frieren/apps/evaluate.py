@@ -2,9 +2,9 @@
 
 frieren evaluate GENERATED REFERENCE --preset world
 frieren evaluate GENERATED REFERENCE --preset paper --out scores/
-frieren evaluate timing --model mini --out timing/
-frieren evaluate sweep --model mini --steps 1 --steps 5 --steps 25 -o sweep/
-frieren evaluate foleyworld docs/benchmark --recordings audio/
+frieren evaluate timing --model runs/foleyworld/model --out timing/
+frieren evaluate sweep --model runs/foleyworld/model --steps 1 --steps 5 --steps 25 -o sweep/
+frieren evaluate foleyworld docs/benchmark --model runs/foleyworld/model --recordings audio/
 frieren evaluate real clips/ --model mini
 frieren evaluate recordings audio/ --model mini
 frieren evaluate --listening study mini=out/mini --videos clips/ --references clips/
@@ -130,7 +130,7 @@ def crop_value(text: str | None) -> Any:
 
 @app.command()
 def timing(
-    model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
+    model: Annotated[str, typer.Option(help="Folder of a model that sees frames.", show_default="none")] = "",
     split: Annotated[Split, typer.Option(help="FoleyWorld split.")] = "test",
     clips: Annotated[int, typer.Option(min=2, help="Clips whose only sounds are visible impacts.")] = 64,
     steady: Annotated[int, typer.Option(min=0, help="Clips whose only sounds are visible rain, engines, wind.")] = 24,
@@ -142,14 +142,13 @@ def timing(
 ) -> None:
     """Onsets and levels of a model's sounds on FoleyWorld, by its scripts. Needs the extra `eval`."""
     needs_extra()
-    import frieren
     from frieren.evaluation.foleyworld.takes import features_of, sound_of
     from frieren.evaluation.timing import impacts
     from frieren.evaluation.timing import steady as sustained
 
     if out:
         prepare_folder(out)
-    loaded = frieren.load(model)
+    loaded = frame_model(model)
     chosen = impact_clips(split, clips, loaded)
     others = steady_clips(split, steady, loaded)
     plotted = {round(index * (clips - 1) / max(1, pictures - 1)) for index in range(pictures)} if out else set()
@@ -221,7 +220,7 @@ def recordings(
 @app.command()
 def sweep(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for sweep.json, sweep.md and the plots.")],
-    model: Annotated[str, typer.Option(help="A name, a folder, or a Hub repository.")] = "mini",
+    model: Annotated[str, typer.Option(help="Folder of a model that sees frames.", show_default="none")] = "",
     steps: Annotated[
         list[int] | None,
         typer.Option(min=1, help="Solver steps to measure at; may be repeated.", show_default="1, 2, 5, 10, 25"),
@@ -238,12 +237,11 @@ def sweep(
     Where one is swept the other is the model's own.
     """
     needs_extra()
-    import frieren
     from frieren.evaluation.foleyworld import sweep as sweeps
     from frieren.evaluation.foleyworld.takes import features_of, sound_of
 
     prepare_folder(out)
-    loaded = frieren.load(model)
+    loaded = frame_model(model)
     chosen = impact_clips(split, clips, loaded)
     settings = {"steps": steps or (() if guidance else STEPS), "guidance": guidance or ()}
     features = {clip.index: features_of(loaded, clip) for clip in chosen}
@@ -277,7 +275,7 @@ def foleyworld(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for tables, plots and the models' sounds.")],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A name, a folder, or a Hub repository; may be repeated.", show_default="all that ship"),
+        typer.Option(help="Folder of a model that sees frames; may be repeated.", show_default="none"),
     ] = None,
     recordings: Annotated[
         Path | None,
@@ -288,19 +286,17 @@ def foleyworld(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit code 1 if an aim is missed.")] = False,
 ) -> None:
-    """All scores by which the shipped models are compared. Needs the extra `eval`.
+    """All scores by which models of FoleyWorld are compared. Needs the extra `eval`.
 
     Sounds are kept in OUT/sounds: a run that was interrupted goes on where it stopped.
     """
     needs_extra()
-    import frieren
-    from frieren.catalogue import shipped
     from frieren.evaluation.foleyworld import benchmark, report
     from frieren.evaluation.scorers.alignment import WorldAlignment
     from frieren.evaluation.scorers.extractors import load_world
 
     prepare_folder(out)
-    models = {Path(name).name: frieren.load(name) for name in dict.fromkeys(model or shipped())}
+    models = {loaded.config.name: loaded for loaded in map(frame_model, dict.fromkeys(model or [""]))}
     with Bars("foleyworld") as bars:
         found = benchmark.measure(
             models,
@@ -364,6 +360,23 @@ def show(report: Showable, out: Path | None, name: str) -> None:
     if out:
         (out / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
         (out / f"{name}.md").write_text(report.markdown(), encoding="utf-8")
+
+
+def frame_model(name: str) -> Model:
+    """Load a model that FoleyWorld's frames can be given to.
+
+    Raises:
+        typer.BadParameter: none is named, or the model sees cue sheets.
+    """
+    import frieren
+
+    remedy = "`frieren train foleyworld` makes models that see frames; give one with --model FOLDER"
+    if not name:
+        raise typer.BadParameter(f"no model of FoleyWorld ships; {remedy}")
+    loaded = frieren.load(name)
+    if loaded.config.condition == "cues":
+        raise typer.BadParameter(f"--model {name}: sees cue sheets, not frames; {remedy}")
+    return loaded
 
 
 def impact_clips(split: str, count: int, model: Model) -> list[Clip]:

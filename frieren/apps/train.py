@@ -1,7 +1,7 @@
 """Train a model, part after part; a run that was stopped goes on where it was.
 
 frieren train mini
-frieren train recipes/mini/field.toml --set optim.lr=1e-4 --out runs/mini
+frieren train recipes/tiny/field.toml --set optim.lr=1e-4
 torchrun --nproc-per-node 2 -m frieren train mini --board tensorboard
 while frieren train mini --minutes 10; [ $? = 143 ]; do :; done
 """

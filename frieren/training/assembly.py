@@ -13,10 +13,9 @@ import torch
 
 from frieren.configs import from_table
 from frieren.training.loss_settings import PairsLoss
-from frieren.training.recipe import FORMER_VALUES, PARTS, RENAMED, AnyRecipe, part_folder
+from frieren.training.recipe import FORMER_VALUES, PARTS, RENAMED, AnyRecipe
 from frieren.training.tasks.field import STEPS
-from frieren.weights import PARTS as MODEL_PARTS
-from frieren.weights import ModelConfig, load_part, save_model_config, save_part
+from frieren.weights import ModelConfig, load_part, parts_of, save_model_config, save_part
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,13 @@ def assemble(recipe: AnyRecipe, out: Path, model: Path) -> Path:
 
     Reflowed and distilled fields become models beside it, which share its other parts.
     """
-    for part in MODEL_PARTS:
-        network = load_part(part_folder(out, part))
+    for part, place in recipe.model_parts(out).items():
+        network = load_part(place)
         save_part(model / part, network, network.config, torch.float16)
-    keep_records(out, model, [part for part in PARTS if part not in VARIANTS])
     shared = recipe.shared
+    if shared.frozen and (attribution := Path(shared.frozen) / "ATTRIBUTION.md").exists():
+        shutil.copyfile(attribution, model / "ATTRIBUTION.md")
+    keep_records(out, model, [part for part in PARTS if part not in VARIANTS])
     config = ModelConfig(
         shared.name,
         shared.description,
@@ -52,6 +53,8 @@ def assemble(recipe: AnyRecipe, out: Path, model: Path) -> Path:
         griffin_lim_iterations=shared.griffin_lim_iterations,
         clock=shared.clock,
         mel=shared.mel,
+        condition=shared.condition,
+        parts=parts_of(shared.condition),
     )
     save_model_config(model, config)
     for stage, variant in VARIANTS.items():

@@ -57,6 +57,8 @@ def dataset(recipe: AnyRecipe, out: Path, fields: tuple[str, ...], on_done: OnDo
     if shared.data:
         return compatible(Path(shared.data), recipe, fields)
     features = "features" in fields
+    if features and shared.condition == "cues":
+        raise DatasetError("shared.data: cue sheets need a data set; make one: `frieren prepare mixtures:train:9000`")
     # The encoder knows more about the clips that it was trained on; a field trained on their features would rely too
     # much on those of others.
     clips = f"{shared.clips}+{shared.fresh}" if features and shared.fresh else f"{shared.clips}"
@@ -98,6 +100,8 @@ def compatible(folder: Path, recipe: AnyRecipe, fields: tuple[str, ...]) -> Path
         )
     if "images" in fields:
         theirs["image_size"], ours["image_size"] = made["size"], shared.image_size
+    if "features" in fields:
+        theirs["condition"], ours["condition"] = made.get("condition", "frames"), shared.condition
     for name, value in ours.items():
         if theirs.get(name) != value:
             raise DatasetError(

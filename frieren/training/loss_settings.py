@@ -67,7 +67,7 @@ class VocoderLoss:
     level: Level = "peak"  # of the crops; BigVGAN's normalises every one
     disc_start: int = 0  # step from which on there are discriminators
     # L1 of log10 mels. HiFi-GAN and BigVGAN have 45 on natural logarithms, which is 103.6 here (recipes/published);
-    # the default is the number of recipes/mini, where there is a spectral loss as well.
+    # the default is the number of recipes/foleyworld, where there is a spectral loss as well.
     mel: float = 45.0
     spectrum: float = 0.0  # multi-resolution STFT magnitude
     feature: float = 2.0

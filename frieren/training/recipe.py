@@ -37,7 +37,7 @@ from frieren.training.loss_settings import (
     TaggerLoss,
     VocoderLoss,
 )
-from frieren.weights import config_from, read_json
+from frieren.weights import Condition, config_from, parts_of, read_json
 
 Net = TypeVar("Net", covariant=True)
 Loss = TypeVar("Loss", covariant=True)
@@ -64,7 +64,8 @@ class Shared:
     data: str = ""  # prepared data set to learn from; "": FoleyWorld, prepared by the run
     splits: tuple[str, str] = ("train", "valid")  # of `data`: for training and for validation
     pairs: str = ""  # data set of `frieren pairs` for reflow and distillation; "": made by the run's own field
-    frozen: str = ""  # model folder whose encoder and autoencoder the field is trained with; "": the run's own
+    frozen: str = ""  # model folder whose other parts the field is trained and assembled with; "": the run's own
+    condition: Condition = "frames"  # what the field's features are made of: frames, by the encoder, or cue sheets
     clock: Clock = field(default_factory=Clock)
     mel: MelConfig = field(default_factory=MelConfig)
 
@@ -153,6 +154,17 @@ class Recipe(Generic[Net, Loss]):
     def frozen_folder(self, out: Path, part: str) -> Path:
         """Folder of a part that the field builds on: in the model that the recipe names, or in the run `out`."""
         return Path(self.shared.frozen) / part if self.shared.frozen else part_folder(out, part)
+
+    def model_parts(self, out: Path) -> dict[str, Path]:
+        """Folders of the finished model's parts: the run's own, or those of the model that the recipe names.
+
+        The field is always the run's own, as is whatever it has trained besides.
+        """
+        own = {part: part_folder(out, part) for part in parts_of(self.shared.condition)}
+        return {
+            part: folder if part == "field" or folder.exists() else self.frozen_folder(out, part)
+            for part, folder in own.items()
+        }
 
     def resolved(self, out: Path) -> Recipe[Any, Loss]:
         """The recipe with what follows from the stage before, in the run `out`: where it starts, and its sizes.

@@ -11,9 +11,8 @@ from frieren.files import write_json
 from frieren.training import machines
 from frieren.training.assembly import assemble
 from frieren.training.loop import log, train
-from frieren.training.recipe import FORMER_PARTS, PARTS, AnyRecipe, RecipeError, part_folder, read_recipe
+from frieren.training.recipe import FORMER_PARTS, PARTS, AnyRecipe, RecipeError, read_recipe
 from frieren.training.stages import Announce, make_task
-from frieren.weights import PARTS as MODEL_PARTS
 
 
 def train_all(
@@ -44,10 +43,11 @@ def train_all(
                     save_recipe(folder, recipe, audio)
                 task = make_task(recipe, out, audio, announce)
             train(task, recipe, folder, report, resume=resume)
-    if not all((part_folder(out, part) / "model.safetensors").exists() for part in MODEL_PARTS):
+    first = read_recipe(paths[0], changes)
+    if not all((folder / "model.safetensors").exists() for folder in first.model_parts(out).values()):
         return None
     if machines.rank() == 0:
-        assemble(read_recipe(paths[0], changes), out, out / "model")
+        assemble(first, out, out / "model")
     return out / "model"
 
 

@@ -136,7 +136,7 @@ def load_network(name: str, kind: type[Network], folder: Path | None) -> tuple[N
         if name in published.REFERENCE_MODELS:
             remedy = f"fetch them with: frieren weights fetch {name}"
         else:
-            remedy = "install the package again, or train them with: frieren train recipes/mini/tagger.toml"
+            remedy = "install the package again, or train them with: frieren train recipes/foleyworld/tagger.toml"
         raise WeightsError(f"{folder}: the weights of {name} are not here; {remedy}")
     network = load_part(folder)
     if not isinstance(network, kind):
