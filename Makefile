@@ -32,7 +32,7 @@ docs: $(READY)  ## this documentation as a site, in out/site; warnings are error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Read it: $(CURDIR)/out/site/index.html"
 
-figures: $(READY)  ## the pictures and sounds of README and docs/gallery.md
+figures: $(READY)  ## the picture of the bundled clip with its sound
 	$(BIN)/python docs/figures.py
 
 mini: $(READY)  ## train the model that ships, from the recordings in AUDIO=DIR; what was stopped goes on

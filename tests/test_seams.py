@@ -6,27 +6,20 @@ import pytest
 import torch
 
 import frieren
+from frieren.conditioning import cue_features
+from frieren.cues import Cues, Motion, SoundCue
 from frieren.spectrogram import log_mel
 from frieren.windows import window_starts
-from frieren.world import clip
 
 SECONDS = 60
-
-
-def steady_scene(model) -> torch.Tensor:
-    """Features [F, D] of a minute of rain: one clip forwards and backwards, so that no cut is in it."""
-    indices = (i for i in range(400) if clip("valid", i, model.clock, picture=False, sound=False).kinds == ("rain",))
-    images = torch.from_numpy(clip("valid", next(indices), model.clock, model.image_size).images).float() / 255
-    frames = model.clock.frames(SECONDS)
-    loop = torch.cat([images, images.flip(0)])
-    return model.encode(loop.repeat(-(-frames // len(loop)), 1, 1, 1)[:frames])
+RAIN = Cues((SoundCue("rain"),), motion=Motion(values=(0.4,) * (25 * SECONDS)), seconds=SECONDS)
 
 
 @pytest.mark.slow
 def test_joins_of_a_steady_minute_are_like_any_other_instant():
     """Over five seeds, the mean log-mel step at window edges is below the 95th percentile of 200 other instants."""
     model = frieren.load("mini", device="cpu")
-    features = steady_scene(model)
+    features = cue_features(RAIN, SECONDS, model.clock)
     columns = model.clock.columns(SECONDS)
     starts, size = window_starts(columns, model.clock.window, model.clock.overlap)
     edges = {edge * model.clock.stride for start in starts for edge in (start, start + size)}
