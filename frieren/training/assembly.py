@@ -54,6 +54,7 @@ def assemble(recipe: AnyRecipe, out: Path, model: Path) -> Path:
         clock=shared.clock,
         mel=shared.mel,
         condition=shared.condition,
+        strike_delay=shared.strike_delay,
         parts=parts_of(shared.condition),
     )
     save_model_config(model, config)

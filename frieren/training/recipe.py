@@ -66,6 +66,7 @@ class Shared:
     pairs: str = ""  # data set of `frieren pairs` for reflow and distillation; "": made by the run's own field
     frozen: str = ""  # model folder whose other parts the field is trained and assembled with; "": the run's own
     condition: Condition = "frames"  # what the field's features are made of: frames, by the encoder, or cue sheets
+    strike_delay: float = 0.0  # of the finished model (`weights.ModelConfig`)
     clock: Clock = field(default_factory=Clock)
     mel: MelConfig = field(default_factory=MelConfig)
 
