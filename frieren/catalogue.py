@@ -16,7 +16,6 @@ from frieren.errors import WeightsError
 from frieren.nets.field import VectorField
 from frieren.official.releases import RELEASES
 from frieren.pipeline import Model
-from frieren.tiny import tiny_model
 from frieren.wave import GriffinLim, GriffinLimRefinement, Vocoder
 from frieren.weights import PARTS, ModelConfig, fingerprint, load_part, part_folders, read_model_config
 
@@ -135,6 +134,8 @@ def load(
     if unknown := set(refine or ()) - set(REFINEMENTS):
         raise ValueError(f"unknown refinement {unknown.pop()!r}; choose among {', '.join(REFINEMENTS)}")
     if name == "tiny":
+        from frieren.tiny import tiny_model  # here, since it imports every network
+
         config, parts = tiny_model()
         digest = "random"
     else:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from frieren.frames import Frames
-from frieren.nets.cavp import VideoTower
+
+if TYPE_CHECKING:
+    from frieren.nets.cavp import VideoTower
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +27,15 @@ from frieren.frames import Frames
 from frieren.latent import initial_noise, latent_columns, sample_latent, sound_samples
 from frieren.mel import Count, decode_latent, encode_mel, ignore
 from frieren.nets.autoencoder import MelAutoencoder
-from frieren.nets.cavp import VideoTower
 from frieren.nets.field import VectorField
 from frieren.record import Stopwatch, make_record
 from frieren.soundtrack import Sound
-from frieren.spotting import spot
 from frieren.video import probe, stream_frames
 from frieren.wave import Vocoder, vocode
 from frieren.weights import ModelConfig
+
+if TYPE_CHECKING:
+    from frieren.nets.cavp import VideoTower
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -119,6 +120,8 @@ class Model:
             VideoError: if the file cannot be read.
             ConfigError: an unknown sound; the nearest names are listed.
         """
+        from frieren.spotting import spot  # here, so that a model without eyes does not import them
+
         if isinstance(sounds, str):
             sounds = parse_sounds(sounds)
         sheet = spot(source, on_frame) if cues is None else replace(cues, seconds=probe(source).seconds)
@@ -314,7 +317,7 @@ class Model:
     @property
     def encoder(self) -> VideoTower:
         """Frames -> features."""
-        return cast(VideoTower, self.part("encoder"))
+        return cast("VideoTower", self.part("encoder"))
 
     @property
     def field(self) -> VectorField:

@@ -160,7 +160,7 @@ def test_a_model_that_asks_for_it_refines_its_waves(model, tmp_path):
     assert torch.equal(refined.vocode(mel), wave / wave.abs().max().clamp(min=1))
     assert not torch.equal(refined.vocode(mel), model.vocode(mel))
     assert isinstance(frieren.load(folder, vocoder="griffin-lim").vocoder, GriffinLim)
-    with pytest.raises(ValueError, match="griffin_lim_iterations must be 0 .* got -1"):
+    with pytest.raises(ValueError, match="griffin_lim_iterations must .* got -1"):
         dataclasses.replace(model.config, griffin_lim_iterations=-1)
 
 
@@ -178,7 +178,7 @@ def test_a_models_own_guidance_rescale_is_sampled_with_and_recorded(model, clip,
         assert torch.equal(plain, made), "guidance up to the smaller one is as it was"
     assert kept.generate(clip, steps=1).record["options"]["sampling"]["guidance_rescale"] == "as guided by 2"
     assert "guidance_rescale" not in model.generate(clip, steps=1).record["options"]["sampling"]
-    with pytest.raises(ValueError, match="guidance_rescale must be 0 .* got -1"):
+    with pytest.raises(ValueError, match="guidance_rescale must .* got -1"):
         dataclasses.replace(model.config, guidance_rescale=-1)
 
 

@@ -224,7 +224,8 @@ def _cues(rng: np.random.Generator, chosen: list[Category], sources: list[Layer]
     knots = np.arange(0, seconds + 1, 0.5)
     other_motion = np.interp(np.arange(len(motion)) / RATE, knots, rng.uniform(0, rng.uniform(0.1, 0.9), len(knots)))
     motion = np.clip(trust * motion + (1 - trust) * other_motion + 0.03 * rng.standard_normal(len(motion)), 0, 1)
-    seen = Motion() if rng.random() < 0.15 else Motion(RATE, tuple(float(value) for value in np.round(motion, 3)))
+    values: list[float] = np.asarray(motion).round(3).tolist()
+    seen = Motion() if rng.random() < 0.15 else Motion(RATE, tuple(values))
     return Cues(tuple(sounds), tuple(strikes), seen, seconds)
 
 
