@@ -16,7 +16,7 @@ import toys
 
 from frieren.training import randomness
 from frieren.training.board import BoardError, grey, identity
-from frieren.training.learner import DivergedError, Trainable, meta_skeleton, rate
+from frieren.training.learner import DivergedError, Learner, Trainable, meta_skeleton, rate
 from frieren.training.loop import train
 from frieren.training.recipe import Optim, RecipeError, read_recipe
 
@@ -143,6 +143,28 @@ def test_gradient_norm_is_that_of_the_whole_gradient_before_clipping(tmp_path):
     squares = sum(parameter.grad.double().square().sum() for parameter in task.network.parameters())
     train(task, plan, tmp_path, silent)
     assert toys.lines(tmp_path)[0]["net/grad_norm"] == pytest.approx(squares.sqrt().item(), rel=1e-6)
+
+
+def test_the_optimiser_gets_a_clipped_gradient():
+    task = toys.ToyTask(toys.recipe({"clip": 1e-3}))
+    learner = Learner("net", task.trainables["net"], task.recipe, 1)
+    losses = learner.step([task.batch(0)], 0)
+    norm = torch.stack([parameter.grad.norm() for parameter in task.network.parameters()]).norm().item()
+    assert losses["grad_norm"].item() > 0.1 and norm == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_every_micro_batch_has_random_numbers_of_its_own():
+    """In the losses too; and every trainable its own ones."""
+    drawn = []
+
+    def losses(batch, step):
+        drawn.append(torch.rand(()).item())
+        return {"total": network.weight.square().sum()}
+
+    network, plan = torch.nn.Linear(1, 1), toys.recipe()
+    for stream in (1, 2):
+        Learner("net", Trainable(network, losses), plan, stream).step([None, None], 0)
+    assert len(set(drawn)) == 4
 
 
 def test_starting_over_forgets_the_run(tmp_path):

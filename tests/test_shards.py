@@ -250,6 +250,13 @@ def test_every_epoch_has_every_item_once_and_no_two_are_alike() -> None:
     assert epochs[0] != [Order(SIZES, seed=2, window=2)[position] for position in range(27)]
 
 
+def test_shards_come_in_another_order_in_every_epoch() -> None:
+    """One item a shard and one shard a window, so that the order of items is that of shards."""
+    order = Order([1] * 12, seed=1, window=1)
+    first, second = ([order[position] for position in range(12 * epoch, 12 * (epoch + 1))] for epoch in range(2))
+    assert sorted(first) == sorted(second) and first != second
+
+
 def test_the_order_depends_on_nothing_but_seed_and_position() -> None:
     forth = [Order(SIZES, seed=1, window=2)[position] for position in range(60)]
     order = pickle.loads(pickle.dumps(Order(SIZES, seed=1, window=2)))

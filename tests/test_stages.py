@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge, shard_path
-from frieren.dataset.pairs import Pairing, make_pairs
+from frieren.dataset.pairs import PairItems, Pairing, make_pairs, readable
 from frieren.dataset.prepare import DatasetError
 from frieren.dataset.shards import Shards
 from frieren.errors import WeightsError
@@ -321,6 +321,15 @@ def test_another_seed_gives_other_pairs(data, parts, tmp_path):
         make_pairs(pairing(data, parts, seed=seed), tmp_path / str(seed), ("valid",), workers=0)
     noises = [Shards(tmp_path / str(seed), "valid").read(2, "noise") for seed in (0, 1)]
     assert abs(np.corrcoef(*(noise.flatten() for noise in noises))[0, 1]) < 0.2
+
+
+def test_clips_that_have_no_window_are_rejected_by_name(data, parts, tmp_path):
+    long = dataclasses.replace(pairing(data, parts), clock=dataclasses.replace(CLOCK, window=400))
+    clips, writer = Shards(data, "valid"), ShardWriter(tmp_path, 0)
+    network = VectorField(FIELD)
+    assert list(readable(long, network, clips, PairItems("valid", range(2)), writer)) == []
+    assert [name for name, _ in writer.rejected] == clips.ids[:2]
+    assert writer.rejected[0][1] == "40 features, a window has 50"
 
 
 def test_pairs_in_half_precision_are_nearly_the_same(data, parts, tmp_path):
