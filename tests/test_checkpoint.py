@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import warnings
+import zlib
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,9 @@ def test_a_checkpoint_with_former_names_is_resumed(tmp_path):
 )
 def test_former_names_of_tensors(former, now):
     assert checkpoint.current_name(former) == now == checkpoint.current_name(now)
+
+
+def test_a_checksum_is_of_the_whole_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "BLOCK", 4)
+    (tmp_path / "a").write_bytes(b"nine bytes")
+    assert checkpoint.checksum(tmp_path / "a") == zlib.crc32(b"nine bytes")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge, shard_path
-from frieren.dataset.pairs import PairItems, Pairing, make_pairs, readable
+from frieren.dataset.pairs import Pairing, PairItems, make_pairs, readable
 from frieren.dataset.prepare import DatasetError
 from frieren.dataset.shards import Shards
 from frieren.errors import WeightsError
