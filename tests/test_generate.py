@@ -91,7 +91,8 @@ def test_a_codec_that_mp4_cannot_hold_is_copied_elsewhere_or_encoded_and_it_says
     assert run("generate", clip) == 0  # we choose the name: a container that takes the video as it is
     assert names(tmp_path) == ["clip.mov", "clip_frieren.mov", "clip_frieren.mov.json"]
     assert json.loads((tmp_path / "clip_frieren.mov.json").read_text())["command"]["output"] == "clip_frieren.mov"
-    assert "encoded" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "clip.mov: its video (prores) is copied into .mov, not encoded for .mp4" in out and "H.264" not in out
     assert run("generate", clip, "-o", tmp_path / "out.mp4") == 0
     assert "clip.mov: .mp4 cannot hold its video (prores), which is encoded as H.264" in capsys.readouterr().out
     assert video.probe(tmp_path / "out.mp4").codec == "h264" and video.probe(tmp_path / "out.mp4").frames == 10

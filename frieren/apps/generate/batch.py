@@ -108,6 +108,9 @@ def choose_output(item: BatchItem, target: Path, options: Options) -> Path:
             as_track=options.as_track,
         )
         if target == next(iter(item.targets.values())):
+            if choice.target != target:
+                kept = f"its video ({choice.codec}) is copied into {choice.target.suffix}, not encoded for"
+                typer.echo(f"{item.source.name}: {kept} {target.suffix}")
             for note in choice.notes():
                 typer.echo(note)
         target = choice.target
