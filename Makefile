@@ -16,8 +16,8 @@ $(READY): pyproject.toml constraints.txt
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: $(READY)  ## the soundtrack of a bundled clip
-	$(BIN)/frieren generate frieren/assets/demo.mp4 -o out/demo.mp4
+demo: $(READY)  ## the soundtrack of a bundled clip: drums that are drawn, so it is told what they are and sees when
+	$(BIN)/frieren generate frieren/assets/demo.mp4 --sound drums -o out/demo.mp4
 	@echo "Listen to it: $(CURDIR)/out/demo.mp4"
 
 test: $(READY)  ## the tests
