@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -205,7 +204,11 @@ def test_a_signal_during_an_import_ends_the_process_at_once(tmp_path: Path, sent
     (tmp_path / "slow.py").write_text(module)
     code = "from frieren.apps import cli\ncli.app = lambda args: __import__('slow')\ncli.main([])"
     command = [sys.executable, "-c", code]
-    ready = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+
+    def ready() -> None:  # a job in the background of a shell is born deaf to some of them
+        for name in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, signal.SIG_DFL)
+
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=ready)
     assert (found.returncode, found.stdout, found.stderr) == (wanted, "", "")
 
