@@ -194,7 +194,7 @@ def test_an_encoder_of_other_weights_is_refused(clips: Path, wanted: DatasetSpec
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fields": ("mels",)}, "fields must be some of features, mel, wave, images, got mels"),
+        ({"fields": ("mels",)}, "fields must be some of features, mel, wave, images, mean, log_variance, got mels"),
         ({"fields": ()}, "got none"),
         ({"fields": ("features",)}, "features need an encoder"),
         ({"fields": ("mel",), "mel": MelConfig(sample_rate=22_050)}, "clock at 16000 Hz, mel at 22050 Hz"),

@@ -49,7 +49,7 @@ from frieren.spotting import spot
 from frieren.weights import PART_FILES, Condition, load_network
 from frieren.world.script import as_table
 
-FIELDS = ("features", "mel", "wave", "images", "mean", "log_variance")
+FIELDS = ("features", "mel", "wave", "images")
 LATENT = ("mean", "log_variance")  # of the autoencoder, so that a field in training need not encode mels
 LARGEST = 200_000_000  # bytes of images in a shard, as it is collected in memory
 SHORTEST = 1.0  # seconds of video and sound that a clip must have
@@ -65,7 +65,7 @@ class DatasetSpec:
     """Fields of a data set and their sizes, on a time axis that begins with a clip's first frame.
 
     Raises:
-        ValueError: a field that is not in FIELDS or none at all, features without an encoder, two sample rates.
+        ValueError: an unknown field or none at all, features without an encoder, two sample rates.
     """
 
     fields: tuple[str, ...] = ("features", "mel")
@@ -78,9 +78,10 @@ class DatasetSpec:
     mel: MelConfig = field(default_factory=MelConfig)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.fields if name not in FIELDS]
+        known = FIELDS + LATENT
+        unknown = [name for name in self.fields if name not in known]
         if unknown or not self.fields:
-            raise ValueError(f"fields must be some of {', '.join(FIELDS)}, got {', '.join(self.fields) or 'none'}")
+            raise ValueError(f"fields must be some of {', '.join(known)}, got {', '.join(self.fields) or 'none'}")
         if "features" in self.fields and self.encoder is None and self.condition == "frames":
             raise ValueError("features need an encoder; name a model that has one, or leave the field out")
         if set(LATENT) & set(self.fields) and self.autoencoder is None:
