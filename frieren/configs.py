@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from cattrs import BaseValidationError, ClassValidationError, Converter
@@ -173,3 +173,22 @@ def _converter() -> Converter:
 
 
 _CONVERTER = _converter()
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], missing: str = "none"
+) -> Iterator[tuple[str, Any, Any]]:
+    """What differs between two nested tables: dotted names, old and new values, `missing` where one has none."""
+    before, after = dict(flat(old)), dict(flat(new))
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield name, before.get(name, missing), after.get(name, missing)
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested tables as dotted names and values."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -23,7 +23,7 @@ ROOMY = (".mov", ".mkv")  # containers that take what .mp4 does not
 SOUND_FILES = (".wav", ".flac")
 AudioCodec = Literal["aac", "flac", "opus"]  # of the sound in a video
 OUTPUTS = (*CONTAINERS, *SOUND_FILES)
-RECORD_LIMIT = 1 << 20  # bytes, many times what a record has
+RECORD_LIMIT = 32 << 20  # bytes; that of a film of six hours has 10 MB, nearly all of it motion
 
 
 def has_suffix(path: Path, suffixes: Collection[str]) -> bool:

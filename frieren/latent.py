@@ -16,9 +16,12 @@ from torch import Tensor
 
 from frieren.clock import Clock
 from frieren.flow import guided_velocity
-from frieren.nets.field import FieldConfig, VectorField, column_frames, regulate
+from frieren.nets.field import FieldConfig, VectorField, column_frames
 from frieren.solver import solve
-from frieren.windows import blend, unfold, window_starts
+from frieren.unfinished import Unfinished
+from frieren.windows import weights, window_starts
+
+HELD = 2**25  # bytes of conditions that are kept from step to step
 
 
 def draw_noise(channels: int, columns: int, seed: int) -> Tensor:
@@ -26,8 +29,10 @@ def draw_noise(channels: int, columns: int, seed: int) -> Tensor:
 
     Drawn column by column, so the first columns do not depend on how many follow.
     """
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randn(channels, generator=generator) for _ in range(columns)], dim=1)
+    generator, drawn = torch.Generator().manual_seed(seed), torch.empty(columns, channels)
+    for column in range(columns):
+        torch.randn(channels, generator=generator, out=drawn[column])
+    return drawn.T.contiguous()
 
 
 def initial_noise(batch: int, channels: int, columns: int, *, seed: int | None, noise: Tensor | None) -> Tensor:
@@ -106,7 +111,11 @@ def window_frames(
 
 
 class GuidedField:
-    """Velocity of the whole latent [B, C, L] under guidance, with everything that is needed only once worked out."""
+    """Velocity of the whole latent [B, C, L] under guidance, evaluated a batch of windows at a time.
+
+    Beyond the latent itself memory does not grow with its length: of conditions, which are made once as long as they
+    fit, no more than `HELD` bytes are kept.
+    """
 
     def __init__(
         self,
@@ -119,27 +128,68 @@ class GuidedField:
         batch: int,
         published: bool = False,
         guidance_rescale: float = 0.0,
+        unfinished: Unfinished | None = None,
     ) -> None:
-        """features [B, F, D], times [F]; `batch` windows at most go through the network at once (it bounds memory)."""
-        self.field, self.guidance, self.guidance_rescale, self.batch, self.columns = (
-            field,
-            guidance,
-            guidance_rescale,
-            batch,
-            columns,
-        )
+        """Lay out the windows.
+
+        Args:
+            features, times: [B, F, D] and [F].
+            batch: windows at most that go through the network at once (it bounds memory).
+            unfinished: keeps the velocities of each batch, and has those that need not be evaluated again; `begin`
+                tells it for which step.
+        """
+        self.field, self.features, self.guidance, self.guidance_rescale = field, features, guidance, guidance_rescale
+        self.batch, self.columns, self.unfinished, self.step, self.stage = batch, columns, unfinished, 0, 0
         self.starts, self.size = window_layout(columns, clock, published)
-        index = window_frames(field, times, self.starts, self.size, clock, published).to(features.device)
-        # Each window by itself, as in training: a field may be given the mean over its window.
-        shown = regulate(features, index.flatten()).unflatten(1, index.shape).flatten(0, 1)  # [B * N, size, D]
-        self.condition = field.condition(shown, torch.arange(self.size))  # [B * N, size, W / 2]
-        self.null = field.null_condition(self.condition)[:1]  # [1, size, W / 2]
+        self.index = window_frames(field, times, self.starts, self.size, clock, published).to(features.device)
+        self.shares = weights(self.starts, self.size, columns)
+        self.conditions: dict[int, Tensor] = {}
+        self.null = field.null_condition(self.condition(0)[:1])  # [1, size, W / 2]
+
+    def begin(self, step: int) -> None:
+        """Note that what is evaluated next belongs to this solver step."""
+        self.step, self.stage = step, 0
 
     def __call__(self, x: Tensor, t: float) -> Tensor:
-        windows = unfold(x, self.starts, self.size)
-        parts = zip(windows.flatten(0, 1).split(self.batch), self.condition.split(self.batch), strict=True)
-        velocities = torch.cat([self.evaluate(part, condition, t) for part, condition in parts])
-        return blend(velocities.unflatten(0, windows.shape[:2]), self.starts, self.columns)
+        total, velocity = len(x) * len(self.starts), torch.empty(0)
+        for first in range(0, total, self.batch):
+            places = [divmod(place, len(self.starts)) for place in range(first, min(first + self.batch, total))]
+            windows = torch.stack([x[item, :, start : start + self.size] for item, start in self._starts(places)])
+            found = self._kept(first, windows, t)
+            if not first:
+                velocity = found.new_zeros(x.shape)
+            for (item, window), part in zip(places, found, strict=True):
+                start = self.starts[window]
+                velocity[item, :, start : start + self.size] += self.shares[window].to(part) * part
+        self.stage += 1
+        return velocity
+
+    def _starts(self, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [(item, self.starts[window]) for item, window in places]
+
+    def _kept(self, first: int, windows: Tensor, t: float) -> Tensor:
+        """The velocities of the batch that begins with window `first`, evaluated if they are not there yet."""
+        if self.unfinished is None:
+            return self.evaluate(windows, self.condition(first), t)
+        name = f"velocity-{self.step}-{self.stage}-{first}"
+        found = self.unfinished.get(name)
+        if found is None:
+            found = self.evaluate(windows, self.condition(first), t)
+            self.unfinished.put(name, found)
+        return found.to(windows.device)
+
+    def condition(self, first: int) -> Tensor:
+        """The conditions of the batch that begins with window `first`, counted through all items: [N, size, W / 2]."""
+        if first in self.conditions:
+            return self.conditions[first]
+        count = len(self.features) * len(self.starts)
+        places = [divmod(place, len(self.starts)) for place in range(first, min(first + self.batch, count))]
+        # Each window by itself, as in training: a field may be given the mean over its window.
+        shown = torch.stack([self.features[item].index_select(0, self.index[window]) for item, window in places])
+        condition = self.field.condition(shown, torch.arange(self.size))
+        if (len(self.conditions) + 1) * condition.nbytes <= HELD:
+            self.conditions[first] = condition
+        return condition
 
     def evaluate(self, x: Tensor, condition: Tensor, t: float) -> Tensor:
         """One guided evaluation of windows x [N, C, size]: two network evaluations unless guidance is 1."""
@@ -161,6 +211,7 @@ def sample_latent(
     guidance_rescale: float = 0.0,
     published: bool = False,
     batch: int = 8,
+    unfinished: Unfinished | None = None,
 ) -> Iterator[tuple[float, Tensor]]:
     """Yields (t, x [B, C, L]) after every solver step; the last x is the latent.
 
@@ -172,7 +223,32 @@ def sample_latent(
         guidance_rescale: smaller guidance whose standard deviation velocities get (`flow.guided_velocity`); 0: off.
         published: windows side by side; the noise must then be a whole number of windows long.
         batch: windows that go through the network at once.
+        unfinished: keeps what is finished; a step that is there already is not made again. The steps of dopri5, which
+            depend on one another in more than x, all begin anew.
     """
-    columns = noise.shape[-1]
-    velocity = GuidedField(field, features, times, columns, clock, guidance, batch, published, guidance_rescale)
-    yield from solve(velocity, noise, steps, solver)
+    if solver == "dopri5":
+        unfinished = None
+    done, x = _last_step(unfinished, steps, noise)
+    velocity = GuidedField(
+        field, features, times, noise.shape[-1], clock, guidance, batch, published, guidance_rescale, unfinished
+    )
+    if done and done == steps:
+        yield 1.0, x
+        return
+    velocity.begin(done)
+    for step, (t, after) in enumerate(solve(velocity, x, steps, solver, first=done), done + 1):
+        if unfinished is not None:
+            unfinished.put(f"latent-{step}", after)
+            unfinished.drop("velocity-*")
+            unfinished.drop(f"latent-{step - 1}")
+        velocity.begin(step)
+        yield t, after
+
+
+def _last_step(unfinished: Unfinished | None, steps: int, noise: Tensor) -> tuple[int, Tensor]:
+    """The last step that is finished, and its x; 0 and the noise if there is none."""
+    if unfinished is not None:
+        for done in range(steps, 0, -1):
+            if (x := unfinished.get(f"latent-{done}")) is not None:
+                return done, x.to(noise.device)
+    return 0, noise

@@ -6,58 +6,42 @@ Loudness after ITU-R BS.1770-4 by FFmpeg's `ebur128`, true peak after annex 2 of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from frieren.sounds import mono
+from frieren.longwave import LongWave
+from frieren.sounds import as_pieces, resample_pieces
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Wave = TypeVar("Wave", np.ndarray, "Tensor")
+Wave = TypeVar("Wave", bound="np.ndarray | Tensor | LongWave")
 
 BLOCK = 0.4  # seconds, the gating block of BS.1770
-PIECE = 10  # seconds that are measured at a time
 RATE = 48_000  # the rate for which BS.1770 gives its filters; at others they are warped near the Nyquist frequency
 GATE = -70.0  # LUFS, the absolute gate of BS.1770
 MAX_GAIN, FLOOR = 12.0, -50.0  # dB and LUFS, see `normalise`
 
 
-def integrated(wave: np.ndarray | Tensor, sample_rate: int) -> float:
+def integrated(wave: np.ndarray | Tensor | LongWave, sample_rate: int) -> float:
     """Integrated loudness of one channel in LUFS; -inf for silence.
 
     A wave shorter than one gating block (0.4 s) is measured as one block of its own length.
 
     Args:
-        wave: [S] numpy or torch.
+        wave: [S] numpy, torch or in pieces.
         sample_rate: samples per second.
     """
-    samples = mono(wave)
-    seconds = len(samples) / sample_rate
+    pieces = as_pieces(wave)
+    seconds = len(pieces) / sample_rate
     missing = max(0, math.ceil((BLOCK - seconds) * RATE))
-    loudness = _ebur128(chain(_resampled([samples], sample_rate, RATE), [np.zeros(missing, np.float32)]))
+    loudness = _ebur128(chain(resample_pieces(pieces, sample_rate, RATE), [np.zeros(missing, np.float32)]))
     if loudness <= GATE:
         return -math.inf
     return loudness + (10 * math.log10(BLOCK / seconds) if missing else 0.0)
-
-
-def _resampled(waves: Iterable[np.ndarray], rate: int, target: int) -> Iterator[np.ndarray]:
-    """float32 waves [S], one after another -> the same at `target` samples per second, in pieces of a few seconds.
-
-    An hour of sound is never in memory a second time, let alone four times oversampled.
-    """
-    import soxr
-
-    stream = soxr.ResampleStream(rate, target, 1, quality="VHQ") if rate != target else None
-    for wave in waves:
-        for begin in range(0, len(wave), PIECE * rate):
-            piece = wave[begin : begin + PIECE * rate]
-            yield piece if stream is None else stream.resample_chunk(piece)
-    if stream is not None:
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _ebur128(pieces: Iterable[np.ndarray]) -> float:
@@ -96,17 +80,17 @@ def _ebur128(pieces: Iterable[np.ndarray]) -> float:
     return loudness if math.isfinite(loudness) else GATE
 
 
-def true_peak(wave: np.ndarray | Tensor, sample_rate: int) -> float:
+def true_peak(wave: np.ndarray | Tensor | LongWave, sample_rate: int) -> float:
     """Maximum level, between the samples too, in dBTP (0 is full scale); -inf for silence.
 
     Args:
-        wave: [S] numpy or torch.
+        wave: [S] numpy, torch or in pieces.
         sample_rate: samples per second.
     """
-    samples = mono(wave)
+    pieces = as_pieces(wave)
     edge = np.zeros(sample_rate // 100, np.float32)  # the resampler rings where the wave starts and ends
-    finer = _resampled([edge, samples, edge], sample_rate, 4 * sample_rate)
-    peak = max(float(np.abs(piece).max(initial=0.0)) for piece in chain([samples], finer))
+    finer = resample_pieces(chain([edge], pieces, [edge]), sample_rate, 4 * sample_rate)
+    peak = max(float(np.abs(piece).max(initial=0.0)) for piece in chain(pieces, finer))
     return 20 * math.log10(peak) if peak > 0 else -math.inf
 
 
@@ -123,7 +107,7 @@ def normalise(
     """Bring a wave to `target` with one gain for its whole length; no limiter, so its dynamics stay.
 
     Args:
-        wave: [S] numpy or torch; the result is of the same kind.
+        wave: [S] numpy, torch or in pieces; the result is of the same kind.
         sample_rate: samples per second.
         target: integrated loudness in LUFS.
         max_gain: maximum gain in dB.
@@ -138,4 +122,4 @@ def normalise(
     if loudness < floor:
         return wave, 0.0
     gain = min(target - loudness, max_gain, ceiling - true_peak(wave, sample_rate))
-    return wave * 10 ** (gain / 20), gain
+    return cast(Wave, wave * 10 ** (gain / 20)), gain

@@ -41,7 +41,7 @@ SOLVERS = (*TABLEAUS, "dopri5")
 
 
 def solve(
-    velocity: Velocity, x: Tensor, steps: int, solver: str = "euler", *, tolerance: float = 1e-4
+    velocity: Velocity, x: Tensor, steps: int, solver: str = "euler", *, tolerance: float = 1e-4, first: int = 0
 ) -> Iterator[Step]:
     """Integrates from t = 0 to t = 1 and yields (t, x) after every step.
 
@@ -51,6 +51,7 @@ def solve(
         steps: number of equal steps (25 means 25); the first step size for dopri5.
         solver: one of SOLVERS.
         tolerance: absolute and relative error per step, for dopri5 only (the published setting is 1e-4).
+        first: step to begin with, x being what the steps before it gave; not for dopri5.
 
     Raises:
         ValueError: for an unknown solver or fewer than one step.
@@ -62,7 +63,7 @@ def solve(
     if solver not in TABLEAUS:
         raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
     # In float32, as published: where the field cuts time to thousandths, the rounding of this grid decides.
-    return runge_kutta(velocity, x, torch.linspace(0, 1, steps + 1).tolist(), solver)
+    return runge_kutta(velocity, x, torch.linspace(0, 1, steps + 1).tolist()[first:], solver)
 
 
 def runge_kutta(velocity: Velocity, x: Tensor, times: list[float], solver: str) -> Iterator[Step]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from frieren import remux, sounds
 from frieren.errors import OutputError
 from frieren.formats import SOUND_FILES, AudioCodec, has_suffix
+from frieren.longwave import LongWave, Samples
 from frieren.loudness import normalise
+from frieren.unfinished import Unfinished
+from frieren.wave import Vocoder, first_column, stream_wave
 
 
 @dataclass(frozen=True)
@@ -19,21 +25,26 @@ class Sound:
     """A generated soundtrack.
 
     Attributes:
-        wave: [S] float32 on the CPU, -1..1, as the vocoder made it (before loudness).
+        samples: [S] float32 on the CPU, -1..1, as the vocoder made it (before loudness); or the same in pieces.
         sample_rate: samples per second.
         source: the video it belongs to, or None.
         record: model, hash, options, input, versions and seconds per stage. JSON types only.
     """
 
-    wave: Tensor
+    samples: Tensor | LongWave
     sample_rate: int
     source: Path | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def wave(self) -> Tensor:
+        """The samples [S] in one piece."""
+        return self.samples.tensor() if isinstance(self.samples, LongWave) else self.samples
+
+    @property
     def seconds(self) -> float:
         """Length in seconds."""
-        return len(self.wave) / self.sample_rate
+        return len(self.samples) / self.sample_rate
 
     def save(
         self,
@@ -61,7 +72,7 @@ class Sound:
             VideoError: the video cannot be copied, and `encode` is False.
         """
         target = Path(target)
-        wave = self.wave if loudness is None else normalise(self.wave, self.sample_rate, loudness)[0]
+        wave = self.samples if loudness is None else normalise(self.samples, self.sample_rate, loudness)[0]
         if has_suffix(target, SOUND_FILES):
             return sounds.write(target, wave, self.sample_rate)
         if self.source is None:
@@ -76,3 +87,66 @@ class Sound:
             audio_codec=audio_codec,
             encode=encode,
         )
+
+
+@torch.inference_mode()
+def make_wave(
+    vocoder: Vocoder,
+    mel: Callable[[int], Iterable[Tensor]],
+    columns: int,
+    hop: int,
+    samples: int | None,
+    unfinished: Unfinished | None = None,
+    on_chunk: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor | LongWave:
+    """The wave of a mel that arrives in blocks; with `unfinished` its pieces stay there, and none is made twice.
+
+    A wave with higher peaks than 1 becomes quieter as a whole; none is clipped.
+
+    Args:
+        mel: gives the blocks [1, M, T'] of the mel from a column on.
+        columns: of the whole mel.
+        samples: to which the wave is cut; None: all.
+    """
+    held: list[Samples] = []
+    done = 0
+    while unfinished is not None and unfinished.get(f"wave-{done}") is not None:
+        done += 1
+    blocks = mel(first_column(vocoder, done))
+    for wave in stream_wave(vocoder, blocks, columns, hop, chunk=done, on_chunk=on_chunk):
+        if unfinished is None:
+            held.append(wave[0].float().cpu().numpy())
+        else:
+            unfinished.put(f"wave-{done}", wave[0].float())
+        done += 1
+
+    def pieces() -> Iterator[Samples]:
+        return iter(held) if unfinished is None else _pieces(unfinished, done)
+
+    peak = max([1.0, *(float(abs(piece).max()) for piece in pieces())])
+    length = columns * hop if samples is None else min(samples, columns * hop)
+    whole = LongWave(lambda: _cut(pieces(), peak, length), length)
+    return whole.tensor() if unfinished is None else whole
+
+
+def _pieces(unfinished: Unfinished, count: int) -> Iterator[Samples]:
+    """The pieces of a wave that are on disk.
+
+    Raises:
+        OutputError: one has gone.
+    """
+    for index in range(count):
+        piece = unfinished.get(f"wave-{index}")
+        if piece is None:
+            raise OutputError(f"{unfinished.folder}: somebody removed pieces of the sound; run it again")
+        yield piece.numpy()
+
+
+def _cut(pieces: Iterable[Samples], peak: float, length: int) -> Iterator[Samples]:
+    """The first `length` samples, divided by the peak."""
+    left = length
+    for piece in pieces:
+        if left <= 0:
+            return
+        yield piece[:left] / np.float32(peak)
+        left -= len(piece)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import torch
@@ -41,17 +41,48 @@ def vocode(
     Args:
         on_chunk: called with (columns done, columns) after each chunk.
     """
-    columns, context = mel.shape[-1], vocoder.context or 0
-    chunk = CHUNK if context else columns
-    waves = []
-    for start in range(0, columns, chunk):
-        first, last = max(0, start - context), min(columns, start + chunk + context)
-        wave = vocoder(mel[..., first:last])
-        end = min(start + chunk, columns)
-        waves.append(wave[:, (start - first) * hop : (end - first) * hop])
-        on_chunk(end, columns)
-    wave = torch.cat(waves, dim=-1)
+    wave = torch.cat(list(stream_wave(vocoder, [mel], mel.shape[-1], hop, on_chunk=on_chunk)), dim=-1)
     return wave / wave.abs().amax(dim=-1, keepdim=True).clamp(min=1)
+
+
+def first_column(vocoder: Vocoder, chunk: int) -> int:
+    """The first mel column that chunk number `chunk` of a wave depends on."""
+    return max(0, chunk * CHUNK - (vocoder.context or 0))
+
+
+@torch.inference_mode()
+def stream_wave(
+    vocoder: Vocoder,
+    mel: Iterable[Tensor],
+    columns: int,
+    hop: int,
+    *,
+    chunk: int = 0,
+    on_chunk: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Tensor]:
+    """Blocks of mel [B, M, T'] -> the wave in chunks [B, S'] of CHUNK columns, before its peaks are looked at.
+
+    A vocoder without bounds sees all columns together, and gives one chunk.
+
+    Args:
+        mel: from column `first_column(vocoder, chunk)` on.
+        columns: of the whole mel.
+        chunk: number of the first chunk that is wanted.
+        on_chunk: called with (columns done, columns) after each.
+    """
+    context, blocks = vocoder.context or 0, iter(mel)
+    size = CHUNK if context else columns
+    held, offset = torch.empty(0), first_column(vocoder, chunk)  # mel from column `offset` on
+    for start in range(chunk * size, columns, size):
+        first, last, end = max(0, start - context), min(columns, start + size + context), min(start + size, columns)
+        parts = [held[..., first - offset :]] if held.numel() else []
+        offset = first
+        while sum(part.shape[-1] for part in parts) < last - first:
+            parts.append(next(blocks))
+        held = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        wave = vocoder(held[..., : last - first])
+        yield wave[:, (start - first) * hop : (end - first) * hop]
+        on_chunk(end, columns)
 
 
 class GriffinLimRefinement(nn.Module):

@@ -40,13 +40,3 @@ def weights(starts: list[int], size: int, length: int) -> Tensor:
     for row, start in zip(ramp, starts, strict=True):
         total[start : start + size] += row
     return torch.stack([row / total[start : start + size] for row, start in zip(ramp, starts, strict=True)]).float()
-
-
-def blend(windows: Tensor, starts: list[int], length: int) -> Tensor:
-    """Windows [B, N, C, size] -> their weighted mean on the whole axis, [B, C, length]."""
-    size = windows.shape[-1]
-    share = weights(starts, size, length).to(windows)
-    whole = windows.new_zeros(windows.shape[0], windows.shape[2], length)
-    for index, start in enumerate(starts):
-        whole[..., start : start + size] += share[index] * windows[:, index]
-    return whole

@@ -61,6 +61,7 @@ class FakeModel:
     calls: list[dict[str, Any]] = field(default_factory=list)
     loads: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     threads: int = 2
+    digest: str = "abc"
 
     def takes(
         self,
@@ -74,6 +75,7 @@ class FakeModel:
         guidance: float | None = None,
         solver: str | None = None,
         on_progress: Callable[[str, int, int], None] | None = None,
+        unfinished: Any = None,
     ) -> Iterator[frieren.Sound]:
         chosen = {"steps": steps, "guidance": guidance, "solver": solver}
         self.calls.append({"video": source, "seeds": list(seeds), "kind": kind, **chosen})
@@ -91,7 +93,7 @@ class FakeModel:
         sampling = {"windows": "seamless", "regulator": "time", "time": "continuous"}
         return {
             "model": "mini",
-            "model_sha256": "abc",
+            "model_sha256": self.digest,
             "input": {"name": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "kind": kind},
             "options": {**used, "sampling": sampling, "vocoder": "model", "device": "cpu", "precision": "float32"},
             "wave_sha256": hashlib.sha256(wave.numpy().tobytes()).hexdigest(),

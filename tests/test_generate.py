@@ -26,7 +26,7 @@ import torch
 from command import RATE, FakeModel, make_video, names, run
 
 import frieren
-from frieren import remux, sounds, video
+from frieren import configs, remux, sounds, video
 from frieren.apps import checks
 from frieren.apps.generate import record
 from frieren.apps.generate.command import generate, kind_of
@@ -47,7 +47,7 @@ def test_the_fake_model_is_like_a_real_one(tmp_path: Path) -> None:
         sounds += one.takes(clip, [3], steps=1, on_progress=lambda stage, done, total, to=reported: to.append(stage))
         stages.append(list(dict.fromkeys(reported)))
     assert stages[0] == stages[1]
-    flat = [dict(record.flat(sound.record)) for sound in sounds]
+    flat = [dict(configs.flat(sound.record)) for sound in sounds]
     assert flat[0].keys() == flat[1].keys()
     assert type(sounds[0]) is type(sounds[1]) and sounds[0].wave.dtype == sounds[1].wave.dtype
     assert sounds[0].wave.shape == sounds[1].wave.shape and sounds[0].source == sounds[1].source
@@ -442,7 +442,11 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
     compared = set()
     for function in (frieren.load, frieren.Model.generate, frieren.Model.takes, frieren.Sound.save):
         for name, item in inspect.signature(function).parameters.items():
-            if (item.kind is inspect.Parameter.KEYWORD_ONLY or name == "name") and name not in ("on_progress", "kind"):
+            if (item.kind is inspect.Parameter.KEYWORD_ONLY or name == "name") and name not in (
+                "on_progress",
+                "kind",
+                "unfinished",
+            ):
                 name = "model" if name == "name" else name
                 assert flags[name] == item.default, name
                 compared.add(name)
@@ -457,6 +461,7 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
         "mel",
         "max_length",
         "overwrite",
+        "resume",
         "debug",
     }
     flags["kind"] = kind_of(flags["features"], flags["mel"])

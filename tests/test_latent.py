@@ -147,11 +147,11 @@ def test_every_window_is_told_its_own_mean(clock):
     long = GuidedField(field, features, times, 272, clock, guidance=2.0, batch=8)
     for window in (0, 1):
         alone = field.condition(features[:, index[window]], torch.arange(160))
-        torch.testing.assert_close(long.condition[window], alone[0])
+        torch.testing.assert_close(long.condition(0)[window], alone[0])
         # Columns are counted, not frames: one that is displayed for longer weighs more.
         torch.testing.assert_close(field.condition(features, index[window]), alone)
     changed = features.clone()
     changed[:, 180:] += torch.randn(6)  # seen in the second window alone: the first ends at frame 127
     other = GuidedField(field, changed, times, 272, clock, guidance=2.0, batch=8)
-    torch.testing.assert_close(other.condition[0], long.condition[0])
-    assert not torch.allclose(other.condition[1, :10], long.condition[1, :10])
+    torch.testing.assert_close(other.condition(0)[0], long.condition(0)[0])
+    assert not torch.allclose(other.condition(0)[1, :10], long.condition(0)[1, :10])

@@ -86,8 +86,8 @@ def test_below_the_floor_untouched_and_kinds_kept():
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_pieces_measure_as_the_whole(rate):
-    wave = bursts(2.5 * loudness.PIECE, rate, 3).astype(np.float32)
-    pieces = np.concatenate(list(loudness._resampled([wave], rate, 4 * rate)))
+    wave = bursts(2.5 * sounds.PIECE / rate, rate, 3).astype(np.float32)
+    pieces = np.concatenate(list(sounds.resample_pieces([wave], rate, 4 * rate)))
     whole = sounds.resample(wave, rate, 4 * rate)
     assert pieces.shape == whole.shape and np.abs(pieces - whole).max() < 1e-6
 

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from frieren.errors import VideoError, reason
 from frieren.files import replacing
 from frieren.formats import AudioCodec
+from frieren.longwave import LongWave
 from frieren.media import as_os_errors, file_url
 from frieren.openvideo import OpenVideo, VideoInfo, open_video
-from frieren.remux.audio import add_audio, encode_audio, fit_rate, mix
+from frieren.remux.audio import Track, add_audio, encode_audio, mix, new_track
 from frieren.remux.choice import Choice, choose
 from frieren.remux.encoding import add_h264, encode_h264
 from frieren.remux.order import missing_stamps
 from frieren.remux.streams import OPTIONS, Timed, VideoCopy, add_other, carried, copy_video, is_held
-from frieren.sounds import AI_GENERATED, Audio, decode, mono
+from frieren.sounds import AI_GENERATED, as_pieces, decode
 
 if TYPE_CHECKING:
     from av import Packet
@@ -42,7 +43,7 @@ class RefusedError(VideoError):
 
 def write_video(
     source: str | os.PathLike[str],
-    wave: NDArray[np.floating] | Tensor,
+    wave: NDArray[np.floating] | Tensor | LongWave,
     target: str | os.PathLike[str],
     sample_rate: int,
     *,
@@ -60,7 +61,7 @@ def write_video(
 
     Args:
         source: the video file; never changed.
-        wave: [S] in -1..1, numpy or torch.
+        wave: [S] in -1..1, numpy, torch or in pieces.
         target: .mp4, .m4v, .mov (sound as AAC) or .mkv (sound as FLAC; frames that an edit list hides come to light).
         sample_rate: samples per second of the wave.
         keep_original: mix the wave, 6 dB down, under the sound that the video has.
@@ -79,13 +80,12 @@ def write_video(
     """
     if keep_original and as_track:
         raise ValueError("the sound of the video is either mixed or kept as a track; choose one of the two")
-    samples = mono(wave)
+    pieces = as_pieces(wave)
     with open_video(source) as video:
         info = video.measure()
     choice = choose(source, target, encode=encode, audio_codec=audio_codec, mixed=keep_original, as_track=as_track)
-    sound, end = Audio(samples[None], sample_rate, info.start), info.start + info.seconds
-    old = decode(source, until=end) if keep_original and info.has_audio else None
-    sound = fit_rate(mix(sound, old), choice.audio_codec)
+    old = decode(source, until=info.start + info.seconds) if keep_original and info.has_audio else None
+    sound = new_track(pieces, sample_rate, info.start, old, choice.audio_codec)
     try:
         return _write(choice, info, sound, comment, mixed=keep_original, as_track=as_track)
     except RefusedError:
@@ -95,7 +95,7 @@ def write_video(
         return _write(choice, info, sound, comment, mixed=keep_original, as_track=as_track)
 
 
-def _write(choice: Choice, info: VideoInfo, sound: Audio, comment: str | None, *, mixed: bool, as_track: bool) -> Path:
+def _write(choice: Choice, info: VideoInfo, sound: Track, comment: str | None, *, mixed: bool, as_track: bool) -> Path:
     """Write a video as it was chosen, and look at it before it gets its name."""
     import av
 
@@ -121,7 +121,7 @@ def _write(choice: Choice, info: VideoInfo, sound: Audio, comment: str | None, *
 def mux(
     video: OpenVideo,
     output: OutputContainer,
-    sound: Audio,
+    sound: Track,
     *,
     choice: Choice,
     info: VideoInfo,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from frieren.errors import OutputError
 from frieren.formats import AudioCodec
-from frieren.sounds import Audio, resample, to_int16
+from frieren.longwave import LongWave, Samples, rechunked
+from frieren.sounds import Audio, resample, resample_pieces, to_int16
 
 if TYPE_CHECKING:
     from av import Packet
@@ -46,17 +47,36 @@ def choose_codec(form: str, wanted: AudioCodec | None) -> AudioCodec:
     return wanted or held[0]
 
 
-def fit_rate(sound: Audio, codec: AudioCodec) -> Audio:
-    """The sound at its own rate if the codec has it, otherwise at 48 kHz."""
-    if sound.rate in RATES.get(codec, (sound.rate,)):
-        return sound
-    return Audio(resample(sound.samples, sound.rate, 48_000), 48_000, sound.start)
+class Track(NamedTuple):
+    """A sound on its way into a container.
+
+    Attributes:
+        pieces: float32 [C, S'], read anew whenever it is gone through.
+        channels: C, 1 or 2.
+        rate: samples per second.
+        start: time of the first sample in seconds.
+    """
+
+    pieces: Callable[[], Iterator[Samples]]
+    channels: int
+    rate: int
+    start: float
 
 
-def mix(new: Audio, old: Audio | None) -> Audio:
-    """The new sound 6 dB down under the old one, each at its own time; nothing is cut off, nothing clips."""
+def new_track(wave: LongWave, rate: int, start: float, old: Audio | None, codec: AudioCodec) -> Track:
+    """The new sound, mixed under the old one if there is one, at a rate that the codec has."""
+    target = rate if old is None else old.rate
+    if target not in RATES.get(codec, (target,)):
+        target = 48_000
     if old is None:
-        return new
+        return Track(lambda: (piece[None] for piece in resample_pieces(wave, rate, target)), 1, target, start)
+    mixed = mix(Audio(np.concatenate(list(wave))[None], rate, start), old)
+    samples = resample(mixed.samples, mixed.rate, target)
+    return Track(lambda: iter([samples]), len(samples), target, mixed.start)
+
+
+def mix(new: Audio, old: Audio) -> Audio:
+    """The new sound 6 dB down under the old one, each at its own time; nothing is cut off, nothing clips."""
     begin = min(old.start, new.start)
     under = resample(new.samples, new.rate, old.rate) * np.float32(UNDER)
     at, under_at = round((old.start - begin) * old.rate), round((new.start - begin) * old.rate)
@@ -67,14 +87,14 @@ def mix(new: Audio, old: Audio | None) -> Audio:
     return Audio(mixed / max(np.float32(1), np.abs(mixed).max()), old.rate, begin)
 
 
-def add_audio(output: OutputContainer, sound: Audio, codec: AudioCodec) -> AudioStream:
+def add_audio(output: OutputContainer, sound: Track, codec: AudioCodec) -> AudioStream:
     """A new stream for a sound at a rate that the codec has."""
-    layout = ("mono", "stereo")[len(sound.samples) - 1]
+    layout = ("mono", "stereo")[sound.channels - 1]
     if codec == "flac":
         stream = output.add_stream("flac", rate=sound.rate, layout=layout, format="s16")
     else:
         name = "libopus" if codec == "opus" else codec
-        bit_rate = min(BIT_RATE[codec], int(5.9 * sound.rate)) * len(sound.samples)
+        bit_rate = min(BIT_RATE[codec], int(5.9 * sound.rate)) * sound.channels
         stream = output.add_stream(name, rate=sound.rate, layout=layout, bit_rate=bit_rate)
         if codec == "opus":
             stream.format = "flt"
@@ -82,18 +102,18 @@ def add_audio(output: OutputContainer, sound: Audio, codec: AudioCodec) -> Audio
     return stream
 
 
-def encode_audio(sound: Audio, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+def encode_audio(sound: Track, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
     """Packets of a sound; the encoder's own delay is in their timestamps."""
     import av
 
     form = {"flac": "s16", "libopus": "flt"}.get(stream.codec_context.name, "fltp")
-    for begin in range(0, sound.samples.shape[1], CHUNK):
-        chunk = np.ascontiguousarray(sound.samples[:, begin : begin + CHUNK])
+    for index, piece in enumerate(rechunked(sound.pieces(), CHUNK)):
+        chunk = np.ascontiguousarray(piece)
         data: Any = to_int16(chunk) if form == "s16" else chunk
         if form != "fltp":
             data = np.ascontiguousarray(data.T).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(data, format=form, layout=stream.layout.name)
         frame.sample_rate, frame.time_base = sound.rate, Fraction(1, sound.rate)
-        frame.pts = math.floor(sound.start * sound.rate + 0.5) + begin
+        frame.pts = math.floor(sound.start * sound.rate + 0.5) + index * CHUNK
         yield from stream.encode(frame)
     yield from stream.encode(None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -24,13 +26,18 @@ from frieren.formats import CONTAINERS, has_suffix, is_output, record_path
 
 if TYPE_CHECKING:
     from frieren import Model, Sound
+    from frieren.unfinished import Unfinished
 
-
+WORTH_KEEPING = 60.0  # seconds of film from which on the pieces of a run that is stopped stay
 TOLERATED = 0.5  # LU by which a level may be missed without a word
 
 
 def run(
-    items: Sequence[BatchItem], missing: Sequence[FrierenError], options: Options, overwrite: bool | None = None
+    items: Sequence[BatchItem],
+    missing: Sequence[FrierenError],
+    options: Options,
+    overwrite: bool | None = None,
+    resume: bool = False,
 ) -> None:
     """Work through the items; one that fails does not stop the others.
 
@@ -39,6 +46,7 @@ def run(
         missing: inputs that were not found, which have been reported; they count as failures.
         options: those of every take, except the seed.
         overwrite: whether existing files are replaced; None: those that have a record of ours.
+        resume: go on from what an earlier run has finished.
 
     Raises:
         typer.Exit: with code 1 if anything failed.
@@ -50,7 +58,7 @@ def run(
         for item in items:
             try:
                 with explained(item.source):
-                    make(model, item, options, overwrite, lead)
+                    make(model, item, options, overwrite, resume, lead)
                     lead = 0.0
             except FrierenError as error:
                 complain(error)
@@ -64,19 +72,31 @@ def run(
 
 
 def make(
-    model: Model, item: BatchItem, options: Options, overwrite: bool | None = None, lead: float = 0.0
+    model: Model,
+    item: BatchItem,
+    options: Options,
+    overwrite: bool | None = None,
+    resume: bool = False,
+    lead: float = 0.0,
 ) -> list[tuple[Path, Sound]]:
     """Generate, save and report every take of one input."""
     written = []
-    check_length(item.source, options)
+    is_long = resume or seconds_of(item.source, options) > WORTH_KEEPING
     targets = {seed: choose_output(item, target, options) for seed, target in item.targets.items()}
+    if resume:
+        targets = {
+            seed: target for seed, target in targets.items() if not is_finished(target, item, options, seed, model)
+        }
+        if not targets:
+            return []
     for target in targets.values():
         check_free(target, item.source, overwrite)
     start = time.perf_counter()
-    with Bars(item.source.name) as bars:
-        takes = options.takes(model, item.source, list(targets), bars)
+    with Bars(item.source.name) as bars, keeping(targets, resume, is_long) as unfinished:
+        takes = options.takes(model, item.source, list(targets), bars, unfinished)
         for (seed, target), sound in zip(targets.items(), takes, strict=True):
             output = save(sound, target, item.source, options, seed)
+            unfinished[seed].discard()
             taken, start = time.perf_counter() - start, time.perf_counter()
             bars.progress.stop()
             report(output, sound, taken, lead)
@@ -84,6 +104,45 @@ def make(
             bars.progress.start()
             written.append((output, sound))
     return written
+
+
+@contextmanager
+def keeping(targets: Mapping[int, Path], resume: bool, is_long: bool) -> Iterator[dict[int, Unfinished]]:
+    """What is finished of each take, beside its output; of a run that is stopped it stays if it is worth it."""
+    from frieren.unfinished import Unfinished
+
+    places = {seed: Unfinished(target, resume=resume) for seed, target in targets.items()}
+    try:
+        yield places
+    except BaseException:
+        for seed, place in places.items():
+            if is_long and place.stop():
+                typer.echo(f"frieren: {targets[seed]}: --resume goes on from what is finished", err=True)
+            place.discard()
+        raise
+
+
+def is_finished(target: Path, item: BatchItem, options: Options, seed: int, model: Model) -> bool:
+    """Return whether an output of the same input, model and options is there already, and say so."""
+    from frieren.files import file_hash
+
+    if options.cues is not None or not (target.exists() and is_output(target)):
+        return False
+    try:
+        old = record.read(record_path(target))
+    except record.RecordError:
+        return False
+    asked = recorded(options, seed)
+    same = {name: old["command"].get(name) for name in asked} == json.loads(json.dumps(asked))
+    made = (old.get("model_sha256"), old.get("input", {}).get("sha256")) == (model.digest, file_hash(item.source))
+    if same and made:
+        typer.echo(f"{target}  is there already")
+    return same and made
+
+
+def recorded(options: Options, seed: int) -> dict[str, Any]:
+    """The options of a take as its record has them."""
+    return asdict(replace(options, cues=None)) | {"seed": seed}
 
 
 def choose_output(item: BatchItem, target: Path, options: Options) -> Path:
@@ -117,22 +176,23 @@ def choose_output(item: BatchItem, target: Path, options: Options) -> Path:
     return target
 
 
-def check_length(source: Path, options: Options) -> None:
-    """Check that a video is not longer than asked for; a damaged file may claim days.
+def seconds_of(source: Path, options: Options) -> float:
+    """Length of a video in seconds, 0 for other inputs; a damaged file may claim days.
 
     Raises:
-        VideoError: it is, or cannot be read.
+        VideoError: it is longer than asked for, or cannot be read.
     """
     if options.kind != "video":
-        return
+        return 0.0
     from frieren.video import probe
 
-    minutes = probe(source).seconds / 60
-    if minutes > options.max_length:
+    seconds = probe(source).seconds
+    if seconds / 60 > options.max_length:
         raise VideoError(
-            f"{source}: {minutes:.0f} minutes long by its timestamps, more than {options.max_length:g}; "
-            f"is that right? then --max-length {math.ceil(minutes)}"
+            f"{source}: {seconds / 60:.0f} minutes long by its timestamps, more than {options.max_length:g}; "
+            f"is that right? then --max-length {math.ceil(seconds / 60)}"
         )
+    return seconds
 
 
 def check_free(target: Path, source: Path, overwrite: bool | None) -> None:
@@ -158,9 +218,9 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
     if options.loudness is not None:
         from frieren.loudness import integrated, normalise
 
-        before = integrated(sound.wave, sound.sample_rate)
-        wave, gain = normalise(sound.wave, sound.sample_rate, options.loudness, loudness=before)
-        sound = replace(sound, wave=wave)
+        before = integrated(sound.samples, sound.sample_rate)
+        samples, gain = normalise(sound.samples, sound.sample_rate, options.loudness, loudness=before)
+        sound = replace(sound, samples=samples)
     output = sound.save(
         target,
         loudness=None,
@@ -170,7 +230,7 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
         encode=options.encode,
     )
     try:
-        record.write(output, sound, source, asdict(replace(options, cues=None)) | {"seed": seed})
+        record.write(output, sound, source, recorded(options, seed))
     except BaseException:
         if not was_there:
             output.unlink(missing_ok=True)

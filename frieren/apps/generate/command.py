@@ -62,6 +62,9 @@ def generate(
     overwrite: Annotated[
         bool | None, typer.Option(help="Replace existing files; by default those that have a record of frieren.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from what a run that was stopped has finished.")
+    ] = False,
     form: Annotated[Format | None, typer.Option("--format", help="File type in folders.", show_default="mp4")] = None,
     refine: Annotated[
         list[str] | None,
@@ -88,7 +91,7 @@ def generate(
             audio_codec=audio_codec, encode=encode, max_length=max_length, refine=parse_refinements(refine or []),
             kind=kind_of(features, mel), cues=None if cues is None else read_cues(cues), sounds=sound,
         )  # fmt: skip
-    generate_all(videos or [], out, form, options, samples, overwrite)
+    generate_all(videos or [], out, form, options, samples, overwrite, resume)
 
 
 def is_given(context: typer.Context, name: str) -> bool:
@@ -111,7 +114,13 @@ def kind_of(features: bool, mel: bool) -> Kind:
 
 
 def generate_all(
-    patterns: list[str], out: str | None, form: Format | None, options: Options, samples: int, overwrite: bool | None
+    patterns: list[str],
+    out: str | None,
+    form: Format | None,
+    options: Options,
+    samples: int,
+    overwrite: bool | None,
+    resume: bool = False,
 ) -> None:
     """Find the inputs, name the outputs and work through them.
 
@@ -131,4 +140,4 @@ def generate_all(
         items = plan_outputs(found, out, form, seeds, kind=options.kind, needs_video=options.needs_video())
     for failure in failures:
         complain(failure)
-    run(items, failures, options, overwrite)
+    run(items, failures, options, overwrite, resume)

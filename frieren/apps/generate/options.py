@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -17,6 +17,7 @@ from frieren.formats import AudioCodec
 if TYPE_CHECKING:
     from frieren import Model, Sound
     from frieren.apps.progress import Bars
+    from frieren.unfinished import Unfinished
 
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -109,7 +110,9 @@ class Options:
             self.model, device=self.device, precision=self.precision, vocoder=self.vocoder, refine=self.refine
         )
 
-    def takes(self, model: Model, source: Path, seeds: list[int], on_progress: Bars) -> Iterator[Sound]:
+    def takes(
+        self, model: Model, source: Path, seeds: list[int], on_progress: Bars, unfinished: Mapping[int, Unfinished]
+    ) -> Iterator[Sound]:
         """The sounds of a source, one per seed."""
         return model.takes(
             source,
@@ -121,6 +124,7 @@ class Options:
             guidance=self.guidance,
             solver=self.solver,
             on_progress=on_progress,
+            unfinished=unfinished,
         )
 
 

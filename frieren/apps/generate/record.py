@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from frieren.configs import differences
 from frieren.errors import FrierenError, reason
 from frieren.files import write_json
 from frieren.formats import OUTPUTS, RECORD_LIMIT, record_path
@@ -88,20 +89,8 @@ def is_record(table: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(command, dict) and {"video", "output", "model", "seed"} <= command.keys()
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+def changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     """Lines that name everything that may make a replay sound different: versions, threads, machine, model, input."""
-    before, after = dict(flat(old)), dict(flat(new))
-    for name in sorted(before.keys() | after.keys()):
-        if any(name == skip or name.startswith(f"{skip}.") for skip in EXPECTED):
-            continue
-        if before.get(name) != after.get(name):
-            yield f"{name} was {before.get(name, 'not recorded')}, is {after.get(name, 'not recorded')}"
-
-
-def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested tables as dotted names and values."""
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    for name, before, after in differences(old, new, "not recorded"):
+        if not any(name == skip or name.startswith(f"{skip}.") for skip in EXPECTED):
+            yield f"{name} was {before}, is {after}"

@@ -37,7 +37,7 @@ def replay(path: Path, out: str | None, overwrite: bool | None = None) -> None:
     model = options.load()
     with explained(source):
         ((_, sound),) = make(model, item, options, overwrite)
-    changes = list(record.differences(old, sound.record))
+    changes = list(record.changes(old, sound.record))
     for change in changes:
         typer.echo(f"frieren: warning: {change}", err=True)
     if sound.record["wave_sha256"] == old["wave_sha256"]:

@@ -7,7 +7,7 @@ A model whose `condition` is "cues" has features of a cue sheet, which is spotte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from frieren.arrays import read_features, read_mel
 from frieren.clock import Clock
-from frieren.conditioning import cue_features
 from frieren.cues import Cues, SoundCue, parse_sounds
 from frieren.errors import ConfigError, WeightsError
 from frieren.features import as_batch, encode_frames
 from frieren.frames import Frames
-from frieren.latent import initial_noise, latent_columns, sample_latent, sound_samples
+from frieren.latent import initial_noise, latent_columns, sample_latent
 from frieren.mel import Count, decode_latent, encode_mel, ignore
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import VectorField
-from frieren.record import Stopwatch, make_record
+from frieren.pipeline.takes import see, take
+from frieren.record import Stopwatch, make_record, settings
+from frieren.seen import kept
 from frieren.soundtrack import Sound
+from frieren.unfinished import Unfinished
 from frieren.video import probe, stream_frames
 from frieren.wave import Vocoder, vocode
 from frieren.weights import ModelConfig
@@ -140,6 +141,7 @@ class Model:
         guidance: float | None = None,
         solver: str | None = None,
         on_step: Count = ignore,
+        unfinished: Unfinished | None = None,
     ) -> Tensor:
         """Features -> latent, along the guided flow.
 
@@ -153,6 +155,7 @@ class Model:
                 sound is solved over a whole window, the length of the field's training, and cut.
             steps, guidance, solver: default to the model's own. A step is two network evaluations unless guidance is 1.
             on_step: called with (steps done, steps) after each.
+            unfinished: has what is finished already, and keeps what is finished now.
 
         Returns:
             [C, L] ([B, C, L]), L latent columns that cover `seconds`: whole windows if they are laid out as published.
@@ -179,6 +182,7 @@ class Model:
                 **chosen,
                 guidance_rescale=self.config.guidance_rescale,
                 published=self.published,
+                unfinished=unfinished,
             )
             for t, x in path:
                 latent = x
@@ -238,6 +242,7 @@ class Model:
         guidance: float | None = None,
         solver: str | None = None,
         on_progress: Progress | None = None,
+        unfinished: Mapping[int, Unfinished] | None = None,
     ) -> Iterator[Sound]:
         """One soundtrack per seed; the source is read and encoded once.
 
@@ -248,8 +253,11 @@ class Model:
             cues, sounds: see `spot`; for models whose `condition` is "cues".
             steps, guidance, solver: default to the model's own.
             on_progress: called with (stage, done, total); stages are "encode", "sample", "decode", "vocode".
+            unfinished: for every seed where its finished pieces are kept, so that a run that was stopped goes on from
+                there, and a wave of hours is never held as a whole. The sounds are good until they are removed.
 
         Raises:
+            OutputError: pieces that are to be used are of other work.
             ValueError: for an unknown kind.
             VideoError, ArrayError: if the file cannot be read.
             WeightsError: if the model lacks a part that this needs.
@@ -257,33 +265,17 @@ class Model:
         """
         by_cues = self._takes_cues(kind, told=not (cues is None and sounds is None))
         progress = on_progress or (lambda stage, done, total: None)
-        spent, path = Stopwatch(), Path(source)
+        spent, path, places = Stopwatch(), Path(source), unfinished or {}
         chosen = {} if kind == "mel" else self.sampling_options(steps=steps, guidance=guidance, solver=solver)
-        times = seconds = samples = sheet = None
+        made_by = settings(self, path, kind, chosen)
+        asked = {"cues": None if cues is None else cues.to_json(), "sounds": None if sounds is None else str(sounds)}
+        for seed, place in places.items():
+            place.begin({**made_by, **asked, "seed": seed})
         with spent("encode"):
-            if by_cues:
-                sheet = self.spot(path, cues=cues, sounds=sounds, on_frame=partial(progress, "encode"))
-                assert sheet.seconds is not None
-                seconds, samples = sheet.seconds, self.clock.samples(sheet.seconds)
-                features = cue_features(sheet, seconds, self.clock, self.config.strike_delay)
-            elif kind == "video":
-                features, times, seconds = self.encode_video(path, on_frame=partial(progress, "encode"))
-                samples = self.clock.samples(seconds)
-            elif kind == "features":
-                features = read_features(path, self.field.config.features)
-                samples = sound_samples(len(features), self.clock, self.field.config, self.published)
-            else:
-                mel = read_mel(path, self.config.mel.bins)
+            seen = kept(places.values()) or see(self, path, kind, by_cues, cues, sounds, partial(progress, "encode"))
         for seed in seeds:
-            if kind != "mel":
-                with spent("sample"):
-                    on_step = partial(progress, "sample")
-                    latent = self.sample(features, times=times, seconds=seconds, seed=seed, on_step=on_step, **chosen)
-                with spent("decode"):
-                    mel = self.decode(latent, on_window=partial(progress, "decode"))
-            with spent("vocode"):
-                wave = self.vocode(mel, on_chunk=partial(progress, "vocode"))[:samples]
-            record = make_record(self, path, kind, wave, {"seed": seed, **chosen}, spent.seconds, sheet)
+            wave = take(self, seen, seed, chosen, places.get(seed), spent, progress)
+            record = make_record(made_by, seed, wave, self.clock.sample_rate, spent.seconds, seen.cues)
             yield Sound(wave, self.clock.sample_rate, path if kind == "video" else None, record)
 
     def _takes_cues(self, kind: str, told: bool) -> bool:
