@@ -26,7 +26,7 @@ SIZE = 224  # pixels
 FAINT = 0.015  # classes below it are noise: 118 dogs add up
 SMOOTHING = 5  # frames: two seconds from the first to the last
 CUT = 0.6  # share of pixels whose colour changes from one frame to the next at a hard cut
-BATCH = 16  # frames at once
+BATCH = 4  # frames at once; more are slower and take more memory
 
 
 @cache

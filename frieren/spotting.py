@@ -13,9 +13,7 @@ from torch import Tensor
 from frieren import motion
 from frieren.categories import categories
 from frieren.cues import MOST_CUES, Cues, Motion, SoundCue, Strike
-from frieren.errors import WeightsError
 from frieren.mel import Count, ignore
-from frieren.nets.motion import MotionConfig, MotionEncoder
 from frieren.openvideo import conversion_errors, open_video
 from frieren.recognition import FPS, Recogniser, smooth
 from frieren.strikes import Curve, MotionSpotter, load_encoder
@@ -42,7 +40,7 @@ def spot(path: str | os.PathLike[str], on_frame: Count = ignore) -> Cues:
     """
     info = probe(path)
     warn_of_times(path, info)
-    what, when = Recogniser(), MotionSpotter(_encoder())
+    what, when = Recogniser(), MotionSpotter(load_encoder())
     with open_video(path) as video, conversion_errors(path):
         for frame, time in video.frames():
             what.push(frame, time)
@@ -56,14 +54,6 @@ def spot(path: str | os.PathLike[str], on_frame: Count = ignore) -> Cues:
         motion_cue(seen.activity),
         info.seconds,
     )
-
-
-def _encoder() -> MotionEncoder:
-    """The motion encoder that ships; until it has weights, one that sees how much moves and no strikes."""
-    try:
-        return load_encoder()
-    except WeightsError:
-        return MotionEncoder(MotionConfig(members=("maxima",), ways=("any",), threshold=2.0)).eval()
 
 
 def motion_cue(activity: Curve) -> Motion:

@@ -94,7 +94,7 @@ def test_it_sees_what_the_network_sees_in_frames_on_a_grid(tmp_path: Path, monke
     blocks = list(stream_frames(path, FPS, SIZE, fit="crop"))
     with torch.inference_mode():
         wanted = category_probabilities(classifier()(torch.cat([block.images for block in blocks])).softmax(-1))
-    for batch in (16, 5, 1):
+    for batch in (16, 4, 1):
         monkeypatch.setattr(recognition, "BATCH", batch)
         recogniser = Recogniser()
         with open_video(path) as video:

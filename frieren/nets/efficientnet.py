@@ -80,9 +80,11 @@ class SameConv(nn.Conv2d):
         """The convolution by torch itself."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         rows, columns = (max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:])
-        if rows or columns:
+        if rows % 2 or columns % 2:
             x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        return super().forward(x)
+            return super().forward(x)
+        # Odd padding is rare; the rest is left to the convolution, which saves a copy of the image.
+        return F.conv2d(x, self.weight, self.bias, self.stride, (rows // 2, columns // 2), self.dilation, self.groups)
 
 
 class InvertedResidual(nn.Module):
@@ -98,8 +100,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> [B, C', H / stride, W / stride]."""
-        wide = x if self.expand is None else F.relu6(self.expand(x))
-        out: Tensor = self.project(F.relu6(self.depthwise(wide)))
+        wide = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        out: Tensor = self.project(F.relu6(self.depthwise(wide), inplace=True))
         return out + x if self.residual else out
 
 
@@ -121,8 +123,8 @@ class EfficientNet(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W], RGB in 0..1, best of the trained size -> embedding [B, head]."""
-        x = F.relu6(self.stem((images * 255 - 127) / 128))
-        return F.relu6(self.head(self.blocks(x))).mean(dim=(2, 3))
+        x = F.relu6(self.stem((images * 255 - 127) / 128), inplace=True)
+        return F.relu6(self.head(self.blocks(x)), inplace=True).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images as for `embed` -> logits [B, classes]."""
