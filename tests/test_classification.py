@@ -8,14 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from frieren.categories import categories
 from frieren.clock import Clock
 from frieren.dataset.packing import ShardWriter, merge
 from frieren.dataset.pairs import Pairing, make_pairs
 from frieren.dataset.shards import Shards
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.scorers.sound_classifier import SoundClassifier, SoundClassifierConfig
 from frieren.nets.scorers.tagger import Tagger, TaggerConfig
+from frieren.spectrogram import MelConfig
 from frieren.training import stages
+from frieren.training.data import label_of
 from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import Optim, Recipe, RecipeError, Shared
 from frieren.training.tasks import classification
@@ -203,15 +207,48 @@ def test_unknown_labels_are_an_error(data, parts, tmp_path):
     strange.config = TaggerConfig(("cow", "sheep", "pig", "hen"), bins=16)
     network, autoencoder = load_part(parts / "field"), load_part(parts / "autoencoder")
     recipe = Recipe("field", network=FIELD, loss=FieldLoss(class_weight=0.5), shared=Shared(clock=CLOCK))
-    with pytest.raises(RecipeError, match="no label is a class of the tagger"):
+    with pytest.raises(RecipeError, match="no label is a class of the classifier"):
         FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, strange)
+
+
+def test_a_class_that_the_sheet_does_not_name_is_not_asked_for():
+    """Cue features name a class for three quarters, half or none of a window; the fourth has no class."""
+    names = [category.name for category in categories()]
+    loss = classification.ClassificationLoss(
+        Tagger(TaggerConfig(("violin", "dog", "tap"))), MelAutoencoder(AUTOENCODER)
+    )
+    features = torch.zeros(4, 8, len(names) + 5)
+    features[0, :6, names.index("dog")] = 0.3
+    features[1, 4:, names.index("violin")] = 0.9
+    features[1, :, names.index("dog")] = 0.1
+    features[2, :, names.index("dog")] = 1.0
+    features[3, :, -5:] = 1.0
+    assert loss.shown(features, torch.tensor([1, 0, 2, IGNORE_INDEX])).tolist() == [1, -1, -1, -1]
+
+
+def test_all_that_a_mixture_is_made_of_is_its_label():
+    assert label_of("dog", {"categories": ["dog", "rain_storm"]}).kinds == ("dog", "rain_storm")
+    assert label_of("dog", {"categories": ["dog"]}).kinds == ("dog",)
+
+
+def test_a_classifier_of_other_mels_is_refused(parts, tmp_path):
+    """A tagger has the model's hop; a classifier of recordings has one of its own."""
+    assert classification.load_classifier(parts / "classifier", MelConfig(bins=16)).config == TAGGER
+    with pytest.raises(RecipeError, match="16 bins and hop 256, but the model's have 80"):
+        classification.load_classifier(parts / "classifier", MelConfig())
+    with pytest.raises(RecipeError, match="found a MelAutoencoder"):
+        classification.load_classifier(parts / "autoencoder", MelConfig())
+    config = SoundClassifierConfig(("dog",), bins=16, hop=512)
+    save_part(tmp_path, SoundClassifier(config), config)
+    with pytest.raises(RecipeError, match="hop 512, but the model's have 16 and 256"):
+        classification.load_classifier(tmp_path, MelConfig(bins=16))
 
 
 def test_a_recipe_says_which_tagger_classifies(data, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "dataset", lambda *_: data)
 
     def task(**loss) -> FieldTask:
-        shared = Shared(clock=CLOCK, data=str(data), frozen=str(parts))
+        shared = Shared(clock=CLOCK, mel=MelConfig(bins=16), data=str(data), frozen=str(parts))
         recipe = Recipe("field", network=FIELD, loss=FieldLoss(**loss), shared=shared)
         return stages.field_task(recipe, tmp_path, lambda *_: None)
 

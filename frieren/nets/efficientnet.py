@@ -6,6 +6,7 @@ Batch normalisation is folded into the convolutions when published weights are c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -121,10 +122,20 @@ class EfficientNet(nn.Module):
         self.head = nn.Conv2d(channels, config.head, 1)
         self.classify = nn.Linear(config.head, config.classes)
 
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Images [B, 3, H, W], RGB in 0..1 -> feature maps [B, C, H', W'] behind each stage, and the head's."""
+        ends = list(accumulate(repeats for *_, repeats in self.config.stages))
+        x = F.relu6(self.stem((images * 255 - 127) / 128), inplace=True)
+        maps = []
+        for index, block in enumerate(self.blocks, 1):
+            x = block(x)
+            if index in ends:
+                maps.append(x)
+        return [*maps, F.relu6(self.head(x), inplace=True)]
+
     def embed(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W], RGB in 0..1, best of the trained size -> embedding [B, head]."""
-        x = F.relu6(self.stem((images * 255 - 127) / 128), inplace=True)
-        return F.relu6(self.head(self.blocks(x)), inplace=True).mean(dim=(2, 3))
+        return self.maps(images)[-1].mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images as for `embed` -> logits [B, classes]."""

@@ -226,7 +226,9 @@ class Label:
 
 
 def label_of(name: str, meta: Mapping[str, Any]) -> Label:
-    """The label of an item: from its script, if it is one of FoleyWorld, or else `name` alone."""
+    """The label of an item: all that a mixture is made of, a clip of FoleyWorld's script, or else `name` alone."""
+    if "categories" in meta:
+        return Label(tuple(meta["categories"]), True)
     if "kinds" not in meta:
         return Label((name,), True)
     return Label(tuple(meta["kinds"]), shift_is_visible(*from_table(meta)))

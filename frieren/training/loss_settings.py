@@ -52,6 +52,11 @@ class AutoencoderLoss:
     cut: bool = False  # decode a random part of the latent, not always the whole
     kl: float = 1.25e-7  # Make-An-Audio 2's 1e-6 on sums, for its 80 x 624 mels and 20 x 312 latents
     peaks: float = 0.0  # weight of `peak_error`, which the published loss does not have
+    # Weights of both parts of the perceptual loss (`tasks.perceptual`), and the folder of its classifier of recordings.
+    perceptual: float = 0.0
+    divergence: float = 0.0
+    classifier: str = ""
+    decoder_only: bool = False  # the encoder stays, and with it the latents that a field has learnt
     disc_start: int = 80_001  # step from which on there is a discriminator; a run that ends before has none
     adversarial: float = 1.0  # times the adaptive weight: published as weight 0.5 and factor 2
     r1: float = 3.0  # penalty on the discriminator's gradient; its squares have weight 1, published as 0.5 and factor 2

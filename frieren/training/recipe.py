@@ -187,6 +187,7 @@ AnyRecipe = Recipe[Any, Any]
 PARTS: dict[str, tuple[type, type]] = {
     "cavp": (CAVPPairConfig, ContrastLoss),
     "encoder": (CAVPConfig, EncoderLoss),
+    "recordings": (SoundClassifierConfig, RecordingsLoss),
     "autoencoder": (AutoencoderConfig, AutoencoderLoss),
     "vocoder": (VocosConfig, VocoderLoss),
     "classifier": (TaggerConfig, TaggerLoss),
@@ -196,7 +197,6 @@ PARTS: dict[str, tuple[type, type]] = {
     "alignment": (AlignmentConfig, AlignmentLoss),
     "tagger": (TaggerConfig, TaggerLoss),
     "motion": (MotionConfig, MotionLoss),
-    "recordings": (SoundClassifierConfig, RecordingsLoss),
 }
 STAGE_BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage of the field starts from
 STAGES = ("field", *STAGE_BEFORE)

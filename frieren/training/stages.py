@@ -22,7 +22,6 @@ from frieren.dataset.scatter import OnDone
 from frieren.dataset.shards import INDEX, Shards
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import VectorField
-from frieren.nets.scorers.tagger import Tagger
 from frieren.training import machines
 from frieren.training.data import TrainingData, dataset, fields_of, open_data, raise_if_incomplete
 from frieren.training.loop import Report, TrainingTask
@@ -30,6 +29,7 @@ from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import STAGE_BEFORE, STAGES, AnyRecipe, Recipe, RecipeError, trained
 from frieren.training.tasks.alignment import AlignmentTask
 from frieren.training.tasks.autoencoder import AutoencoderTask
+from frieren.training.tasks.classification import load_classifier
 from frieren.training.tasks.contrast import ContrastTask
 from frieren.training.tasks.encoder import EncoderTask
 from frieren.training.tasks.field import FieldTask
@@ -102,7 +102,7 @@ def field_task(recipe: Recipe[Any, FieldLoss], out: Path, on_done: OnDone) -> Fi
     train, valid = (Shards(data, split) for split in recipe.splits)
     tagger = None
     if loss.class_weight:
-        tagger = load_network(trained(Path(loss.classifier or out / "classifier")), Tagger)
+        tagger = load_classifier(Path(loss.classifier or out / "classifier"), recipe.shared.mel)
     autoencoder = load_network(folder, MelAutoencoder)
     return FieldTask(recipe, VectorField(recipe.network), train, valid, autoencoder, tagger)
 

@@ -48,14 +48,21 @@ class SoundClassifier(nn.Module):
         # What photographs excite most, sounds need not: the last layer gets every number at the same scale.
         self.norm = nn.BatchNorm1d(config.picture.head, eps=1e-2, affine=False)
 
+    def maps(self, mel: Tensor, loudest: Tensor) -> list[Tensor]:
+        """Log10 mel [B, M, T], and what counts as its loudest [B, 1, 1] -> the network's feature maps [B, C, H, W]."""
+        grey = ((mel - loudest) / self.config.depth + 1).clamp(0, 1)
+        return self.picture.maps(grey[:, None].expand(-1, 3, -1, -1))
+
     def embed(self, mel: Tensor) -> Tensor:
         """Log10 mel [B, M, T] -> the network's embedding [B, D]."""
-        loudest = mel.amax((-2, -1), keepdim=True)
-        grey = ((mel - loudest) / self.config.depth + 1).clamp(0, 1)
-        return self.picture.embed(grey[:, None].expand(-1, 3, -1, -1))
+        return self.maps(mel, mel.amax((-2, -1), keepdim=True))[-1].mean(dim=(2, 3))
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Embedding [B, D] -> logits [B, classes]."""
+        dropped = F.dropout(self.norm(embedding), self.config.drop, self.training)
+        logits: Tensor = self.picture.classify(dropped)
+        return logits
 
     def forward(self, mel: Tensor) -> Tensor:
         """Log10 mel [B, M, T] -> logits [B, classes]; their softmax is the probability of each."""
-        dropped = F.dropout(self.norm(self.embed(mel)), self.config.drop, self.training)
-        logits: Tensor = self.picture.classify(dropped)
-        return logits
+        return self.classify(self.embed(mel))

@@ -15,14 +15,18 @@ from torch import Tensor
 
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.discriminators import PatchDiscriminator
+from frieren.nets.scorers.sound_classifier import SoundClassifier
 from frieren.nets.starts import start_from_components
 from frieren.spectrogram import log_mel
 from frieren.training.data import TrainingData, WaveCrops, device_of
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
 from frieren.training.loss_settings import AutoencoderLoss
-from frieren.training.recipe import Recipe
+from frieren.training.machines import device
+from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.adversary import adaptive_weight, discriminator_loss, r1_penalty
+from frieren.training.tasks.classification import load_classifier
+from frieren.training.tasks.perceptual import PerceptualLoss
 from frieren.weights import save_part
 
 SHOWN = 2  # validation clips on a board
@@ -44,6 +48,30 @@ def peak_error(fake: Tensor, real: Tensor) -> Tensor:
     return ((generated - reference).norm(dim=1) / reference.norm(dim=1)).mean()
 
 
+def freeze_encoder(network: MelAutoencoder) -> None:
+    """Latents stay what they are."""
+    parts = [network.encoder, network.to_posterior, *([network.analysis] if network.config.shortcut else [])]
+    for part in parts:
+        part.requires_grad_(False)
+
+
+def perceptual_loss(recipe: Recipe[AutoencoderConfig, AutoencoderLoss]) -> PerceptualLoss | None:
+    """The perceptual loss, if the recipe gives it a weight.
+
+    Raises:
+        RecipeError: its classifier is not named, not trained, or of other mels.
+    """
+    loss = recipe.loss
+    if not (loss.perceptual or loss.divergence):
+        return None
+    if not loss.classifier:
+        raise RecipeError("loss.perceptual needs loss.classifier, the folder of a SoundClassifier of the model's mels")
+    classifier = load_classifier(Path(loss.classifier), recipe.shared.mel)
+    if not isinstance(classifier, SoundClassifier):
+        raise RecipeError(f"{loss.classifier}: expected a SoundClassifier, found a {type(classifier).__name__}")
+    return PerceptualLoss(classifier.to(device()))
+
+
 class AutoencoderTask(TrainingTask[MelAutoencoder]):
     """Crops of waves as log-mels, and the losses of the autoencoder and, from `disc_start` on, its discriminator."""
 
@@ -56,6 +84,9 @@ class AutoencoderTask(TrainingTask[MelAutoencoder]):
         self.network = MelAutoencoder(recipe.network)
         if recipe.network.shortcut and not recipe.init:
             start_from_components(self.network, log_mel(self.crops.draw(COMPONENTS), recipe.shared.mel))
+        if recipe.loss.decoder_only:
+            freeze_encoder(self.network)
+        self.perceptual = perceptual_loss(recipe)
         self.trainables = {"autoencoder": Trainable(self.network, self.losses)}
         if recipe.loss.disc_start < recipe.optim.steps:
             self.discriminator = PatchDiscriminator(recipe.loss.discriminator)
@@ -81,6 +112,10 @@ class AutoencoderTask(TrainingTask[MelAutoencoder]):
         if loss.peaks:
             losses["peaks"] = peak_error(fake, real)
             losses["total"] = losses["total"] + loss.peaks * losses["peaks"]
+        if self.perceptual:
+            losses["perceptual"], losses["divergence"] = self.perceptual(fake, real)
+            weighed = loss.perceptual * losses["perceptual"] + loss.divergence * losses["divergence"]
+            losses["total"] = losses["total"] + weighed
         if step >= loss.disc_start:
             self.discriminator.requires_grad_(False)
             adversarial = -self.discriminator(fake).mean()

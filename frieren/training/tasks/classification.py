@@ -1,35 +1,62 @@
-"""Classification loss of the field: a tagger on the end of the flow (a perceptual loss, as in arXiv 2401.00110).
+"""Classification loss of the field: a classifier on the end of the flow (a perceptual loss, as in arXiv 2401.00110).
 
 Squared errors of a latent weigh a thin tone little, and yet it may be all that tells one thing from another. The
-tagger classifies what the end of the flow sounds like, and the field learns to get its clip's own class. It is not the
-tagger of an evaluation, and is frozen here.
+classifier names what the end of the flow sounds like, and the field learns to get its clip's own class. It is not the
+classifier of an evaluation, and is frozen here.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from frieren.categories import categories
 from frieren.dataset.shards import Shards
 from frieren.mel import decode_latent
 from frieren.nets.autoencoder import MelAutoencoder
+from frieren.nets.scorers.sound_classifier import SoundClassifier
 from frieren.nets.scorers.tagger import Tagger
+from frieren.spectrogram import MelConfig
 from frieren.training.data import label_of
-from frieren.training.recipe import RecipeError
+from frieren.training.recipe import RecipeError, trained
+from frieren.weights import load_part
 
 GAIN = 0.2  # largest random change of level before it, in log10 units: 4 dB
-IGNORE_INDEX = -1  # the class of a clip with no source or several, or of a kind that the tagger does not know
+IGNORE_INDEX = -1  # the class of a clip with no source or several, or of a kind that the classifier does not know
+SHOWN = 0.5  # share of a window in which a cue sheet names its class
+Classifier = Tagger | SoundClassifier  # of log-mels
+
+
+def load_classifier(folder: Path, mel: MelConfig) -> Classifier:
+    """A trained classifier of a model's own log-mels.
+
+    Raises:
+        RecipeError: it is not trained, or of other mels.
+        WeightsError: its files cannot be read.
+    """
+    part = load_part(trained(folder))
+    if not isinstance(part, Classifier):
+        raise RecipeError(f"{folder}: expected a Tagger or a SoundClassifier, found a {type(part).__name__}")
+    hop = part.config.hop if isinstance(part, SoundClassifier) else mel.hop
+    if (part.config.bins, hop) != (mel.bins, mel.hop):
+        raise RecipeError(
+            f"{folder}: classifies mels of {part.config.bins} bins and hop {hop}, but the model's have {mel.bins} and "
+            f"{mel.hop}; train it with network.bins={mel.bins} and network.hop={mel.hop}"
+        )
+    return part
 
 
 class ClassificationLoss:
-    """A trained tagger behind the decoder of the autoencoder whose latents it classifies; both stay frozen."""
+    """A trained classifier behind the decoder of the autoencoder whose latents it classifies; both stay frozen."""
 
-    def __init__(self, tagger: Tagger, autoencoder: MelAutoencoder) -> None:
+    def __init__(self, tagger: Classifier, autoencoder: MelAutoencoder) -> None:
         self.tagger, self.autoencoder = tagger.requires_grad_(False).eval(), autoencoder
 
     def classes(self, data: Shards) -> dict[str, int]:
-        """The class of every item with one kind that the tagger knows, by its id.
+        """The class of every item with one kind that the classifier knows, by its id.
 
         Raises:
             RecipeError: there is no such item.
@@ -39,9 +66,21 @@ class ClassificationLoss:
         classes = {id: known[kind] for id, kind in zip(data.ids, kinds, strict=True) if kind in known}
         if not classes:
             raise RecipeError(
-                f"{data.folder}: no label is a class of the tagger; label the clips, or set loss.class_weight to 0"
+                f"{data.folder}: no label is a class of the classifier; label the clips, or set loss.class_weight to 0"
             )
         return classes
+
+    def shown(self, features: Tensor, target: Tensor) -> Tensor:
+        """Classes [B] of windows with cue features [B, L, D], IGNORE_INDEX where these do not name them for SHOWN.
+
+        What the sheet does not know, the field cannot be asked for.
+        """
+        rows = {category.name: row for row, category in enumerate(categories())}
+        of_class = torch.tensor([rows.get(name, -1) for name in self.tagger.config.classes], device=target.device)
+        row = of_class[target]
+        named = features.gather(2, row.clamp(min=0)[:, None, None].expand(-1, features.shape[1], 1))[..., 0] > 0
+        named &= (row >= 0)[:, None]
+        return target.where(named.float().mean(1) > SHOWN, IGNORE_INDEX)
 
     def __call__(self, latent: Tensor, target: Tensor) -> Tensor:
         """Mean cross-entropy of latents [B, C, L] of whole windows with classes [B], IGNORE_INDEX left out."""

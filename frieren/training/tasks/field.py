@@ -20,7 +20,6 @@ from frieren.flow import guided_velocity, interpolate
 from frieren.mel import decode_latent, encode_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
-from frieren.nets.scorers.tagger import Tagger
 from frieren.nets.starts import start_white
 from frieren.solver import solve
 from frieren.training import machines
@@ -29,7 +28,7 @@ from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
 from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import Recipe
-from frieren.training.tasks.classification import IGNORE_INDEX, ClassificationLoss
+from frieren.training.tasks.classification import IGNORE_INDEX, ClassificationLoss, Classifier
 from frieren.training.tasks.flow_losses import distillation_loss, flow_loss, logit_normal_weight, reflow_loss
 from frieren.weights import save_part
 
@@ -76,7 +75,7 @@ class FieldTask(TrainingTask[VectorField]):
         train: Shards,
         valid: Shards,
         autoencoder: MelAutoencoder,
-        tagger: Tagger | None = None,
+        tagger: Classifier | None = None,
     ) -> None:
         """
         Args:
@@ -109,6 +108,8 @@ class FieldTask(TrainingTask[VectorField]):
             windows["features"] *= kept[:, None, None]
             if self.classify:  # without features there is no class to be right about
                 windows["class"] = windows["class"].where(kept, IGNORE_INDEX)
+        if self.classify and self.recipe.shared.condition == "cues":
+            windows["class"] = self.classify.shown(windows["features"], windows["class"])
         return {"ids": ids, "t": draw_times(len(ids), self.recipe.loss.time), **windows}
 
     def targets(self, ids: list[str]) -> dict[str, Tensor]:
