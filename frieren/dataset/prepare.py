@@ -37,7 +37,7 @@ from frieren.dataset.mixtures import mixture
 from frieren.dataset.packing import ShardWriter, merge, shard_path
 from frieren.dataset.scatter import ShardJob, scatter
 from frieren.dataset.sources import ClipSource, SourceItem
-from frieren.dataset.takes import TakeLibrary
+from frieren.dataset.takes import TakeLibrary, compile_detector
 from frieren.errors import FrierenError, VideoError
 from frieren.features import encode_frames
 from frieren.files import file_hash, replacing
@@ -148,6 +148,8 @@ def prepare(
     jobs = [
         ShardJob(shard_path(data, number), items) for number, items in enumerate(shared_out(source.items, per_shard))
     ]
+    if source.items[0].recordings:
+        compile_detector()
     failures = scatter(partial(make_shard, spec), jobs, workers=workers, ray=ray, on_done=on_done)
     if failures:
         return PreparedSummary(0, len(jobs) - len(failures), (), failures)

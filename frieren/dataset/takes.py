@@ -123,6 +123,14 @@ class TakeLibrary:
         return self._takes[recording.path]
 
 
+def compile_detector() -> None:
+    """Has numba compile librosa's detector, and keep it on disk.
+
+    Processes that do so at the same time may leave a cache there that crashes whoever loads it.
+    """
+    find_onsets(np.random.default_rng(0).standard_normal(16_000).astype(np.float32), 16_000)
+
+
 def find_onsets(wave: Wave, rate: int) -> NDArray[np.float64]:
     """Instants in s at which a wave [S] sounds anew: librosa's onsets, each moved to where its level begins to rise."""
     import librosa
