@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frieren import picture
-from frieren.categories import categories
+from frieren.categories import CLASSES, categories
 from frieren.clock import Clock
 from frieren.openvideo import FrameGrid
 from frieren.weights import load_part
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 CLASSIFIER = Path(__file__).parent / "models" / "eyes" / "classifier"
 FPS = 2.0  # frames a second that are looked at
 SIZE = 224  # pixels
-FAINT = 0.015  # classes below it are noise: 118 dogs add up
-SMOOTHING = 5  # frames: two seconds from the first to the last
+FAINT = 0.02  # classes below it are noise: 118 dogs add up
+PRIOR = 0.2  # exponent by which the number of its classes counts against a category
+SMOOTHING = 7  # frames: three seconds from the first to the last
 CUT = 0.6  # share of pixels whose colour changes from one frame to the next at a hard cut
 BATCH = 4  # frames at once; more are slower and take more memory
 
@@ -35,14 +36,27 @@ def classifier() -> nn.Module:
     return load_part(CLASSIFIER).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+@cache
+def _weights() -> Tensor:
+    """[1000] what a class counts: n ** -PRIOR if its category has n of them, 1 if the table does not know it."""
+    weights = torch.ones(CLASSES)
+    for category in categories():
+        weights[list(category.classes)] = float(max(len(category.classes), 1)) ** -PRIOR
+    return weights
+
+
 def category_probabilities(classes: Tensor) -> Tensor:
     """Probabilities of ImageNet's classes [..., 1000] -> of the table's categories [..., C].
 
-    They sum to at most 1; the rest is what the table does not know.
+    The classifier takes each of its classes for as likely as any other, and so a dog, of which it knows 118, for a
+    hundred times as likely as a harp. Part of that is divided out. The categories sum to at most 1; the rest is what
+    the table does not know.
     """
     table = [(number, row) for row, category in enumerate(categories()) for number in category.classes]
     numbers, rows = (torch.tensor(column, device=classes.device) for column in zip(*table, strict=True))
-    known = torch.where(classes < FAINT, 0.0, classes)[..., numbers]
+    weighed = classes * _weights().to(classes.device)
+    weighed = weighed / weighed.sum(-1, keepdim=True).clamp(min=1e-9)
+    known = torch.where(classes < FAINT, 0.0, weighed)[..., numbers]
     return known.new_zeros(*known.shape[:-1], len(categories())).index_add_(-1, rows, known)
 
 
@@ -102,7 +116,7 @@ class Recogniser:
 
 
 def smooth(probabilities: Tensor, starts: Tensor) -> Tensor:
-    """The mean over two seconds around each frame, of those that belong to its shot.
+    """The mean over three seconds around each frame, of those that belong to its shot.
 
     Args:
         probabilities: [F, C].

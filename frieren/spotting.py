@@ -6,7 +6,7 @@ The file is decoded once; every frame goes to both eyes, `strikes` and `recognit
 from __future__ import annotations
 
 import os
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 
 from torch import Tensor
 
@@ -23,7 +23,26 @@ KNOWN = 0.2  # least probability of a category to be named; below it nothing is 
 DIGITS = 3  # after the point, of what is written down
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of a video.
+
+    Attributes:
+        cues: its cue sheet.
+        likeliest: every category with its mean probability over the whole video, the highest first; of a first one
+            below KNOWN nothing should be believed, though it may be right.
+    """
+
+    cues: Cues
+    likeliest: tuple[tuple[str, float], ...]
+
+
 def spot(path: str | os.PathLike[str], on_frame: Count = ignore) -> Cues:
+    """The cue sheet of a video, see `look`."""
+    return look(path, on_frame).cues
+
+
+def look(path: str | os.PathLike[str], on_frame: Count = ignore) -> Sight:
     """Look at a video and write down what is there, what strikes and how much moves.
 
     Frames are held for six seconds of film, small and grey; besides, memory grows by 9 kB for every second of it.
@@ -47,13 +66,20 @@ def spot(path: str | os.PathLike[str], on_frame: Count = ignore) -> Cues:
             when.push(frame, time)
             on_frame(motion.CLOCK.frames(time), motion.CLOCK.frames(info.seconds))
         probabilities, starts = what.finish(info.seconds)
-    seen = when.finish(info.seconds)
-    return Cues(
-        sound_cues(smooth(probabilities, starts), starts, info.seconds),
+    seen, smoothed = when.finish(info.seconds), smooth(probabilities, starts)
+    cues = Cues(
+        sound_cues(smoothed, starts, info.seconds),
         tuple(Strike(*(round(each, DIGITS) for each in astuple(strike))) for strike in seen.strikes),
         motion_cue(seen.activity),
         info.seconds,
     )
+    return Sight(cues, likeliest(smoothed))
+
+
+def likeliest(probabilities: Tensor) -> tuple[tuple[str, float], ...]:
+    """Names of the categories of probabilities [F, C] with the mean over all frames, the highest first."""
+    means = zip(categories(), probabilities.mean(0).tolist(), strict=True)
+    return tuple(sorted(((category.name, mean) for category, mean in means), key=lambda item: -item[1]))
 
 
 def motion_cue(activity: Curve) -> Motion:

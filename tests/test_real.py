@@ -14,6 +14,7 @@ for package in ("librosa", "matplotlib", "scipy"):
     pytest.importorskip(package)
 
 import clips  # noqa: E402
+import eyes_clips  # noqa: E402
 
 from frieren.apps.cli import main  # noqa: E402
 from frieren.cues import Cues, SoundCue, Strike  # noqa: E402
@@ -22,6 +23,7 @@ from frieren.evaluation.real.clips import ManifestError, RealClip, read_clips  #
 from frieren.evaluation.real.counts import count, pooled  # noqa: E402
 from frieren.evaluation.real.report import RealReport  # noqa: E402
 from frieren.evaluation.timing.onset_detector import match  # noqa: E402
+from frieren.spotting import Sight  # noqa: E402
 
 RATE = 16_000
 
@@ -99,19 +101,34 @@ SHEETS = {
     "b.mp4": Cues((SoundCue("dog", certainty=0.3),), (Strike(1.5),), seconds=2.0),
     "c.mp4": Cues(seconds=2.0),
     "d.mp4": Cues((SoundCue("rain", 0, 2, 0.7),), seconds=2.0),
+    "e.mp4": Cues((SoundCue("rain", 0, 1, 0.5),), seconds=2.0),
+}
+
+
+SIGHTS = {
+    name: Sight(SHEETS[name], likeliest)
+    for name, likeliest in {
+        "a.mp4": (("cat", 0.6), ("dog", 0.45), ("rain_storm", 0.0)),
+        "b.mp4": (("cow", 0.2), ("horse", 0.15), ("dog", 0.1)),
+        "c.mp4": (("cat", 0.19), ("dog", 0.1), ("cow", 0.0)),
+        "d.mp4": (("rain_storm", 0.7), ("cat", 0.2), ("cow", 0.1), ("dog", 0.0)),
+        "e.mp4": (("rain_storm", 0.5), ("cat", 0.1), ("dog", 0.0)),
+    }.items()
 }
 
 
 def report(monkeypatch: pytest.MonkeyPatch) -> RealReport:
-    """Two clips of chopping, and two without timing, one of which shows nothing."""
+    """Two clips with timing, and four without: two of them show nothing, of one nobody has said what it shows."""
     some = [
-        RealClip(Path("a.mp4"), "chop", 2.0, (0.5, 1.5), category="cat"),
-        RealClip(Path("b.mp4"), "bark", 2.0, (1.5,), category="dog"),
-        RealClip(Path("c.mp4"), "none", 2.0, (), scored=False, category=""),
-        RealClip(Path("d.mp4"), "none", 2.0, (), scored=False, category="dog"),
+        RealClip(Path("a.mp4"), "chop", 2.0, (0.5, 1.5), categories=("cow", "cat")),
+        RealClip(Path("b.mp4"), "bark", 2.0, (1.5,), categories=("dog",)),
+        RealClip(Path("c.mp4"), "none", 2.0, (), scored=False, categories=()),
+        RealClip(Path("d.mp4"), "none", 2.0, (), scored=False, categories=("dog",)),
+        RealClip(Path("e.mp4"), "none", 2.0, (), scored=False, categories=()),
+        RealClip(Path("d.mp4"), "none", 2.0, (), scored=False),
     ]
     monkeypatch.setattr(measure, "falls", lambda path: [0.58])
-    return RealReport(measure.measure(some, {}, look=lambda path: SHEETS[path.name]))
+    return RealReport(measure.measure(some, {}, look=lambda path: SIGHTS[path.name]))
 
 
 def test_the_report_pools_clips_and_actions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,12 +143,14 @@ def test_the_report_pools_clips_and_actions(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_categories_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """a: cat (.6) before dog (.45 over the clip); b: dog; d: surely rain, and it is a dog."""
+    """a: cat before dog, in its sheet (.45 over the clip) too; b: dog is third, and first in its sheet; d: rain."""
     assert report(monkeypatch).categories() == {
-        "right category first": (2, 3),
+        "right category first": (1, 3),
         "right category among three": (2, 3),
-        "right when sure (0.5 or more)": (1, 2),
-        "nothing named where nothing is known": (1, 1),
+        "right when sure (0.5 or more)": (1, 3),
+        "below 0.2 where nothing is known": (1, 2),
+        "first in its sheet": (2, 3),
+        "no category in its sheet where nothing is known": (1, 2),
     }
 
 
@@ -151,7 +170,7 @@ def test_a_models_sounds_are_measured_with_every_seed(monkeypatch: pytest.Monkey
     monkeypatch.setattr(measure, "falls", lambda path: [])
     model = SimpleNamespace(takes=takes)
     clip = real_clip(2.0, 0.5, 1.5)
-    (one,) = measure.measure([clip], {"m": model}, seeds=2, steps=3, look=lambda path: Cues(seconds=2.0))
+    (one,) = measure.measure([clip], {"m": model}, seeds=2, steps=3, look=lambda path: Sight(Cues(seconds=2.0), ()))
     assert one.counts["m"].f1 == pytest.approx(np.array([[1, 2 / 3], [1, 2 / 3]]))
     (row,) = [row for row in RealReport([one]).timing() if (row.action, row.measured) == ("all", "m")]
     assert row.f1 == pytest.approx((5 / 6, 5 / 6)) and row.found == 1.5
@@ -168,8 +187,10 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
     unscored = {"file": "b.mp4", "action": "type", "seconds": 1, "scored": False, "category": ""}
     write(tmp_path, ROW | {"ignore_s": [[0, 0.1]], "category": "Puppy"}, unscored | {"events_s": [5]})
     first, second = read_clips(tmp_path)
-    assert first == RealClip(tmp_path / "a.mp4", "chop", 2.0, (0.5, 1.5), ((0.0, 0.1),), True, "dog")
-    assert second == RealClip(tmp_path / "b.mp4", "type", 1.0, (), (), False, "")
+    assert first == RealClip(tmp_path / "a.mp4", "chop", 2.0, (0.5, 1.5), ((0.0, 0.1),), True, ("dog",))
+    assert second == RealClip(tmp_path / "b.mp4", "type", 1.0, (), (), False, ())
+    write(tmp_path, ROW | {"category": ["cat", "kitten", "horses"]}, ROW | {"category": []}, ROW)
+    assert [clip.categories for clip in read_clips(tmp_path)] == [("cat", "cat", "horse"), (), None]
 
 
 @pytest.mark.parametrize(
@@ -222,3 +243,27 @@ def test_the_command_prints_and_writes_both_tables(tmp_path: Path, capsys: pytes
     assert [row["action"] for row in body["timing"]] == ["all"] * 6 + ["chop"] * 6
     (one,) = body["clips"]
     assert one["file"] == "a.mp4" and len(one["counts"]["tiny"]["found"]) == 2 and one["events"] == 2
+
+
+def test_the_clips_of_the_page_make_a_manifest(tmp_path: Path) -> None:
+    """Fetched from a folder in place of the web; what is there already stays."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    clips.video(tmp_path / "a" / "b" / "x y.mp4", [index / 10 for index in range(20)])
+    (tmp_path / "out").mkdir()
+    clips.video(tmp_path / "out" / "008.mp4", [0.0, 0.1])
+    clips.video(tmp_path / "out" / "009.mp4", [0.0, 0.1])
+    row = {
+        "number": "7",
+        "repository": "a/b",
+        "path": "x y.mp4",
+        "category": "dog|cat",
+        "kind": "known",
+        "half": "held",
+    }
+    source = f"file://{tmp_path}/{{repository}}/{{path}}"
+    unseen, none = row | {"number": "8", "kind": "unseen"}, row | {"number": "9", "kind": "none", "category": ""}
+    write(tmp_path / "out", *(eyes_clips.entry(each, tmp_path / "out", source) for each in (row, unseen, none)))
+    found = read_clips(tmp_path / "out")
+    assert [clip.path.name for clip in found] == ["007.mp4", "008.mp4", "009.mp4"]
+    assert [clip.categories for clip in found] == [("dog", "cat"), None, ()]
+    assert [clip.seconds for clip in found] == pytest.approx([2.0, 0.2, 0.2]) and not any(clip.scored for clip in found)

@@ -68,13 +68,19 @@ def test_folding_is_the_normalisation(tmp_path: Path) -> None:
         convert_eyes(tmp_path / "half.pth", tmp_path / "out")
 
 
-def test_categories_are_sums_of_their_classes_without_the_faint() -> None:
-    classes = torch.zeros(2, 1000)
-    classes[0, 162], classes[0, 259], classes[0, 151], classes[0, 281] = 0.5, 0.2, FAINT / 2, 0.1
-    result = category_probabilities(classes)
-    expected = torch.zeros(2, len(NAMES))
-    expected[0, NAMES.index("dog")], expected[0, NAMES.index("cat")] = 0.7, 0.1
-    assert torch.allclose(result, expected)
+def test_categories_are_sums_of_what_is_not_faint_and_many_classes_count_less() -> None:
+    """By hand: a class of n of its category counts n ** -0.2, one that the table does not know 1."""
+    classes = torch.zeros(3, 1000)
+    classes[0, 162], classes[0, 259], classes[0, 151], classes[0, 594] = 0.5, 1.5 * FAINT, FAINT / 2, 0.1
+    classes[1, 594], classes[2, 419] = 1.0, 1.0
+    dogs, rest = len(find("dog").classes) ** -0.2, 0.4 - 2 * FAINT
+    classes[0, 419] = rest
+    assert not any(419 in category.classes for category in categories()) and len(find("harp").classes) == 1
+    total = (0.5 + 2 * FAINT) * dogs + 0.1 + rest
+    expected = torch.zeros(3, len(NAMES))
+    expected[0, NAMES.index("dog")], expected[0, NAMES.index("harp")] = (0.5 + 1.5 * FAINT) * dogs / total, 0.1 / total
+    expected[1, NAMES.index("harp")] = 1.0
+    assert torch.allclose(category_probabilities(classes), expected)
 
 
 def look(images: list[np.ndarray], seconds: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,8 +123,10 @@ def test_a_hard_cut_begins_a_shot_and_smoothing_ends_there(monkeypatch: pytest.M
         monkeypatch.setattr(recognition, "BATCH", batch)
         _, starts = look([grey] * 4 + [red] * 3, 3.5)
         assert starts.tolist() == [True, False, False, False, True, False, False]
-    values = torch.tensor([1.0, 1, 1, 0, 0, 0, 1])[:, None]
-    assert torch.allclose(smooth(values, starts)[:, 0], torch.tensor([1, 0.75, 0.75, 2 / 3, 1 / 3, 1 / 3, 1 / 3]))
+    values = torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 1, 0, 1])[:, None]
+    starts = torch.tensor([True, *[False] * 7, True, False])
+    expected = torch.tensor([3 / 4, 3 / 5, 1 / 2, 3 / 7, 3 / 7, 2 / 6, 1 / 5, 1 / 4, 1 / 2, 1 / 2])
+    assert torch.allclose(smooth(values, starts)[:, 0], expected)
 
 
 def test_light_and_colour_change_categories_little() -> None:

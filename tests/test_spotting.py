@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from frieren import motion, spotting
+from frieren import motion, recognition, spotting, strikes
 from frieren.apps import checks
 from frieren.apps.cli import main
 from frieren.apps.spot import thumbnails
@@ -18,7 +19,8 @@ from frieren.categories import categories, find
 from frieren.cues import MOST_CUES, read
 from frieren.errors import VideoError
 from frieren.nets.motion import MotionConfig, MotionEncoder
-from frieren.spotting import motion_cue, sound_cues, spot
+from frieren.recognition import Recogniser, smooth
+from frieren.spotting import likeliest, look, motion_cue, sound_cues, spot
 from frieren.strikes import MotionSpotter
 from frieren.video import probe
 
@@ -55,6 +57,21 @@ def test_spans() -> None:
     assert sound_cues(values * 0.2, starts, 3.2) == ()
 
 
+def test_the_likeliest_are_means_over_the_whole_video(tmp_path: Path, encoder: MotionEncoder) -> None:
+    values = torch.zeros(4, len(NAMES))
+    values[:, NAMES.index("harp")], values[3, NAMES.index("dog")] = 0.1, 0.8
+    assert likeliest(values)[:2] == (("dog", pytest.approx(0.2)), ("harp", pytest.approx(0.1)))
+    path = film(tmp_path / "a.mp4", 4.0)
+    recogniser, sight = Recogniser(), look(path)
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            recogniser.push(frame, frame.time)
+    probabilities, starts = recogniser.finish(probe(path).seconds)
+    means = smooth(probabilities, starts).mean(0)
+    assert sight.cues == spot(path) and {name for name, _ in sight.likeliest} == set(NAMES)
+    assert [mean for _, mean in sight.likeliest] == pytest.approx(sorted(means.tolist(), reverse=True), abs=1e-5)
+
+
 def test_strikes_and_motion_are_those_of_the_motion_encoder(tmp_path: Path, encoder: MotionEncoder) -> None:
     path = film(tmp_path / "a.mp4", 3.0)
     spotter = MotionSpotter(encoder)
@@ -71,6 +88,24 @@ def test_strikes_and_motion_are_those_of_the_motion_encoder(tmp_path: Path, enco
         for key in ("time", "strength", "certainty"):
             assert getattr(ours, key) == pytest.approx(getattr(theirs, key), abs=0.0005 + 1e-6)
     assert np.median(cues.motion.values) > 0.1
+
+
+def test_a_sheet_does_not_depend_on_how_many_frames_are_looked_at_at_once(
+    tmp_path: Path, encoder: MotionEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / "a.mp4", 9.0)
+    whole = look(path)
+    for what, reading, when in [(1, 5, 16), (3, 1000, 1000)]:
+        monkeypatch.setattr(recognition, "BATCH", what)
+        monkeypatch.setattr(motion, "BLOCK", reading)
+        monkeypatch.setattr(strikes, "BLOCK", when)
+        parts = look(path)
+        assert [cue.name for cue in parts.cues.sounds] == [cue.name for cue in whole.cues.sounds]
+        assert dict(parts.likeliest) == pytest.approx(dict(whole.likeliest), abs=1e-4)
+        assert parts.cues.motion.values == pytest.approx(whole.cues.motion.values, abs=0.0011)
+        assert len(parts.cues.strikes) == len(whole.cues.strikes) > 10
+        for ours, theirs in zip(parts.cues.strikes, whole.cues.strikes, strict=True):
+            assert astuple(ours) == pytest.approx(astuple(theirs), abs=0.0021)
 
 
 @pytest.mark.parametrize(("frames", "rate"), [(1, 25), (5, 25), (3, 1)])

@@ -19,8 +19,11 @@ from frieren.cues import Cues
 if TYPE_CHECKING:
     import numpy as np
 
+    from frieren.spotting import Sight
+
 FORMATS = (".png", ".svg", ".pdf")  # of pictures
 MOST = 20  # strikes that are printed
+GUESSES = 3  # categories that are printed where none is known
 COLUMNS, HEIGHT = 12, 120  # frames in a picture, and their height in pixels
 
 
@@ -39,10 +42,11 @@ def spot(
         if picture.suffix.lower() not in FORMATS:
             raise typer.BadParameter(f"--picture: {picture} must end in {', '.join(FORMATS)}")
         needs_extra()
-    from frieren.spotting import spot as spot_video
+    from frieren.spotting import look
 
     for video in videos:
-        cues = spot_video(video)
+        sight = look(video)
+        cues = sight.cues
         if output:
             cues.save(output)
         if picture:
@@ -50,7 +54,7 @@ def spot(
         if as_json:
             typer.echo(cues.to_json(), nl=False)
         else:
-            print_table(video, cues)
+            print_tables(video, sight)
 
 
 def draw(picture: Path, video: Path, cues: Cues) -> None:
@@ -72,17 +76,18 @@ def thumbnails(video: Path) -> np.ndarray:
     return (block.images * 255).byte().permute(0, 2, 3, 1).numpy()
 
 
-def print_table(video: Path, cues: Cues) -> None:
+def print_tables(video: Path, sight: Sight) -> None:
     """What is seen, from when to when, and how sure that is; what strikes when, how hard, and how sure."""
-    console = Console()
-    if not cues.sounds:
-        console.print(f"{video}: nothing known", markup=False)
-    else:
+    console, cues = Console(), sight.cues
+    if cues.sounds:
         table = Table("what", "from", "to", "how sure", title=Text(str(video)))
         for cue in cues.sounds:
             end = "end" if cue.end is None else f"{cue.end:.1f}"
             table.add_row(cue.category.title, f"{cue.start:.1f}", end, f"{cue.certainty:.2f}")
         console.print(table)
+    else:
+        guesses = ", ".join(f"{name} {mean:.2f}" for name, mean in sight.likeliest[:GUESSES])
+        console.print(f"{video}: nothing known; the likeliest are {guesses}", markup=False, soft_wrap=True)
     if cues.strikes:
         table = Table("strikes at", "strength", "how sure")
         for strike in cues.strikes[:MOST]:

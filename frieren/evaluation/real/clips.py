@@ -4,8 +4,8 @@
             "scored": true, "category": "axe"}, ...]}
 
 `events_s` are the instants at which something strikes, `ignore_s` stretches that do not count. What is not `scored` is
-not measured for timing. `category` is what the clip shows, "" if nothing that the table knows; left out, nobody has
-said. Other keys do not matter.
+not measured for timing. `category` is what the clip shows, a list if several answers are right, "" if nothing that the
+table knows; left out, nobody has said. Other keys do not matter.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RealClip:
         events: instants in seconds at which something strikes, increasing.
         ignore: stretches (from, to) in seconds in which nothing counts.
         scored: whether timing is measured on it.
-        category: name of what is seen; "" for nothing of the table, None if nobody has said.
+        categories: names of which each is right; none for nothing of the table, None if nobody has said.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class RealClip:
     events: tuple[float, ...]
     ignore: tuple[tuple[float, float], ...] = ()
     scored: bool = True
-    category: str | None = None
+    categories: tuple[str, ...] | None = None
 
 
 def read_clips(folder: Path) -> list[RealClip]:
@@ -80,5 +80,10 @@ def _clip(folder: Path, row: Any) -> RealClip:
         raise ValueError(f"{row['file']}: seconds must be positive, and every event within them")
     if not all(start <= end for start, end in ignore):  # also of NaN
         raise ValueError(f"{row['file']}: ignore_s must be pairs of seconds, from and to")
-    name = category if not category else find(str(category)).name
-    return RealClip(folder / row["file"], str(row["action"]), seconds, tuple(events), ignore, scored, name)
+    names = None if category is None else tuple(find(str(name)).name for name in _several(category))
+    return RealClip(folder / row["file"], str(row["action"]), seconds, tuple(events), ignore, scored, names)
+
+
+def _several(category: Any) -> list[Any]:
+    """What a manifest says of a clip's category as a list, empty for nothing."""
+    return category if isinstance(category, list) else [category] if category else []

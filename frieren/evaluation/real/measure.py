@@ -14,7 +14,7 @@ from frieren.evaluation.real.clips import RealClip
 from frieren.evaluation.real.counts import MatchCounts, count
 from frieren.evaluation.timing.onset_detector import OnsetDetector
 from frieren.pipeline import Model
-from frieren.spotting import spot
+from frieren.spotting import Sight, look
 
 # Real rooms hum and echo. In the sound of 19 real clips (153 onsets) F1 is 0.96 by these constants, 0.82 by the
 # detector's own, which hears 218 onsets.
@@ -29,12 +29,14 @@ class ClipScores:
 
     Attributes:
         clip: the clip.
-        named: categories of its cue sheet, the surest first, with the mean of their certainty over the clip.
+        sheet: categories of its cue sheet, the surest over the clip first.
+        likeliest: categories with their mean probability over the clip, see `spotting.Sight`.
         counts: by SHEET, the name of a model (a try per seed), RULE, SHIFTED, METRONOME; empty if it is not scored.
     """
 
     clip: RealClip
-    named: tuple[tuple[str, float], ...]
+    sheet: tuple[str, ...]
+    likeliest: tuple[tuple[str, float], ...]
     counts: Mapping[str, MatchCounts] = field(repr=False)
 
 
@@ -44,7 +46,7 @@ def measure(
     *,
     seeds: int = 1,
     steps: int | None = None,
-    look: Callable[[Path], Cues] = spot,
+    look: Callable[[Path], Sight] = look,
     on_progress: Progress = lambda stage, done, total: None,
 ) -> list[ClipScores]:
     """Spot every clip, make sounds for those that are scored, and count what is matched.
@@ -54,7 +56,7 @@ def measure(
         models: by name; their sounds' onsets are found by DETECTOR.
         seeds: sounds of each model for each clip, of seeds from 0 on.
         steps: solver steps; the models' own by default.
-        look: what makes a cue sheet of a video.
+        look: what sees a video.
         on_progress: called with (stage, clips done, clips).
 
     Raises:
@@ -62,15 +64,15 @@ def measure(
     """
     rng, measured = np.random.default_rng(0), []
     for done, clip in enumerate(clips, 1):
-        cues, counts = look(clip.path), {}
+        sight, counts = look(clip.path), {}
         if clip.scored:
-            counts[SHEET] = count(clip, [[strike.time for strike in cues.strikes]])
+            counts[SHEET] = count(clip, [[strike.time for strike in sight.cues.strikes]])
             for name, model in models.items():
                 counts[name] = count(clip, onsets(model, clip.path, seeds, steps))
             counts[RULE] = count(clip, [falls(clip.path)])
             counts[METRONOME] = metronomes(clip)
             counts[SHIFTED] = shifts(clip, rng)
-        measured.append(ClipScores(clip, named(cues), counts))
+        measured.append(ClipScores(clip, named(sight.cues), sight.likeliest, counts))
         on_progress("look", done, len(clips))
     return measured
 
@@ -81,11 +83,11 @@ def onsets(model: Model, path: Path, seeds: int, steps: int | None) -> list[np.n
     return [DETECTOR.detect(sound.wave.numpy(), sound.sample_rate) for sound in takes]
 
 
-def named(cues: Cues) -> tuple[tuple[str, float], ...]:
-    """Categories of a sheet with their mean certainty over the whole video, the highest first."""
-    seconds = cues.seconds or max((cue.end or 0.0 for cue in cues.sounds), default=0.0) or 1.0
+def named(cues: Cues) -> tuple[str, ...]:
+    """Categories of a sheet, by their mean certainty over the whole video, the highest first."""
+    seconds = cues.seconds or max((cue.end or 0.0 for cue in cues.sounds), default=0.0)
     sums: dict[str, float] = {}
     for cue in cues.sounds:
         span = (seconds if cue.end is None else cue.end) - cue.start
-        sums[cue.category.name] = sums.get(cue.category.name, 0.0) + cue.certainty * span / seconds
-    return tuple(sorted(sums.items(), key=lambda item: -item[1]))
+        sums[cue.category.name] = sums.get(cue.category.name, 0.0) + cue.certainty * span
+    return tuple(sorted(sums, key=lambda name: -sums[name]))

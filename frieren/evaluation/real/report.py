@@ -14,9 +14,11 @@ from frieren.evaluation.real.counts import pooled
 from frieren.evaluation.real.measure import METRONOME, SHIFTED, ClipScores
 from frieren.evaluation.tables import decimals, table
 from frieren.evaluation.timing.protocol import UPPER, WINDOWS
+from frieren.spotting import KNOWN
 
 HEAD = ("action", "F1 of", "found", *(f"{1e3 * window:g} ms" for window in WINDOWS))
 SURE = 0.5  # certainty from which on an answer should be right
+LISTED = 5  # categories of a clip that are written down
 ALL = "all"
 
 
@@ -53,19 +55,21 @@ class RealReport:
         return [row for name, some in groups if some for row in _rows(name, some)]
 
     def categories(self) -> dict[str, tuple[int, int]]:
-        """Question -> (right, of), of the clips whose category is known."""
-        known = [one for one in self.clips if one.clip.category]
-        nothing = [one for one in self.clips if one.clip.category == ""]
-        sure = [one for one in self.clips if one.clip.category is not None and one.named and one.named[0][1] >= SURE]
+        """Question -> (right, of), of the clips whose category is known.
 
-        def among(some: Iterable[ClipScores], places: int) -> int:
-            return sum(one.clip.category in [name for name, _ in one.named[:places]] for one in some)
-
+        The first four are about the mean probabilities over a clip, the others about its cue sheet.
+        """
+        known = [one for one in self.clips if one.clip.categories]
+        nothing = [one for one in self.clips if one.clip.categories == ()]
+        sure = [one for one in (*known, *nothing) if one.likeliest[0][1] >= SURE]
+        unknown = sum(one.likeliest[0][1] < KNOWN for one in nothing)
         return {
-            "right category first": (among(known, 1), len(known)),
-            "right category among three": (among(known, 3), len(known)),
-            f"right when sure ({SURE:g} or more)": (among(sure, 1), len(sure)),
-            "nothing named where nothing is known": (sum(not one.named for one in nothing), len(nothing)),
+            "right category first": (_among(known, 1), len(known)),
+            "right category among three": (_among(known, 3), len(known)),
+            f"right when sure ({SURE:g} or more)": (_among(sure, 1), len(sure)),
+            f"below {KNOWN:g} where nothing is known": (unknown, len(nothing)),
+            "first in its sheet": (_right((one, one.sheet[:1]) for one in known), len(known)),
+            "no category in its sheet where nothing is known": (sum(not one.sheet for one in nothing), len(nothing)),
         }
 
     def markdown(self) -> str:
@@ -80,7 +84,7 @@ class RealReport:
             for question, (right, clips) in self.categories().items()
             if clips
         ]
-        tables = (table(HEAD, rows, words=2), table(("cue sheet", "clips", "share"), shares))
+        tables = (table(HEAD, rows, words=2), table(("what is there", "clips", "share"), shares))
         return "\n".join(one for one in tables if one)
 
     def to_json(self) -> str:
@@ -94,6 +98,16 @@ class RealReport:
             "clips": [_clip(one) for one in self.clips],
         }
         return json.dumps(body, indent=2) + "\n"
+
+
+def _right(answers: Iterable[tuple[ClipScores, Iterable[str]]]) -> int:
+    """To how many clips one of the names given is right."""
+    return sum(bool(set(one.clip.categories or ()).intersection(names)) for one, names in answers)
+
+
+def _among(some: Iterable[ClipScores], places: int) -> int:
+    """For how many clips one of the likeliest categories is right."""
+    return _right((one, [name for name, _ in one.likeliest[:places]]) for one in some)
 
 
 def _rows(action: str, some: Sequence[ClipScores]) -> Iterator[TimingRow]:
@@ -116,8 +130,9 @@ def _clip(one: ClipScores) -> dict[str, Any]:
     return {
         "file": one.clip.path.name,
         "action": one.clip.action,
-        "category": one.clip.category,
-        "named": dict(one.named),
+        "categories": one.clip.categories,
+        "likeliest": dict(one.likeliest[:LISTED]),
+        "sheet": one.sheet,
         "events": len(one.clip.events),
         "counts": {
             name: {"hits": counts.hits.tolist(), "found": counts.found.tolist()}
