@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,15 +18,20 @@ import clips  # noqa: E402
 import eyes_clips  # noqa: E402
 
 from frieren.apps.cli import main  # noqa: E402
+from frieren.categories import categories  # noqa: E402
+from frieren.clock import Clock  # noqa: E402
 from frieren.cues import Cues, SoundCue, Strike  # noqa: E402
 from frieren.evaluation.real import baselines, measure  # noqa: E402
 from frieren.evaluation.real.clips import ManifestError, RealClip, read_clips  # noqa: E402
 from frieren.evaluation.real.counts import count, pooled  # noqa: E402
 from frieren.evaluation.real.report import RealReport  # noqa: E402
+from frieren.evaluation.scorers.recordings import CLASSIFIER, true_shares  # noqa: E402
 from frieren.evaluation.timing.onset_detector import match  # noqa: E402
 from frieren.spotting import Sight  # noqa: E402
+from frieren.weights import ModelConfig  # noqa: E402
 
 RATE = 16_000
+NAMES = [category.name for category in categories()]
 
 
 def real_clip(seconds: float, *events: float, **other: object) -> RealClip:
@@ -155,8 +161,8 @@ def test_categories_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_models_sounds_are_measured_with_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def takes(path: Path, seeds: range, steps: int | None) -> list[SimpleNamespace]:
-        assert steps == 3
+    def takes(path: Path, seeds: range, cues: None, sounds: None, steps: int | None) -> list[SimpleNamespace]:
+        assert steps == 3 and cues is sounds is None
         waves = []
         for seed in seeds:
             wave = np.zeros(2 * RATE, np.float32)
@@ -168,12 +174,59 @@ def test_a_models_sounds_are_measured_with_every_seed(monkeypatch: pytest.Monkey
         return waves
 
     monkeypatch.setattr(measure, "falls", lambda path: [])
-    model = SimpleNamespace(takes=takes)
+    model = SimpleNamespace(takes=takes, config=ModelConfig("m"), clock=Clock())
     clip = real_clip(2.0, 0.5, 1.5)
     (one,) = measure.measure([clip], {"m": model}, seeds=2, steps=3, look=lambda path: Sight(Cues(seconds=2.0), ()))
     assert one.counts["m"].f1 == pytest.approx(np.array([[1, 2 / 3], [1, 2 / 3]]))
     (row,) = [row for row in RealReport([one]).timing() if (row.action, row.measured) == ("all", "m")]
     assert row.f1 == pytest.approx((5 / 6, 5 / 6)) and row.found == 1.5
+
+
+def test_sounds_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the sheet is surest of is wanted, or else what the model was told; the sheet's own instants are kept."""
+    asked: list[tuple[str, Cues, str | None]] = []
+
+    def takes(path: Path, seeds: range, cues: Cues, sounds: str | None, steps: None) -> list[SimpleNamespace]:
+        asked.append((path.name, cues, sounds))
+        heard = [sounds or "dog", "cat"][: len(seeds)]
+        return [SimpleNamespace(wave=torch.full((100,), float(NAMES.index(name)))) for name in heard]
+
+    def name_sound(wave: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.one_hot(wave[0].long(), len(NAMES)).float()
+
+    monkeypatch.setattr(measure, "falls", lambda path: [])
+    monkeypatch.setattr(measure, "name_sound", name_sound)
+    monkeypatch.setattr("frieren.evaluation.real.report.true_shares", lambda: {"dog": 0.5, "cat": 1.0})
+    model = SimpleNamespace(takes=takes, config=ModelConfig("m", condition="cues"), clock=Clock())
+    some = [
+        RealClip(Path("a.mp4"), "chop", 2.0, (), scored=False, categories=("cat", "dog")),  # its sheet says dog
+        RealClip(Path("c.mp4"), "none", 2.0, (), scored=False, categories=()),
+        RealClip(Path("b.mp4"), "bark", 2.0, (), scored=False),
+    ]
+    sheets = SHEETS | {"a.mp4": Cues((SoundCue("dog", certainty=0.7),), (Strike(0.5),), seconds=2.0)}
+    found = RealReport(
+        measure.measure(some, {"m": model}, seeds=2, look=lambda path: Sight(sheets[path.name], (("dog", 0.7),)))
+    )
+    assert asked == [
+        ("a.mp4", sheets["a.mp4"], None),
+        ("a.mp4", sheets["a.mp4"], "cat"),
+        ("b.mp4", sheets["b.mp4"], None),
+    ]
+    spotted, told = found.sounds()
+    assert (spotted.told, spotted.right, spotted.true, spotted.ratio) == (False, {"dog": (2, 4)}, 0.5, 1.0)
+    assert (told.told, told.right, told.true, told.ratio) == (True, {"cat": (2, 2)}, 1.0, 1.0)
+    assert "| m " in found.markdown() and json.loads(found.to_json())["clips"][0]["sounds"][0]["heard"] == "dog"
+
+
+def test_silence_has_no_name() -> None:
+    assert measure._name(torch.zeros(RATE)) == ""
+
+
+def test_shares_of_true_recordings_are_those_of_the_card() -> None:
+    """Right of those in `test`, by category, as the card lists them."""
+    card = (CLASSIFIER.parent / "README.md").read_text()
+    listed = {name: int(a) / int(b) for name, a, b in re.findall(r"(\w+)\s+(\d+)/(\d+)", card) if name in NAMES}
+    assert true_shares() == pytest.approx(listed) and len(listed) > 70
 
 
 def write(folder: Path, *rows: dict) -> None:

@@ -1,4 +1,4 @@
-"""Cue sheets and models on real clips: when it strikes, beside the baselines, and what is there."""
+"""Cue sheets and models on real clips: when it strikes, beside the baselines, what is there, and what is heard."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
+from frieren.categories import categories
 from frieren.cues import Cues
 from frieren.evaluation.real.baselines import falls, metronomes, shifts
 from frieren.evaluation.real.clips import RealClip
 from frieren.evaluation.real.counts import MatchCounts, count
+from frieren.evaluation.scorers.recordings import name_sound
 from frieren.evaluation.timing.onset_detector import OnsetDetector
 from frieren.pipeline import Model
 from frieren.spotting import Sight, look
@@ -24,6 +27,23 @@ Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
+class NamedSound:
+    """What the classifier of recordings calls a sound.
+
+    Attributes:
+        model: that made it.
+        told: whether the model was told what there is (`sounds=`), or had the cue sheet alone.
+        wanted: category that it should be: the one of the manifest if it was told, or else the surest of the sheet.
+        heard: category that it is called; "" for silence.
+    """
+
+    model: str
+    told: bool
+    wanted: str
+    heard: str
+
+
+@dataclass(frozen=True)
 class ClipScores:
     """What was measured of one clip.
 
@@ -32,12 +52,14 @@ class ClipScores:
         sheet: categories of its cue sheet, the surest over the clip first.
         likeliest: categories with their mean probability over the clip, see `spotting.Sight`.
         counts: by SHEET, the name of a model (a try per seed), RULE, SHIFTED, METRONOME; empty if it is not scored.
+        sounds: what models' sounds are heard as.
     """
 
     clip: RealClip
     sheet: tuple[str, ...]
     likeliest: tuple[tuple[str, float], ...]
     counts: Mapping[str, MatchCounts] = field(repr=False)
+    sounds: tuple[NamedSound, ...] = ()
 
 
 def measure(
@@ -65,22 +87,64 @@ def measure(
     rng, measured = np.random.default_rng(0), []
     for done, clip in enumerate(clips, 1):
         sight, counts = look(clip.path), {}
+        cues, there, heard = sight.cues, named(sight.cues), []
         if clip.scored:
-            counts[SHEET] = count(clip, [[strike.time for strike in sight.cues.strikes]])
-            for name, model in models.items():
-                counts[name] = count(clip, onsets(model, clip.path, seeds, steps))
+            counts[SHEET] = count(clip, [[strike.time for strike in cues.strikes]])
+        for name, model in models.items():
+            makes = Maker(name, model, clip.path, cues, seeds, steps)
+            if clip.scored or there:
+                sounds = makes()
+                heard += makes.named(sounds, there[0]) if there else []
+                if clip.scored:
+                    counts[name] = count(clip, [DETECTOR.detect(wave.numpy(), makes.rate) for wave in sounds])
+            if clip.categories and makes.by_cues:
+                told = clip.categories[0]
+                heard += makes.named(makes(told), told, told=True)
+        if clip.scored:
             counts[RULE] = count(clip, [falls(clip.path)])
             counts[METRONOME] = metronomes(clip)
             counts[SHIFTED] = shifts(clip, rng)
-        measured.append(ClipScores(clip, named(sight.cues), sight.likeliest, counts))
+        measured.append(ClipScores(clip, there, sight.likeliest, counts, tuple(heard)))
         on_progress("look", done, len(clips))
     return measured
 
 
-def onsets(model: Model, path: Path, seeds: int, steps: int | None) -> list[np.ndarray]:
-    """Onsets in seconds of a model's sounds for a video, one list for each seed."""
-    takes = model.takes(path, range(seeds), steps=steps)
-    return [DETECTOR.detect(sound.wave.numpy(), sound.sample_rate) for sound in takes]
+@dataclass(frozen=True)
+class Maker:
+    """A model that makes sounds for one video, of seeds from 0 on, and what they are heard as."""
+
+    name: str
+    model: Model
+    path: Path
+    cues: Cues
+    seeds: int
+    steps: int | None
+
+    @property
+    def rate(self) -> int:
+        """Samples per second."""
+        return self.model.clock.sample_rate
+
+    @property
+    def by_cues(self) -> bool:
+        """Whether the model can be told what there is."""
+        return self.model.config.condition == "cues"
+
+    def __call__(self, sound: str | None = None) -> list[Tensor]:
+        """Waves [S] of the sheet; or of a sound that the model is told."""
+        cues = self.cues if self.by_cues else None
+        takes = self.model.takes(self.path, range(self.seeds), cues=cues, sounds=sound, steps=self.steps)
+        return [take.wave for take in takes]
+
+    def named(self, waves: Sequence[Tensor], wanted: str, *, told: bool = False) -> list[NamedSound]:
+        """What waves are called."""
+        return [NamedSound(self.name, told, wanted, _name(wave)) for wave in waves]
+
+
+def _name(wave: Tensor) -> str:
+    """The category that a sound is called; "" for silence."""
+    probabilities = name_sound(wave)
+    return categories()[int(probabilities.argmax())].name if probabilities.any() else ""
 
 
 def named(cues: Cues) -> tuple[str, ...]:

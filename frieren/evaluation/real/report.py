@@ -1,4 +1,4 @@
-"""The report on real clips: one table of timing, one of categories, and all counts of all clips as JSON."""
+"""The report on real clips: tables of timing, of categories and of named sounds, and all counts as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from frieren.evaluation.real.baselines import best_metronome
 from frieren.evaluation.real.counts import pooled
-from frieren.evaluation.real.measure import METRONOME, SHIFTED, ClipScores
+from frieren.evaluation.real.measure import METRONOME, SHIFTED, ClipScores, NamedSound
+from frieren.evaluation.scorers.recordings import true_shares
 from frieren.evaluation.tables import decimals, table
 from frieren.evaluation.timing.protocol import UPPER, WINDOWS
 from frieren.spotting import KNOWN
@@ -20,6 +21,7 @@ HEAD = ("action", "F1 of", "found", *(f"{1e3 * window:g} ms" for window in WINDO
 SURE = 0.5  # certainty from which on an answer should be right
 LISTED = 5  # categories of a clip that are written down
 ALL = "all"
+UNKNOWN = 0.5  # share of true recordings that is reckoned with where none of the test split is named right
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,25 @@ class TimingRow:
     found: float | None
     events: int
     f1: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SoundRow:
+    """How often the sounds of a model are called what they should be.
+
+    Attributes:
+        model: that made them.
+        told: whether it was told what there is.
+        right: by category, how many are called that; and of how many.
+        true: the share of true recordings that are called what they are, mean over the sounds' categories.
+        ratio: mean over the categories of the share of sounds in terms of that of true recordings, at most 1 each.
+    """
+
+    model: str
+    told: bool
+    right: dict[str, tuple[int, int]]
+    true: float
+    ratio: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +93,17 @@ class RealReport:
             "no category in its sheet where nothing is known": (sum(not one.sheet for one in nothing), len(nothing)),
         }
 
+    def sounds(self) -> list[SoundRow]:
+        """A row for each model, and for each model that was told what there is."""
+        all_sounds = [sound for one in self.clips for sound in one.sounds]
+        pairs = dict.fromkeys((sound.model, sound.told) for sound in all_sounds)
+        return [
+            _sound_row(model, told, [sound for sound in all_sounds if (sound.model, sound.told) == (model, told)])
+            for model, told in sorted(pairs)
+        ]
+
     def markdown(self) -> str:
-        """Both tables; one that would have no clip is left out."""
+        """The tables; one that would have no clip is left out."""
         rows, last = [], ""
         for row in self.timing():
             found = "" if row.found is None else f"{row.found:.0f} / {row.events}"
@@ -84,17 +114,32 @@ class RealReport:
             for question, (right, clips) in self.categories().items()
             if clips
         ]
-        tables = (table(HEAD, rows, words=2), table(("what is there", "clips", "share"), shares))
+        heard = [
+            (
+                row.model,
+                "told" if row.told else "spotted",
+                "{} of {}".format(*map(sum, zip(*row.right.values(), strict=True))),
+                decimals(row.true),
+                decimals(row.ratio),
+            )
+            for row in self.sounds()
+        ]
+        tables = (
+            table(HEAD, rows, words=2),
+            table(("what is there", "clips", "share"), shares),
+            table(("sounds of", "thing", "named right", "true ones", "ratio"), heard, words=2),
+        )
         return "\n".join(one for one in tables if one)
 
     def to_json(self) -> str:
-        """Both tables, and the counts of each clip, as JSON."""
+        """The tables, and the counts of each clip, as JSON."""
         body: dict[str, Any] = {
             "windows": WINDOWS,
             "timing": [
                 asdict(row) | {"f1": [None if np.isnan(one) else one for one in row.f1]} for row in self.timing()
             ],
             "categories": self.categories(),
+            "sounds": [asdict(row) for row in self.sounds()],
             "clips": [_clip(one) for one in self.clips],
         }
         return json.dumps(body, indent=2) + "\n"
@@ -125,6 +170,18 @@ def _rows(action: str, some: Sequence[ClipScores]) -> Iterator[TimingRow]:
             yield TimingRow(action, name, float(counts.found.mean()), counts.events, tuple(f1.mean(axis=1).tolist()))
 
 
+def _sound_row(model: str, told: bool, sounds: Sequence[NamedSound]) -> SoundRow:
+    """The row of these sounds; a category without a true recording that is named counts as half of them named."""
+    right = {
+        wanted: (sum(one.heard == wanted for one in same), len(same))
+        for wanted in dict.fromkeys(one.wanted for one in sounds)
+        if (same := [one for one in sounds if one.wanted == wanted])
+    }
+    true = {category: true_shares().get(category) or UNKNOWN for category in right}
+    ratios = [min(1.0, hits / count / true[category]) for category, (hits, count) in right.items()]
+    return SoundRow(model, told, right, float(np.mean([*true.values()])), float(np.mean(ratios)))
+
+
 def _clip(one: ClipScores) -> dict[str, Any]:
     """One clip, without what was drawn at random."""
     return {
@@ -134,6 +191,7 @@ def _clip(one: ClipScores) -> dict[str, Any]:
         "likeliest": dict(one.likeliest[:LISTED]),
         "sheet": one.sheet,
         "events": len(one.clip.events),
+        "sounds": [asdict(sound) for sound in one.sounds],
         "counts": {
             name: {"hits": counts.hits.tolist(), "found": counts.found.tolist()}
             for name, counts in one.counts.items()

@@ -6,6 +6,7 @@ print(categories()[probabilities.argmax()].title)
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def classifier(folder: Path = CLASSIFIER) -> SoundClassifier:
     if network.config.classes != tuple(category.name for category in categories()):
         raise WeightsError(f"{folder}: its classes are not the table's categories; train it again")
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@cache
+def true_shares() -> dict[str, float]:
+    """Share of the test recordings of each category that the network that ships calls what they are."""
+    counts: dict[str, tuple[int, int]] = json.loads((CLASSIFIER / "test.json").read_text(encoding="utf-8"))["right"]
+    return {category: right / of for category, (right, of) in counts.items()}
 
 
 @torch.inference_mode()
