@@ -84,8 +84,7 @@ class ClassificationLoss:
 
     def __call__(self, latent: Tensor, target: Tensor) -> Tensor:
         """Mean cross-entropy of latents [B, C, L] of whole windows with classes [B], IGNORE_INDEX left out."""
-        with torch.autocast(latent.device.type, enabled=False):
-            mel = decode_latent(self.autoencoder, latent.float(), latent.shape[-1], 0)
+        mel = decode_latent(self.autoencoder, latent, latent.shape[-1], 0).float()
         gain = GAIN * (2 * torch.rand(len(mel), 1, 1, device=mel.device) - 1)
         logits = self.tagger((mel + gain).clamp(min=-5))  # -5 is the floor of the mel: silence stays silence
         errors = F.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="sum")
