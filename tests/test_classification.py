@@ -211,6 +211,14 @@ def test_unknown_labels_are_an_error(data, parts, tmp_path):
         FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, strange)
 
 
+@pytest.mark.parametrize("part", ["field", "reflow", "distillation"])
+def test_the_field_learns_by_it(part, data, parts, tmp_path):
+    task = stage(part, data, parts, tmp_path)
+    task.classification(task.network, task.with_ends(task.batch(0)), part).backward()
+    norms = {name: one.grad.norm().item() for name, one in task.network.named_parameters() if one.grad is not None}
+    assert norms["blocks.0.conv_out.weight"] > 0 and norms["embed_features.weight"] > 0
+
+
 def test_a_class_that_the_sheet_does_not_name_is_not_asked_for():
     """Cue features name a class for three quarters, half or none of a window; the fourth has no class."""
     names = [category.name for category in categories()]

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from frieren.categories import categories
 from frieren.dataset.shards import Shards
-from frieren.mel import decode_latent
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.scorers.sound_classifier import SoundClassifier
 from frieren.nets.scorers.tagger import Tagger
@@ -84,7 +83,7 @@ class ClassificationLoss:
 
     def __call__(self, latent: Tensor, target: Tensor) -> Tensor:
         """Mean cross-entropy of latents [B, C, L] of whole windows with classes [B], IGNORE_INDEX left out."""
-        mel = decode_latent(self.autoencoder, latent, latent.shape[-1], 0).float()
+        mel = self.autoencoder.decode(latent / self.autoencoder.config.scale).float()
         gain = GAIN * (2 * torch.rand(len(mel), 1, 1, device=mel.device) - 1)
         logits = self.tagger((mel + gain).clamp(min=-5))  # -5 is the floor of the mel: silence stays silence
         errors = F.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="sum")
