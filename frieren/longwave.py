@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Samples = NDArray[np.float32]
 
@@ -38,6 +39,8 @@ class LongWave:
 
     def tensor(self) -> Tensor:
         """The whole wave [S] after all."""
+        import torch
+
         whole, begin = torch.empty(self.length), 0
         for piece in self:
             whole[begin : begin + len(piece)] = torch.from_numpy(piece)
@@ -49,7 +52,7 @@ def rechunked(pieces: Iterable[Samples], size: int) -> Iterator[Samples]:
     """Pieces [..., S'] of any length -> pieces of `size` samples, the last of what is left."""
     held: list[Samples] = []
     count = 0
-    for piece in chain(pieces):
+    for piece in pieces:
         held.append(piece)
         count += piece.shape[-1]
         if count >= size:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frieren.errors import VideoError, reason
+from frieren.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from av import Packet
@@ -110,7 +111,9 @@ def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
 
     while True:
         try:
-            yield from container.demux()
+            for packet in container.demux():
+                Heartbeat.beat()
+                yield packet
         except IndexError:  # a packet of a stream that only begins further on
             continue
         except av.error.FFmpegError:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frieren import picture
+from frieren.configs import from_table
 from frieren.errors import VideoError, reason
+from frieren.isolation import Limits, call, limits_of
 from frieren.media import JUMP, TimeAxis, container_end, demux, open_media
 
 if TYPE_CHECKING:
@@ -267,6 +269,21 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[OpenVideo]:
     """
     with open_media(path) as container:
         yield OpenVideo(Path(path), container)
+
+
+def probe(path: str | os.PathLike[str], *, isolate: bool | Limits = False) -> VideoInfo:
+    """Measure a video by its packets' timestamps and its first frame.
+
+    Args:
+        isolate: in a process of its own, with limits.
+
+    Raises:
+        VideoError: see `open_video` and `OpenVideo.measure`.
+    """
+    if isolate:
+        return from_table(VideoInfo, call("frieren.openvideo:probe", os.fspath(path), limits=limits_of(isolate)))
+    with open_video(path) as video:
+        return video.measure()
 
 
 def frame_time(frame: VideoFrame) -> float | None:

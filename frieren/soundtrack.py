@@ -14,6 +14,7 @@ from torch import Tensor
 from frieren import remux, sounds
 from frieren.errors import OutputError
 from frieren.formats import SOUND_FILES, AudioCodec, has_suffix
+from frieren.isolation import Limits
 from frieren.longwave import LongWave, Samples
 from frieren.loudness import normalise
 from frieren.unfinished import Unfinished
@@ -55,6 +56,7 @@ class Sound:
         as_track: bool = False,
         audio_codec: AudioCodec | None = None,
         encode: bool = True,
+        isolate: bool | Limits = False,
     ) -> Path:
         """Write a sound file (.wav, .flac), or the video with this sound (.mp4, .mov, .mkv, ...).
 
@@ -62,7 +64,7 @@ class Sound:
             loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP; sounds
                 under -50 LUFS are left alone. None leaves every sound alone.
             keep_original: mix under the video's own sound instead of replacing it; for videos only.
-            as_track, audio_codec, encode: for videos, see `write_video`.
+            as_track, audio_codec, encode, isolate: for videos, see `write_video`.
 
         Returns:
             `target`.
@@ -86,6 +88,7 @@ class Sound:
             as_track=as_track,
             audio_codec=audio_codec,
             encode=encode,
+            isolate=isolate,
         )
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from frieren import motion
 from frieren.categories import categories
-from frieren.cues import MOST_CUES, Cues, Motion, SoundCue, Strike
+from frieren.cues import MOST_CUES, Cues, Motion, SoundCue, Strike, from_json
+from frieren.isolation import Limits, call, limits_of
 from frieren.mel import Count, ignore
 from frieren.openvideo import conversion_errors, open_video
 from frieren.recognition import FPS, Recogniser, smooth
@@ -37,9 +38,11 @@ class Sight:
     likeliest: tuple[tuple[str, float], ...]
 
 
-def spot(path: str | os.PathLike[str], on_frame: Count = ignore) -> Cues:
-    """The cue sheet of a video, see `look`."""
-    return look(path, on_frame).cues
+def spot(path: str | os.PathLike[str], on_frame: Count = ignore, *, isolate: bool | Limits = False) -> Cues:
+    """The cue sheet of a video, see `look`; with `isolate` in a process of its own, with limits."""
+    if not isolate:
+        return look(path, on_frame).cues
+    return from_json(call("frieren.spotting:spot", os.fspath(path), limits=limits_of(isolate), on_progress=on_frame))
 
 
 def look(path: str | os.PathLike[str], on_frame: Count = ignore) -> Sight:

@@ -9,32 +9,26 @@ import os
 import warnings
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from frieren import picture
 from frieren.clock import Clock
+from frieren.errors import VideoError
 from frieren.frames import Frames
+from frieren.isolation import Limits, converse, limits_of
 from frieren.media import JUMP
-from frieren.openvideo import FrameGrid, OpenVideo, VideoInfo, conversion_errors, open_video
+from frieren.openvideo import FrameGrid, OpenVideo, VideoInfo, conversion_errors, open_video, probe
 from frieren.picture import Fit, Image
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
+__all__ = ["probe", "read_frames", "stream_frames", "warn_of_times"]
+
 TRUNCATED = 0.5  # seconds missing from the container duration that are worth a warning
-
-
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Measure a video by its packets' timestamps and its first frame.
-
-    Raises:
-        VideoError: see `openvideo.open_video` and `OpenVideo.measure`.
-    """
-    with open_video(path) as video:
-        return video.measure()
 
 
 def warn_of_times(path: str | os.PathLike[str], info: VideoInfo) -> None:
@@ -61,6 +55,7 @@ def stream_frames(
     *,
     published: bool = False,
     fit: Fit | None = None,
+    isolate: bool | Limits = False,
 ) -> Iterator[Frames]:
     """The video on the grid 0, 1/fps, 2/fps, ... from its first frame on, in blocks, with bounded memory.
 
@@ -72,6 +67,7 @@ def stream_frames(
         size: height and width of the images; `fit` says how they get it, see `picture.image`, by default squashed.
         block: most frames in one block.
         published: pick and resize frames as the released preprocessing does; see `Clock.published_frames`.
+        isolate: in a process of its own, with limits; not for images that are not square.
 
     Yields:
         Frames with images [F, 3, size, size], F <= block, their grid times, and the whole video's length.
@@ -82,6 +78,8 @@ def stream_frames(
     Warns:
         UserWarning: the file is truncated; what is there is used. Its timestamps jump.
     """
+    if isolate:
+        return _isolated_frames(path, fps, size, block, limits_of(isolate), published=published, fit=fit)
     info = probe(path)
     warn_of_times(path, info)
     total = Clock(fps=fps).frames(info.seconds)
@@ -89,12 +87,28 @@ def stream_frames(
     return _blocks(images, total, info.seconds, fps, block)
 
 
-def read_frames(path: str | os.PathLike[str], clock: Clock, size: int = 224) -> Frames:
+def _isolated_frames(
+    path: str | os.PathLike[str], fps: float, size: int, block: int, limits: Limits, **options: Any
+) -> Iterator[Frames]:
+    """`stream_frames` in a process of its own; what does not look like its blocks is not taken."""
+    arguments = os.fspath(path), fps, size, block
+    for message, data in converse("frieren.video:stream_frames", *arguments, limits=limits, **options):
+        if data:
+            times = torch.tensor(message["times"], dtype=torch.float64)
+            if len(data) != len(times) * 3 * size * size or times.ndim != 1 or len(times) > block:
+                raise VideoError(f"{path}: its reader sent nonsense; convert it to .mp4")
+            images = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 3, size, size)
+            yield Frames(images.float() / 255, times, float(message["seconds"]))
+
+
+def read_frames(
+    path: str | os.PathLike[str], clock: Clock, size: int = 224, *, isolate: bool | Limits = False
+) -> Frames:
     """The whole video at the clock's frame rate: images [F, 3, size, size]. See `stream_frames`.
 
     224 pixels is the published size. `Model.encode` makes any size fit; `Model.image_size` gives what `generate` sees.
     """
-    blocks = list(stream_frames(path, clock.fps, size, published=clock.published_frames))
+    blocks = list(stream_frames(path, clock.fps, size, published=clock.published_frames, isolate=isolate))
     images, times = (torch.cat([getattr(block, name) for block in blocks]) for name in ("images", "times"))
     return Frames(images, times, blocks[0].seconds)
 

@@ -22,6 +22,7 @@ from frieren.cues import Cues, SoundCue, parse_sounds
 from frieren.errors import ConfigError, WeightsError
 from frieren.features import as_batch, encode_frames
 from frieren.frames import Frames
+from frieren.isolation import Limits
 from frieren.latent import initial_noise, latent_columns, sample_latent
 from frieren.mel import Count, decode_latent, encode_mel, ignore
 from frieren.nets.autoencoder import MelAutoencoder
@@ -80,8 +81,13 @@ class Model:
         return features if isinstance(frames, Tensor) and frames.ndim == 5 else features[0]
 
     @torch.inference_mode()
-    def encode_video(self, source: str | Path, *, on_frame: Count = ignore) -> tuple[Tensor, Tensor, float]:
+    def encode_video(
+        self, source: str | Path, *, on_frame: Count = ignore, isolate: bool | Limits = False
+    ) -> tuple[Tensor, Tensor, float]:
         """Video file -> features [F, D], times of the frames [F] and length in seconds; read in blocks.
+
+        Args:
+            isolate: read the file in a process of its own, with limits.
 
         Raises:
             VideoError: if the file cannot be read.
@@ -92,7 +98,8 @@ class Model:
         def blocks() -> Iterator[Tensor]:
             nonlocal seconds
             clock = self.clock
-            for frames in stream_frames(source, clock.fps, self.image_size, published=clock.published_frames):
+            published = clock.published_frames
+            for frames in stream_frames(source, clock.fps, self.image_size, published=published, isolate=isolate):
                 times.append(frames.times)
                 seconds = frames.seconds
                 yield frames.images[None]
@@ -109,6 +116,7 @@ class Model:
         cues: Cues | None = None,
         sounds: str | Sequence[SoundCue] | None = None,
         on_frame: Count = ignore,
+        isolate: bool | Limits = False,
     ) -> Cues:
         """The cue sheet of a video file, as `generate` uses it.
 
@@ -116,6 +124,7 @@ class Model:
             cues: the sheet, if there is one already; the video is then not looked at, only measured.
             sounds: take the place of what the sheet says is there, such as "dog" or "rain, dog@2-4"; when things
                 strike and how much moves stays.
+            isolate: read the file in a process of its own, with limits.
 
         Raises:
             VideoError: if the file cannot be read.
@@ -125,7 +134,10 @@ class Model:
 
         if isinstance(sounds, str):
             sounds = parse_sounds(sounds)
-        sheet = spot(source, on_frame) if cues is None else replace(cues, seconds=probe(source).seconds)
+        if cues is None:
+            sheet = spot(source, on_frame, isolate=isolate)
+        else:
+            sheet = replace(cues, seconds=probe(source, isolate=isolate).seconds)
         return sheet if sounds is None else replace(sheet, sounds=tuple(sounds))
 
     @torch.inference_mode()
@@ -223,11 +235,12 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
+        isolate: bool | Limits = False,
         on_progress: Progress | None = None,
     ) -> Sound:
         """The soundtrack of a video file, as long as the video; arguments and errors are those of `takes`."""
         options: dict[str, Any] = {"steps": steps, "guidance": guidance, "solver": solver}
-        options |= {"cues": cues, "sounds": sounds}
+        options |= {"cues": cues, "sounds": sounds, "isolate": isolate}
         return next(self.takes(source, [seed], kind=kind, **options, on_progress=on_progress))
 
     def takes(
@@ -241,6 +254,7 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
+        isolate: bool | Limits = False,
         on_progress: Progress | None = None,
         unfinished: Mapping[int, Unfinished] | None = None,
     ) -> Iterator[Sound]:
@@ -252,6 +266,7 @@ class Model:
                 which is only vocoded.
             cues, sounds: see `spot`; for models whose `condition` is "cues".
             steps, guidance, solver: default to the model's own.
+            isolate: read the video in a process of its own, with limits.
             on_progress: called with (stage, done, total); stages are "encode", "sample", "decode", "vocode".
             unfinished: for every seed where its finished pieces are kept, so that a run that was stopped goes on from
                 there, and a wave of hours is never held as a whole. The sounds are good until they are removed.
@@ -272,7 +287,9 @@ class Model:
         for seed, place in places.items():
             place.begin({**made_by, **asked, "seed": seed})
         with spent("encode"):
-            seen = kept(places.values()) or see(self, path, kind, by_cues, cues, sounds, partial(progress, "encode"))
+            seen = kept(places.values()) or see(
+                self, path, kind, by_cues, cues, sounds, partial(progress, "encode"), isolate
+            )
         for seed in seeds:
             wave = take(self, seen, seed, chosen, places.get(seed), spent, progress)
             record = make_record(made_by, seed, wave, self.clock.sample_rate, spent.seconds, seen.cues)

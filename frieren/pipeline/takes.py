@@ -12,6 +12,7 @@ from torch import Tensor
 from frieren.arrays import read_features, read_mel
 from frieren.conditioning import cue_features
 from frieren.cues import Cues, SoundCue
+from frieren.isolation import Limits
 from frieren.latent import sound_samples
 from frieren.longwave import LongWave
 from frieren.mel import Count, stream_mel
@@ -32,15 +33,16 @@ def see(
     cues: Cues | None,
     sounds: str | Sequence[SoundCue] | None,
     on_frame: Count,
+    isolate: bool | Limits,
 ) -> Seen:
     """What the sounds of a source are made of: a cue sheet's features, those of frames or of a file, or a mel."""
     if by_cues:
-        sheet = model.spot(path, cues=cues, sounds=sounds, on_frame=on_frame)
+        sheet = model.spot(path, cues=cues, sounds=sounds, on_frame=on_frame, isolate=isolate)
         assert sheet.seconds is not None
         features = cue_features(sheet, sheet.seconds, model.clock, model.config.strike_delay)
         return Seen(features, seconds=sheet.seconds, cues=sheet)
     if kind == "video":
-        return Seen(*model.encode_video(path, on_frame=on_frame))
+        return Seen(*model.encode_video(path, on_frame=on_frame, isolate=isolate))
     if kind == "features":
         return Seen(read_features(path, model.field.config.features))
     return Seen(mel=read_mel(path, model.config.mel.bins))

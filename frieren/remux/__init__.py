@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frieren.errors import VideoError, reason
+from frieren.errors import OutputError, VideoError, reason
 from frieren.files import replacing
 from frieren.formats import AudioCodec
-from frieren.longwave import LongWave
+from frieren.isolation import Limits, call, limits_of
+from frieren.longwave import LongWave, Samples
 from frieren.media import as_os_errors, file_url
 from frieren.openvideo import OpenVideo, VideoInfo, open_video
 from frieren.remux.audio import Track, add_audio, encode_audio, mix, new_track
@@ -25,7 +27,7 @@ from frieren.remux.choice import Choice, choose
 from frieren.remux.encoding import add_h264, encode_h264
 from frieren.remux.order import missing_stamps
 from frieren.remux.streams import OPTIONS, Timed, VideoCopy, add_other, carried, copy_video, is_held
-from frieren.sounds import AI_GENERATED, as_pieces, decode
+from frieren.sounds import AI_GENERATED, PIECE, as_pieces, decode
 
 if TYPE_CHECKING:
     from av import Packet
@@ -52,6 +54,7 @@ def write_video(
     audio_codec: AudioCodec | None = None,
     encode: bool = True,
     comment: str | None = AI_GENERATED,
+    isolate: bool | Limits = False,
 ) -> Path:
     """Put a wave onto a video: the video's packets are copied bit by bit, the sound starts with the first frame.
 
@@ -69,6 +72,7 @@ def write_video(
         audio_codec: of the sound: "aac", "flac" or "opus".
         encode: encode a video that the container cannot hold as H.264; otherwise that is an error.
         comment: goes into the container's metadata; None for none.
+        isolate: in a process of its own, with limits.
 
     Returns:
         `target`.
@@ -81,6 +85,10 @@ def write_video(
     if keep_original and as_track:
         raise ValueError("the sound of the video is either mixed or kept as a track; choose one of the two")
     pieces = as_pieces(wave)
+    if isolate:
+        options: dict[str, Any] = {"keep_original": keep_original, "as_track": as_track, "encode": encode}
+        options |= {"audio_codec": audio_codec, "comment": comment}
+        return _isolated(Path(source), pieces, Path(target), sample_rate, limits_of(isolate), options)
     with open_video(source) as video:
         info = video.measure()
     choice = choose(source, target, encode=encode, audio_codec=audio_codec, mixed=keep_original, as_track=as_track)
@@ -93,6 +101,35 @@ def write_video(
             raise
         choice = replace(choice, copied=False, tag=None)
         return _write(choice, info, sound, comment, mixed=keep_original, as_track=as_track)
+
+
+def _isolated(
+    source: Path, pieces: LongWave, target: Path, sample_rate: int, limits: Limits, options: dict[str, Any]
+) -> Path:
+    """`write_video` in a process of its own, into a folder of which only the whole output is taken."""
+    if target.exists() and os.path.samefile(source, target):
+        raise OutputError(f"{target}: this is the source video, which is never overwritten; choose another name")
+    place = tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part")
+    with replacing(target) as part, place as folder:
+        samples, made = Path(folder) / "samples", Path(folder) / target.name
+        with samples.open("wb") as file:
+            for piece in pieces:
+                file.write(piece.tobytes())
+        call("frieren.remux:write_samples", str(source), str(samples), str(made), sample_rate, limits=limits, **options)
+        os.replace(made, part)
+    return target
+
+
+def write_samples(source: str, samples: str, target: str, sample_rate: int, **options: Any) -> Path:
+    """`write_video` with the wave in a file of float32."""
+
+    def pieces() -> Iterator[Samples]:
+        with open(samples, "rb") as file:
+            while len(piece := np.fromfile(file, np.float32, PIECE)):
+                yield piece
+
+    wave = LongWave(pieces, os.path.getsize(samples) // 4)
+    return write_video(source, wave, target, sample_rate, **options)
 
 
 def _write(choice: Choice, info: VideoInfo, sound: Track, comment: str | None, *, mixed: bool, as_track: bool) -> Path:

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from frieren.errors import OutputError, VideoError
 from frieren.formats import CONTAINERS, AudioCodec, has_suffix
+from frieren.isolation import Limits, call, limits_of
 from frieren.media import demux
 from frieren.openvideo import OpenVideo, frame_time, open_video
 from frieren.remux.audio import choose_codec
@@ -78,6 +79,7 @@ def choose(
     audio_codec: AudioCodec | None = None,
     mixed: bool = False,
     as_track: bool = False,
+    isolate: bool | Limits = False,
 ) -> Choice:
     """Choose how a video gets into `target`.
 
@@ -87,6 +89,7 @@ def choose(
         audio_codec: of the sound; None for the container's usual one.
         mixed: whether the video's first sound is mixed with the new one, and the others go with it.
         as_track: whether all sounds of the video go with it.
+        isolate: look at the source in a process of its own, with limits.
 
     Raises:
         VideoError: the source cannot be read, or would have to be encoded and must not be; or a sound that is to be a
@@ -98,6 +101,9 @@ def choose(
         raise OutputError(
             f"{target}: a video file ends in {', '.join(CONTAINERS)}, not {target.suffix!r}; rename the output"
         )
+    if isolate:
+        options = {"encode": encode, "mixed": mixed, "as_track": as_track}
+        return _isolated(source, target, free, audio_codec, options, limits_of(isolate))
     with open_video(source) as video:
         codec, tags = _name(video), _tags(video)
         quicktime = "mov" in video.container.format.name.split(",")
@@ -122,6 +128,17 @@ def choose(
     return Choice(
         source, target, codec, False, None, choose_codec(form, audio_codec), _left_out(source, form, mixed, as_track)
     )
+
+
+def _isolated(
+    source: Path, target: Path, free: bool, audio_codec: AudioCodec | None, options: dict[str, Any], limits: Limits
+) -> Choice:
+    """`choose` in a process of its own."""
+    arguments = str(source), str(target)
+    found = call("frieren.remux:choose", *arguments, limits=limits, free=free, audio_codec=audio_codec, **options)
+    place = target.with_suffix(Path(found["target"]).suffix)
+    codec = choose_codec(CONTAINERS[place.suffix.lower()], audio_codec)
+    return Choice(source, place, found["codec"], found["copied"], found["tag"], codec, tuple(found["left_out"]))
 
 
 def _name(video: OpenVideo) -> str:

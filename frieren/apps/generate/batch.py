@@ -165,6 +165,7 @@ def choose_output(item: BatchItem, target: Path, options: Options) -> Path:
             audio_codec=options.audio_codec,
             mixed=options.keep_original,
             as_track=options.as_track,
+            isolate=options.isolate,
         )
         if target == next(iter(item.targets.values())):
             if choice.target != target:
@@ -186,7 +187,7 @@ def seconds_of(source: Path, options: Options) -> float:
         return 0.0
     from frieren.video import probe
 
-    seconds = probe(source).seconds
+    seconds = probe(source, isolate=options.isolate).seconds
     if seconds / 60 > options.max_length:
         raise VideoError(
             f"{source}: {seconds / 60:.0f} minutes long by its timestamps, more than {options.max_length:g}; "
@@ -228,6 +229,7 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
         as_track=options.as_track,
         audio_codec=options.audio_codec,
         encode=options.encode,
+        isolate=options.isolate,
     )
     try:
         record.write(output, sound, source, recorded(options, seed))

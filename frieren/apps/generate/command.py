@@ -58,6 +58,9 @@ def generate(
     as_track: Annotated[bool, typer.Option("--as-track", help="Keep the old sounds as tracks of their own.")] = False,
     audio_codec: Annotated[AudioCodec | None, typer.Option(help="Codec of the sound in a video.")] = None,
     encode: Annotated[bool, typer.Option(help="Encode a video that the container cannot hold (H.264).")] = True,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Read and write videos in processes with limits: they may be hostile.")
+    ] = False,
     max_length: Annotated[float, typer.Option(metavar="MINUTES", help="Refuse longer videos.")] = 360.0,
     overwrite: Annotated[
         bool | None, typer.Option(help="Replace existing files; by default those that have a record of frieren.")
@@ -88,8 +91,9 @@ def generate(
         options = Options(
             model=model, steps=steps, guidance=guidance, solver=solver, seed=seed, vocoder=vocoder, device=device,
             precision=precision, loudness=parse_loudness(loudness), keep_original=keep_original, as_track=as_track,
-            audio_codec=audio_codec, encode=encode, max_length=max_length, refine=parse_refinements(refine or []),
-            kind=kind_of(features, mel), cues=None if cues is None else read_cues(cues), sounds=sound,
+            audio_codec=audio_codec, encode=encode, isolate=isolate, max_length=max_length,
+            refine=parse_refinements(refine or []), kind=kind_of(features, mel),
+            cues=None if cues is None else read_cues(cues), sounds=sound,
         )  # fmt: skip
     generate_all(videos or [], out, form, options, samples, overwrite, resume)
 

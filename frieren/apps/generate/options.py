@@ -55,6 +55,7 @@ class Options:
     kind: Kind = "video"
     cues: Cues | None = None
     sounds: str | None = None
+    isolate: bool = False
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
@@ -123,6 +124,7 @@ class Options:
             steps=self.steps,
             guidance=self.guidance,
             solver=self.solver,
+            isolate=self.isolate,
             on_progress=on_progress,
             unfinished=unfinished,
         )
