@@ -175,7 +175,7 @@ def test_silence_stays_silence(data, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(classification, "GAIN", 0.0)
 
     def loss(level: float) -> float:
-        monkeypatch.setattr(classification, "decode_latent", lambda *_: torch.full((1, 16, 128), level))
+        monkeypatch.setattr(loss_of.autoencoder, "decode", lambda *_: torch.full((1, 16, 128), level))
         return loss_of(torch.zeros(1, 4, CLOCK.window), torch.tensor([2])).item()
 
     assert loss(-8.0) == loss(-5.0) != loss(-4.0)
@@ -211,12 +211,18 @@ def test_unknown_labels_are_an_error(data, parts, tmp_path):
         FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, strange)
 
 
+def test_it_begins_at_a_step(data, parts, tmp_path):
+    task = stage("field", data, parts, tmp_path, class_start=3)
+    batch = task.batch(0)
+    assert task.losses(batch, 2).keys() == {"total"} and "classification" in task.losses(batch, 3)
+
+
 @pytest.mark.parametrize("part", ["field", "reflow", "distillation"])
 def test_the_field_learns_by_it(part, data, parts, tmp_path):
     task = stage(part, data, parts, tmp_path)
     task.classification(task.network, task.with_ends(task.batch(0)), part).backward()
     norms = {name: one.grad.norm().item() for name, one in task.network.named_parameters() if one.grad is not None}
-    assert norms["blocks.0.conv_out.weight"] > 0 and norms["embed_features.weight"] > 0
+    assert norms["blocks.0.conv_out.weight"] > 0 and norms["embed_features.input.weight"] > 0
 
 
 def test_a_class_that_the_sheet_does_not_name_is_not_asked_for():

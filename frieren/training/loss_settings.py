@@ -91,7 +91,8 @@ class FieldLoss:
     white: bool = False  # the input layer starts as the whitening of the features; the authors' is random
     join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
     class_weight: float = 0.0  # weight of the classification loss on the end of the flow, which needs labels
-    classifier: str = ""  # folder of the tagger behind it; "": the run's own
+    class_start: int = 0  # step from which on it counts
+    classifier: str = ""  # folder of the classifier behind it; "": the run's own tagger
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class FieldTask(TrainingTask[VectorField]):
     def losses(self, batch: Any, step: int) -> Losses:
         batch, stage = self.with_ends(batch), self.recipe.part
         flow = self.loss(self.network, batch, stage)
-        if self.classify is None:
+        if self.classify is None or step < self.recipe.loss.class_start:
             return {"total": flow}
         classification = self.classification(self.network, batch, stage)
         total = flow + self.recipe.loss.class_weight * classification
