@@ -15,6 +15,7 @@ from frieren import picture
 from frieren.categories import CLASSES, categories
 from frieren.clock import Clock
 from frieren.openvideo import FrameGrid
+from frieren.rows import Rows
 from frieren.weights import load_part
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ class Recogniser:
         self._last: tuple[VideoFrame, Tensor] | None = None  # one that stays is converted once
         self._images: list[Tensor] = []  # that wait, less than BATCH
         self._colours: Tensor | None = None  # [1, 64] of the image before those
-        self._probabilities: list[Tensor] = []
-        self._starts: list[Tensor] = []
+        self._seen = Rows()  # the categories' probabilities, and whether a shot begins
 
     def push(self, frame: VideoFrame, time: float) -> None:
         """Take the next decoded frame, `time` seconds after the first one."""
@@ -90,11 +90,12 @@ class Recogniser:
             self._take(chosen)
         if self._images:
             self._look()
-        if not self._starts:
+        seen = self._seen.tensor()[:total]
+        if not len(seen):
             raise ValueError("no frame was given")
-        starts = torch.cat(self._starts)[:total]
+        starts = seen[:, -1] > 0
         starts[0] = True
-        return torch.cat(self._probabilities)[:total], starts
+        return seen[:, :-1], starts
 
     def _take(self, frame: VideoFrame) -> None:
         if self._last is None or self._last[0] is not frame:
@@ -108,10 +109,11 @@ class Recogniser:
     def _look(self) -> None:
         """Classify the images that wait, and compare the colours of each with those of the one before."""
         images = torch.stack(self._images).contiguous(memory_format=torch.channels_last)
-        self._probabilities.append(category_probabilities(classifier()(images).softmax(-1)))
+        probabilities = category_probabilities(classifier()(images).softmax(-1))
         colours = torch.stack([_colours(image) for image in images])
         before = torch.cat([colours[:1] if self._colours is None else self._colours, colours[:-1]])
-        self._starts.append((colours - before).abs().sum(-1) / 2 > CUT)
+        starts = (colours - before).abs().sum(-1) / 2 > CUT
+        self._seen.append(torch.cat([probabilities, starts[:, None]], 1))
         self._images, self._colours = [], colours[-1:]
 
 

@@ -23,6 +23,7 @@ from frieren import motion
 from frieren.cues import Strike
 from frieren.errors import WeightsError
 from frieren.nets.motion import MotionEncoder
+from frieren.rows import Rows
 from frieren.weights import load_part
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class MotionSpotter:
         self._reader = motion.MotionReader()
         self._motion: list[Tensor] = []  # from `_context` frames before the next one to be looked at
         self._context = 0
-        self._outputs: list[Tensor] = []
+        self._outputs = Rows()
 
     def push(self, frame: VideoFrame, time: float) -> None:
         """Take the next decoded frame, `time` seconds after the first one."""
@@ -97,9 +98,9 @@ class MotionSpotter:
         self._motion += self._reader.finish(seconds)
         while rest := len(self._motion) - self._context:
             self._look(min(rest, BLOCK))
-        if not self._outputs:
+        values = self._outputs.tensor().numpy()
+        if not len(values):
             raise ValueError("no frame was given")
-        values = torch.cat(self._outputs).numpy()
         strike, strength, sustained, activity, embed = *values[:, :4].T, values[:, 4:]
         strikes = pick_strikes(strike, strength, self.encoder.config.threshold, self.encoder.config.delay)
         return SeenMotion(strike, strength, sustained, activity, embed, strikes)
@@ -113,7 +114,7 @@ class MotionSpotter:
         cues = torch.stack([output.strike, output.strength, output.sustained], -1)[0].sigmoid()
         size = seen[:, -1].flatten(1).mean(1, keepdim=True)  # of the difference, by its root mean square
         here = slice(begin, begin + count)
-        self._outputs.append(torch.cat([cues, size / (1 + size), output.embed[0]], -1)[here].float())
+        self._outputs.append(torch.cat([cues, size / (1 + size), output.embed[0]], -1)[here])
         drop = max(0, begin + count - margin)
         self._motion = self._motion[drop:]
         self._context = begin + count - drop

@@ -107,6 +107,7 @@ SHEETS = {
     "b.mp4": Cues((SoundCue("dog", certainty=0.3),), (Strike(1.5),), seconds=2.0),
     "c.mp4": Cues(seconds=2.0),
     "d.mp4": Cues((SoundCue("rain", 0, 2, 0.7),), seconds=2.0),
+    "f.mp4": Cues((SoundCue("rain", 0, 2, 0.4), SoundCue("dog", 0, 1, 0.7)), seconds=2.0),
     "e.mp4": Cues((SoundCue("rain", 0, 1, 0.5),), seconds=2.0),
 }
 
@@ -118,19 +119,21 @@ SIGHTS = {
         "b.mp4": (("cow", 0.2), ("horse", 0.15), ("dog", 0.1)),
         "c.mp4": (("cat", 0.19), ("dog", 0.1), ("cow", 0.0)),
         "d.mp4": (("rain_storm", 0.7), ("cat", 0.2), ("cow", 0.1), ("dog", 0.0)),
+        "f.mp4": (("rain_storm", 0.4), ("dog", 0.35), ("cow", 0.0)),
         "e.mp4": (("rain_storm", 0.5), ("cat", 0.1), ("dog", 0.0)),
     }.items()
 }
 
 
 def report(monkeypatch: pytest.MonkeyPatch) -> RealReport:
-    """Two clips with timing, and four without: two of them show nothing, of one nobody has said what it shows."""
+    """Two clips with timing, and five without: two of them show nothing, of one nobody has said what it shows."""
     some = [
         RealClip(Path("a.mp4"), "chop", 2.0, (0.5, 1.5), categories=("cow", "cat")),
         RealClip(Path("b.mp4"), "bark", 2.0, (1.5,), categories=("dog",)),
         RealClip(Path("c.mp4"), "none", 2.0, (), scored=False, categories=()),
         RealClip(Path("d.mp4"), "none", 2.0, (), scored=False, categories=("dog",)),
         RealClip(Path("e.mp4"), "none", 2.0, (), scored=False, categories=()),
+        RealClip(Path("f.mp4"), "none", 2.0, (), scored=False, categories=("dog",)),
         RealClip(Path("d.mp4"), "none", 2.0, (), scored=False),
     ]
     monkeypatch.setattr(measure, "falls", lambda path: [0.58])
@@ -149,13 +152,13 @@ def test_the_report_pools_clips_and_actions(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_categories_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """a: cat before dog, in its sheet (.45 over the clip) too; b: dog is third, and first in its sheet; d: rain."""
+    """a: cat before dog, in its sheet (.45 in all) too; b: dog is third, and first in its sheet; d: rain; f: 2nd."""
     assert report(monkeypatch).categories() == {
-        "right category first": (1, 3),
-        "right category among three": (2, 3),
+        "right category first": (1, 4),
+        "right category among three": (3, 4),
         "right when sure (0.5 or more)": (1, 3),
         "below 0.2 where nothing is known": (1, 2),
-        "first in its sheet": (2, 3),
+        "first in its sheet": (2, 4),
         "no category in its sheet where nothing is known": (1, 2),
     }
 
