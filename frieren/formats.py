@@ -22,6 +22,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  
 ROOMY = (".mov", ".mkv")  # containers that take what .mp4 does not
 SOUND_FILES = (".wav", ".flac")
 AudioCodec = Literal["aac", "flac", "opus"]  # of the sound in a video
+SampleRate = Literal[16_000, 44_100, 48_000]  # that a sound may be written at
 OUTPUTS = (*CONTAINERS, *SOUND_FILES)
 RECORD_LIMIT = 32 << 20  # bytes; that of a film of six hours has 10 MB, nearly all of it motion
 

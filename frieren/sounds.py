@@ -215,10 +215,17 @@ def resample_pieces(pieces: Iterable[Samples], rate: int, target: int) -> Iterat
         yield from pieces
         return
     stream = soxr.ResampleStream(rate, target, 1, quality="VHQ")
-    for piece in pieces:
-        for begin in range(0, len(piece), PIECE):
-            yield stream.resample_chunk(piece[begin : begin + PIECE])
-    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    parts = (piece[begin : begin + PIECE] for piece in pieces for begin in range(0, len(piece), PIECE))
+    for part in chain(parts, [None]):
+        made = stream.resample_chunk(np.zeros(0, np.float32) if part is None else part, last=part is None)
+        if len(made):
+            yield made
+
+
+def resampled(wave: NDArray[np.floating] | Tensor | LongWave, rate: int, target: int) -> LongWave:
+    """A wave [S] at `rate` -> the same at `target` samples per second, in pieces."""
+    pieces = as_pieces(wave)
+    return LongWave(lambda: resample_pieces(pieces, rate, target), round(len(pieces) * target / rate))
 
 
 def to_int16(samples: Samples) -> NDArray[np.int16]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from frieren import remux, sounds
 from frieren.errors import OutputError
-from frieren.formats import SOUND_FILES, AudioCodec, has_suffix
+from frieren.formats import SOUND_FILES, AudioCodec, SampleRate, has_suffix
 from frieren.isolation import Limits
 from frieren.longwave import LongWave, Samples
 from frieren.loudness import normalise
@@ -56,6 +56,7 @@ class Sound:
         as_track: bool = False,
         audio_codec: AudioCodec | None = None,
         encode: bool = True,
+        sample_rate: SampleRate | None = None,
         isolate: bool | Limits = False,
     ) -> Path:
         """Write a sound file (.wav, .flac), or the video with this sound (.mp4, .mov, .mkv, ...).
@@ -64,6 +65,8 @@ class Sound:
             loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP; sounds
                 under -50 LUFS are left alone. None leaves every sound alone.
             keep_original: mix under the video's own sound instead of replacing it; for videos only.
+            sample_rate: samples per second of what is written, by soxr; None: as generated. A sound mixed under
+                another has the rate of that one, and where Opus lacks a rate it is 48 kHz.
             as_track, audio_codec, encode, isolate: for videos, see `write_video`.
 
         Returns:
@@ -75,15 +78,18 @@ class Sound:
         """
         target = Path(target)
         wave = self.samples if loudness is None else normalise(self.samples, self.sample_rate, loudness)[0]
+        rate = sample_rate or self.sample_rate
+        if rate != self.sample_rate:
+            wave = sounds.resampled(wave, self.sample_rate, rate)
         if has_suffix(target, SOUND_FILES):
-            return sounds.write(target, wave, self.sample_rate)
+            return sounds.write(target, wave, rate)
         if self.source is None:
             raise OutputError(f"{target}: this sound has no video; save it as .wav or .flac")
         return remux.write_video(
             self.source,
             wave,
             target,
-            self.sample_rate,
+            rate,
             keep_original=keep_original,
             as_track=as_track,
             audio_codec=audio_codec,

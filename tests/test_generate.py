@@ -661,3 +661,12 @@ def test_an_animated_webp_is_called_by_its_name(
     path.write_bytes(b"RIFF\x00\x01\x00\x00WEBPVP8X" + bytes(200))
     assert run("generate", path) == 1
     assert "an animated WebP, which FFmpeg's libraries cannot read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.mp4"])
+def test_the_sample_rate_of_what_is_written(fake_model: FakeModel, tmp_path: Path, name: str) -> None:
+    clip = make_video(tmp_path / "clip.mp4")
+    assert run("generate", clip, "-o", tmp_path / name, "--sample-rate", 48_000) == 0
+    assert sounds.read_channels(tmp_path / name)[1] == 48_000
+    assert run("generate", clip, "-o", tmp_path / name, "--sample-rate", 22_050) == 2
+    assert json.loads((tmp_path / f"{name}.json").read_text())["command"]["sample_rate"] == 48_000

@@ -10,6 +10,7 @@ import torch
 import frieren
 from frieren import loudness, sounds, video
 from frieren.errors import OutputError
+from frieren.longwave import LongWave
 
 RATE = 16_000
 
@@ -83,3 +84,26 @@ def test_without_a_video_there_is_only_a_sound_file(tmp_path):
     assert sound.save(tmp_path / "a.wav").exists()
     with pytest.raises(OutputError, match=r"a\.mp4: this sound has no video; save it as \.wav or \.flac"):
         sound.save(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("name", ["out.wav", "out.flac", "out.mkv", "out.mp4"])
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_a_tone_is_the_same_tone_at_another_rate(sound, tmp_path, name, rate):
+    """Its closed form at the new rate, and its length in seconds."""
+    seconds = 1.2
+    tone = 0.3 * torch.sin(2 * torch.pi * 440 * torch.arange(round(seconds * RATE)) / RATE)
+    frieren.Sound(tone, RATE, sound.source).save(tmp_path / name, loudness=None, sample_rate=rate)
+    found, found_rate = sounds.read_channels(tmp_path / name)
+    assert found_rate == rate and abs(found.shape[1] - seconds * rate) < 1100
+    wanted = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
+    middle = slice(rate // 4, rate)
+    assert np.abs(found[0][middle] - wanted[middle]).max() < (0.02 if name == "out.mp4" else 1e-4)
+
+
+def test_pieces_are_resampled_as_the_whole(tmp_path):
+    wave = clips.noise(40.0, RATE)
+    long = LongWave(lambda: np.split(wave, [1, 1000, 400_000]), len(wave))
+    for name, samples in (("a.wav", torch.from_numpy(wave)), ("b.wav", long)):
+        frieren.Sound(samples, RATE).save(tmp_path / name, sample_rate=44_100)
+    one, other = (sounds.read(tmp_path / name, 44_100) for name in ("a.wav", "b.wav"))
+    assert one.shape == other.shape == (40 * 44_100,) and np.abs(one - other).max() <= 1 / 32768

@@ -229,6 +229,7 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
         as_track=options.as_track,
         audio_codec=options.audio_codec,
         encode=options.encode,
+        sample_rate=options.sample_rate,
         isolate=options.isolate,
     )
     try:

@@ -26,6 +26,7 @@ from frieren.apps.generate.options import (
     Vocoder,
     parse_loudness,
     parse_refinements,
+    parse_sample_rate,
 )
 from frieren.apps.generate.plan import Format, NamingError, find_sources, plan_outputs, wrong_option
 from frieren.apps.generate.replay import replay as replay_record
@@ -57,6 +58,9 @@ def generate(
     keep_original: Annotated[bool, typer.Option("--keep-original", help="Mix the new sound under the old.")] = False,
     as_track: Annotated[bool, typer.Option("--as-track", help="Keep the old sounds as tracks of their own.")] = False,
     audio_codec: Annotated[AudioCodec | None, typer.Option(help="Codec of the sound in a video.")] = None,
+    sample_rate: Annotated[
+        str | None, typer.Option(metavar="16000|44100|48000", help="Samples per second of what is written.")
+    ] = None,
     encode: Annotated[bool, typer.Option(help="Encode a video that the container cannot hold (H.264).")] = True,
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Read and write videos in processes with limits: they may be hostile.")
@@ -92,8 +96,8 @@ def generate(
             model=model, steps=steps, guidance=guidance, solver=solver, seed=seed, vocoder=vocoder, device=device,
             precision=precision, loudness=parse_loudness(loudness), keep_original=keep_original, as_track=as_track,
             audio_codec=audio_codec, encode=encode, isolate=isolate, max_length=max_length,
-            refine=parse_refinements(refine or []), kind=kind_of(features, mel),
-            cues=None if cues is None else read_cues(cues), sounds=sound,
+            sample_rate=parse_sample_rate(sample_rate), refine=parse_refinements(refine or []),
+            kind=kind_of(features, mel), cues=None if cues is None else read_cues(cues), sounds=sound,
         )  # fmt: skip
     generate_all(videos or [], out, form, options, samples, overwrite, resume)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from frieren.apps.checks import UnavailableError, check_device, needs_extra
 from frieren.apps.weights import fetched
 from frieren.cues import Cues, parse_sounds
-from frieren.formats import AudioCodec
+from frieren.formats import AudioCodec, SampleRate
 
 if TYPE_CHECKING:
     from frieren import Model, Sound
@@ -56,6 +56,7 @@ class Options:
     cues: Cues | None = None
     sounds: str | None = None
     isolate: bool = False
+    sample_rate: SampleRate | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
@@ -142,6 +143,18 @@ def parse_loudness(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise ValueError(f"loudness must be a number of LUFS such as -20, or off, got {text!r}") from None
+
+
+def parse_sample_rate(text: str | None) -> SampleRate | None:
+    """ "48000" -> 48000; None stays.
+
+    Raises:
+        ValueError: another rate.
+    """
+    known = {str(rate): rate for rate in get_args(SampleRate)}
+    if text is not None and text not in known:
+        raise ValueError(f"sample rate must be one of {', '.join(known)}, got {text!r}")
+    return None if text is None else known[text]
 
 
 def parse_refinements(names: Sequence[str]) -> tuple[Refinement, ...] | None:
