@@ -92,22 +92,25 @@ class Model:
         Raises:
             VideoError: if the file cannot be read.
         """
-        times: list[Tensor] = []
-        seconds = 0.0
+        seconds, seen, clock = 0.0, 0, self.clock
 
         def blocks() -> Iterator[Tensor]:
-            nonlocal seconds
-            clock = self.clock
+            nonlocal seconds, seen
             published = clock.published_frames
             for frames in stream_frames(source, clock.fps, self.image_size, published=published, isolate=isolate):
-                times.append(frames.times)
-                seconds = frames.seconds
+                seconds, seen = frames.seconds, seen + len(frames.times)
                 yield frames.images[None]
-                on_frame(sum(map(len, times)), clock.frames(seconds))
+                on_frame(seen, clock.frames(seconds))
 
+        # In one piece from the start: small tensors that stay, between large ones that go, would take 5 kB a frame.
+        features, done = torch.empty(0), 0
         with self._autocast():
-            features = torch.cat(list(encode_frames(self.encoder, blocks())), dim=1)[0].float()
-        return features, torch.cat(times), seconds
+            for part in encode_frames(self.encoder, blocks()):
+                if not done:
+                    features = torch.empty(clock.frames(seconds), part.shape[-1], device=part.device)
+                features[done : done + part.shape[1]] = part[0]
+                done += part.shape[1]
+        return features[:done], torch.tensor(clock.frame_times(done), dtype=torch.float64), seconds
 
     def spot(
         self,

@@ -34,6 +34,7 @@ from frieren.cues import read as read_cues
 from frieren.formats import AudioCodec
 
 SAMPLING = {"steps", "guidance", "solver", "refine"}  # options that a mel has no use for
+RATES = "16000|44100|48000"
 OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
 
 
@@ -58,20 +59,14 @@ def generate(
     keep_original: Annotated[bool, typer.Option("--keep-original", help="Mix the new sound under the old.")] = False,
     as_track: Annotated[bool, typer.Option("--as-track", help="Keep the old sounds as tracks of their own.")] = False,
     audio_codec: Annotated[AudioCodec | None, typer.Option(help="Codec of the sound in a video.")] = None,
-    sample_rate: Annotated[
-        str | None, typer.Option(metavar="16000|44100|48000", help="Samples per second of what is written.")
-    ] = None,
+    sample_rate: Annotated[str | None, typer.Option(metavar=RATES, help="Samples per second of the output.")] = None,
     encode: Annotated[bool, typer.Option(help="Encode a video that the container cannot hold (H.264).")] = True,
-    isolate: Annotated[
-        bool, typer.Option("--isolate", help="Read and write videos in processes with limits: they may be hostile.")
-    ] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help="Read videos in processes with limits.")] = False,
     max_length: Annotated[float, typer.Option(metavar="MINUTES", help="Refuse longer videos.")] = 360.0,
     overwrite: Annotated[
         bool | None, typer.Option(help="Replace existing files; by default those that have a record of frieren.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from what a run that was stopped has finished.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from what a stopped run has finished.")] = False,
     form: Annotated[Format | None, typer.Option("--format", help="File type in folders.", show_default="mp4")] = None,
     refine: Annotated[
         list[str] | None,
