@@ -27,7 +27,7 @@ SIZE = 224  # pixels
 FAINT = 0.02  # classes below it are noise: 118 dogs add up
 PRIOR = 0.2  # exponent by which the number of its classes counts against a category
 SMOOTHING = 7  # frames: three seconds from the first to the last
-CUT = 0.6  # share of pixels whose colour changes from one frame to the next at a hard cut
+CUT = 0.4  # share of pixels whose colour changes from one frame to the next at a hard cut
 BATCH = 4  # frames at once; more are slower and take more memory
 
 
