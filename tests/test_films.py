@@ -116,6 +116,23 @@ def test_members_are_averaged():
     torch.testing.assert_close(encoder(seen).strike, (one + two) / 2)
 
 
+def test_strengths_are_spread():
+    """Over frames of strikes, what a network says gets the mean and spread of what is true; the rest stays as it is."""
+    torch.manual_seed(0)
+    encoder = MotionEncoder(MotionConfig(members=("maxima", "speeds"), ways=("one",))).eval()
+    motions, true = torch.randn(1, 7, 40, 9, 16), torch.tensor([0.3, 0.5, 0.6, 0.9]).repeat(10)
+    before = encoder(motions)
+    motion.spread_strengths(encoder, before.strength[0].detach(), true)
+    after = encoder(motions)
+    wanted = true.logit()
+    assert after.strength.mean().item() == pytest.approx(wanted.mean().item(), abs=1e-3)
+    assert after.strength.std().item() == pytest.approx(wanted.std().item(), rel=1e-3)
+    assert torch.equal(after.strength[0].argsort(), before.strength[0].argsort())
+    assert torch.equal(after.strike, before.strike) and torch.equal(after.sustained, before.sustained)
+    motion.spread_strengths(encoder, torch.zeros(3), true[:3])  # says the same of all: nothing to spread
+    torch.testing.assert_close(encoder(motions).strength, after.strength)
+
+
 def test_speeds_do_not_depend_on_directions():
     torch.manual_seed(0)
     encoder = MotionEncoder(MotionConfig(members=("speeds",), ways=("one",))).eval()

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from frieren.world import puppets
+from frieren.world.puppets import flows
+from frieren.world.puppets.act import ActScene, Place
 from frieren.world.puppets.paths import RATE, Blow, Line, draw_manner, draw_rhythm, swing
 from frieren.world.puppets.stage import Framing, Look, Part, draw_textures, rasterise
 
@@ -72,3 +74,29 @@ def test_part_is_painted_where_it_is():
     zoomed = rasterise([ground, moving], Framing(x=-0.5, zoom=2.0), np.array([0.0]), 64, 64, textures)[0]
     assert zoomed.sum() == pytest.approx(4 * 16 * 8, rel=0.02)
     assert (zoomed * columns).sum() / zoomed.sum() == pytest.approx(32, abs=0.1)
+
+
+def test_a_scratch_sounds_as_it_sets_out():
+    """Where the tool turns round, and not before; with instants that are given, each of them sounds."""
+    given, turned = [(0.5, 0.9), (1.3, 0.4), (2.0, 0.7)], []
+    for seed in range(12):
+        act = flows.scratch(ActScene(np.random.default_rng(seed), 3.0, Place(), given))
+        assert act.blows == given
+        tool = next(part for part in act.parts if part.shape == "limb")
+        for time, strength in given:
+            before, here, after = (round((time + shift) * RATE) for shift in (-0.06, 0, 0.06))
+            assert act.going[here + 1] == pytest.approx(0.7 * strength) and act.going[here - 2] < act.going[here + 1]
+            came = np.array([tool.x[here] - tool.x[before], tool.y[here] - tool.y[before]])
+            goes = np.array([tool.x[after] - tool.x[here], tool.y[after] - tool.y[here]])
+            turned.append((came @ goes, goes @ goes))
+    came_on, went = np.sum(turned, 0)
+    assert came_on < 0.3 * went  # together, since a hand that sways hides the small strokes
+
+
+def test_harder_blows_come_from_higher():
+    soft, hard = (
+        np.mean([swing(rng, [Blow(1.0, strength)], draw_manner(rng)).at(np.arange(2 * RATE) / RATE).max()
+                 for rng in map(np.random.default_rng, range(40))])
+        for strength in (0.2, 0.9)
+    )  # fmt: skip
+    assert hard > 1.4 * soft  # at rest it may be held high already

@@ -13,7 +13,7 @@ from frieren import motion, strikes
 from frieren.world import puppets
 
 INSTANTS = ((0.8, 0.8), (1.6, 0.8), (2.4, 0.8))
-STRIKERS = (42, 57)  # clips before a still camera: a knife, a stick
+STRIKERS = (27, 29)  # clips before a still camera: a fist, a switch
 SECONDS = 3.2
 
 

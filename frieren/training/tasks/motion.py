@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from frieren.nets.motion import MotionConfig, MotionEncoder
+from frieren.nets.motion import MotionConfig, MotionEncoder, MotionOutput
 from frieren.strikes import pick_strikes
 from frieren.training.data import device_of
 from frieren.training.learner import Losses, Trainable
@@ -24,6 +24,7 @@ from frieren.world.puppets.clips import SHAPES
 
 WINDOW = 0.05  # s within which a strike of a validation clip counts as found
 THRESHOLDS = np.arange(0.2, 0.7, 0.02)
+AT_A_STRIKE = 0.7  # target from which on a frame belongs to a strike
 
 
 class Example(NamedTuple):
@@ -100,24 +101,62 @@ class MotionTask(TrainingTask[MotionEncoder]):
         }
 
     @torch.inference_mode()
-    def validate(self, network: MotionEncoder) -> dict[str, float]:
-        """Largest F1 within 50 ms on validation clips of the puppet world, and the threshold that reaches it."""
+    def seen(self, network: MotionEncoder) -> list[tuple[Example, MotionOutput]]:
+        """Every validation clip of the puppet world, and what the network says of it (B = 1, on the CPU)."""
         network.eval()
-        curves, times = [], []
+        found = []
         for index in range(self.recipe.shared.valid):
             example = self.example("valid", False, index)
             output = network(example.motion[None].float().to(device_of(network)))
-            curves.append(output.strike[0].sigmoid().cpu().numpy())
-            times.append(example.times + self.loss.delay)
+            found.append((example, MotionOutput(*(each.cpu() for each in output))))
         network.train()
+        return found
+
+    def validate(self, network: MotionEncoder) -> dict[str, float]:
+        """Largest F1 within 50 ms on validation clips of the puppet world, and the threshold that reaches it."""
+        return self.scores(self.seen(network))
+
+    def scores(self, seen: list[tuple[Example, MotionOutput]]) -> dict[str, float]:
+        """The scores of `validate`, of what has been seen already."""
+        curves = [output.strike[0].sigmoid().numpy() for _, output in seen]
+        times = [example.times + self.loss.delay for example, _ in seen]
         scores = {float(threshold): f1(curves, times, float(threshold)) for threshold in THRESHOLDS}
         best = max(scores, key=lambda threshold: scores[threshold])
         return {"f1": scores[best], "threshold": best}
 
     def finish(self, network: MotionEncoder, folder: Path) -> None:
-        """Writes the encoder in half precision, with the threshold that the validation clips ask for."""
-        threshold = self.validate(network)["threshold"]
+        """Writes the encoder in half precision, with the threshold and the spread that the validation clips ask for."""
+        seen, near = self.seen(network), AT_A_STRIKE
+        spread_strengths(
+            network,
+            torch.cat([output.strength[0][example.strike > near] for example, output in seen]),
+            torch.cat([example.strength[example.strike > near] for example, _ in seen]),
+        )
+        threshold = self.scores(seen)["threshold"]
         save_part(folder, network, dataclasses.replace(self.config, threshold=threshold), torch.float16)
+
+
+@torch.no_grad()
+def spread_strengths(network: MotionEncoder, seen: Tensor, true: Tensor) -> None:
+    """Stretches the strengths that a network says: their log-odds get the mean and spread of the true ones.
+
+    How hard something strikes is hard to see, and a loss leaves all answers to such a question near the mean; their
+    order says more than their size.
+
+    Args:
+        network: changed in place.
+        seen: [N] log-odds that it gives at strikes.
+        true: [N] 0..1, strengths of these strikes.
+    """
+    if len(seen) < 2 or seen.std() == 0:
+        return
+    wanted = true.clamp(0.05, 0.95).logit()
+    slope = wanted.std() / seen.std()
+    shift = wanted.mean() - slope * seen.mean()
+    for member in network.members:
+        cues = cast(nn.Linear, member.get_submodule("heads.cues"))
+        cues.weight[1] *= slope
+        cues.bias[1] = slope * cues.bias[1] + shift
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:

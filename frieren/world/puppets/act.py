@@ -78,7 +78,7 @@ class ActScene:
         if self.instants is not None:
             return [Blow(time, strength) for time, strength in self.instants]
         times = draw_rhythm(rng, self.seconds, shortest)
-        mean, spread = rng.uniform(0.3, 0.9), rng.uniform(0.02, 0.3)
+        mean, spread = rng.uniform(0.4, 0.8), rng.uniform(0.02, 0.35)
         strengths = np.clip(mean + spread * rng.standard_normal(len(times)), 0.05, 1)
         deceit = 1.0 if self.silent else rng.choice([0.0, rng.uniform(0.1, 0.6)], p=[0.55, 0.45])
         favourite = str(rng.choice(DECEPTIONS))

@@ -14,17 +14,18 @@ from frieren.world.puppets.camera import Film, draw_view, shoot
 from frieren.world.puppets.paths import RATE, Curve
 from frieren.world.puppets.stage import Look, Part, draw_textures
 
-VERSION = 2
+VERSION = 3
 SHAPES = ((36, 64), (48, 64), (64, 36), (64, 64))
 STRIKING: dict[Callable[[ActScene], Act], float] = {
     strikers.stick: 4, strikers.fist: 2, strikers.knife: 1.5, strikers.fingers: 1.5, strikers.clap: 0.7,
     strikers.drummer: 2, strikers.walker: 1.5, strikers.jumper: 0.7, things.ball: 1, things.barker: 1.5,
     things.recoil: 0.6, things.switch: 0.7, things.faller: 1, things.door: 0.5, things.pendulum: 0.4,
+    flows.scratch: 6,
 }  # fmt: skip
 # Those that can strike at instants that somebody else says; a pendulum has its own.
 DRIVEN = {act: weight for act, weight in STRIKING.items() if act is not things.pendulum}
 GOING: dict[Callable[[ActScene], Act], float] = {
-    flows.rub: 2, flows.scratch: 1.5, flows.wheel: 0.7, flows.churn: 0.8, flows.tremble: 0.5,
+    flows.rub: 2, flows.wheel: 0.7, flows.churn: 0.8, flows.tremble: 0.5,
 }  # fmt: skip
 SILENT: dict[Callable[[ActScene], Act], float] = {
     flows.wave: 2, flows.passer: 1, flows.fidget: 2, flows.flicker: 0.4, flows.wheel: 0.3, flows.churn: 0.5,

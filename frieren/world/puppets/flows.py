@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from frieren.world.puppets.act import Act, ActScene
-from frieren.world.puppets.paths import Curve, Line, slowing, smooth, striking, wander
+from frieren.world.puppets.act import Act, ActScene, lag
+from frieren.world.puppets.paths import Blow, Curve, Line, slowing, smooth, steady, striking, wander
 from frieren.world.puppets.stage import Part
 
 
@@ -26,7 +26,7 @@ def _bouts(scene: ActScene) -> Curve:
 def rub(scene: ActScene) -> Act:
     """A hand, stick, saw, brush or cloth that goes to and fro on a surface."""
     rng, t = scene.rng, scene.t
-    level, rate = _bouts(scene), np.exp(rng.uniform(np.log(0.8), np.log(6)))
+    level, rate = _bouts(scene), np.exp(rng.uniform(np.log(2.5), np.log(7)))  # slower ones scratch
     phase = np.cumsum(level) / len(t) * scene.seconds * rate + rng.random()
     size = rng.uniform(0.05, 0.5)
     way = size * np.sin(2 * np.pi * phase)
@@ -50,33 +50,79 @@ def rub(scene: ActScene) -> Act:
 
 
 def scratch(scene: ActScene) -> Act:
-    """Single strokes along a surface with a way back through the air; each begins like a soft blow."""
+    """Strokes along a surface, each of which sounds as it sets out; back through the air, or along the surface too.
+
+    What comes back goes on at once with the next stroke, or waits. Most pull the tool towards themselves, which is down
+    in the picture, since they see their hands from above.
+    """
     rng, t = scene.rng, scene.t
-    blows = scene.blows(0.3)
-    along, up, going = Line(0.0), Line(0.3), np.zeros_like(t)
-    sounding = []
-    for blow in blows:
-        pause, stroke, size = rng.choice([0.0, rng.uniform(0.04, 0.2)]), rng.uniform(0.15, 0.5), rng.uniform(0.15, 0.6)
-        if blow.time < along.time + 0.05:
-            continue
-        hit, begin = blow.kind == "hit", blow.time + pause
-        along.wait(blow.time - 0.35).to(blow.time - 0.05, -size / 2).wait(begin).to(begin + stroke, size / 2)
-        fall = striking(rng.uniform(0.6, 1.0)) if hit else smooth
-        up.wait(blow.time - rng.uniform(0.1, 0.25)).to(blow.time, 0.0 if hit else 0.1, fall)
-        up.wait(begin + stroke).to(begin + stroke + rng.uniform(0.15, 0.35), rng.uniform(0.1, 0.5))
+    blows = _strokes(scene)
+    size, share = rng.uniform(0.15, 0.8), rng.uniform(0.35, 0.65)
+    lifted = size * rng.choice([0.0, rng.uniform(0.03, 0.12), rng.uniform(0.12, 0.35)], p=[0.35, 0.45, 0.2])
+    both, waits = scene.instants is None and rng.random() < 0.2, rng.random() < 0.3
+    ease = [smooth, slowing(rng.uniform(1.2, 2.0)), steady][int(rng.choice(3, p=[0.2, 0.4, 0.4]))]
+    along, up, going, sounding = Line(-size / 2), Line(lifted), np.zeros_like(t), []
+    ends = [*(blow.time for blow in blows[1:]), scene.seconds + 1]
+    for blow, end in zip(blows, ends, strict=True):
+        room = end - blow.time
+        stroke = min(share * room * rng.uniform(0.85, 1.15), rng.uniform(0.35, 0.8))
+        pause = rng.uniform(0, 0.3) * (room - stroke) if waits else 0.0
+        turn, hit = blow.time + stroke, blow.kind == "hit"
+        if not along.pieces:
+            along.wait(blow.time)
+            up.wait(blow.time - 0.2).to(blow.time, 0.0 if hit else lifted, striking(rng.uniform(0.6, 1.0)))
+        far = size * (0.35 + 0.65 * blow.strength) * rng.uniform(0.85, 1.15) - size / 2
+        along.wait(blow.time).to(turn, far, ease).wait(turn + pause)
+        back = min(end - along.time, rng.uniform(0.3, 0.9))
+        late = end - along.time - back if rng.random() < 0.5 else 0.0  # stays where the stroke has ended
+        along.wait(along.time + late).to(along.time + back, -size / 2)
+        up.wait(turn).to(along.time - back / 2, 0.0 if both else lifted, slowing(2)).to(along.time - 0.1 * back, 0.0)
         if hit:
-            sounding.append((blow.time, 0.6 * blow.strength))
-            going[(t >= begin) & (t < begin + stroke)] = 0.7 * blow.strength
-    x, y = along.at(t), -up.at(t)
-    a, length, skin = rng.uniform(-2.4, -0.7), rng.uniform(0.3, 1), scene.look(0.15)
-    gx, gy = x + length * np.cos(a), y + length * np.sin(a)
-    parts = [scene.part("box", 0.0, 0.8, 0.0, rng.uniform(0.5, 3), 0.8)] if rng.random() < 0.7 else []
-    parts += [
-        scene.limb(x, y, gx, gy, 0.03),
-        scene.limb(gx, gy, gx + 0.6, gy - 0.7, 0.1, skin),
-        scene.part("ellipse", gx, gy, 0.0, 0.13, 0.1, skin),
+            sounding.append((blow.time, blow.strength))
+            going[(t >= blow.time) & (t < turn)] = 0.7 * blow.strength
+            if both and room < 1.2:
+                sounding.append((along.time - back, blow.strength * rng.uniform(0.5, 1)))
+                going[(t >= along.time - back) & (t < along.time)] = 0.5 * blow.strength
+    return Act("scratch", _scratcher(scene, along.at(t), up.at(t)), sounding, going)
+
+
+def _strokes(scene: ActScene) -> list[Blow]:
+    """One after the other in an even rhythm, as people scratch, or in any."""
+    rng, blows = scene.rng, scene.blows(0.3)
+    if scene.instants is not None or rng.random() < 0.4:
+        return blows
+    period, first = float(np.exp(rng.uniform(np.log(0.4), np.log(1.1)))), rng.uniform(0, 0.8)
+    times = np.arange(first, scene.seconds, period)
+    times = times + rng.uniform(0, 0.07) * period * rng.standard_normal(len(times))
+    strengths = np.clip(rng.uniform(0.4, 0.7) + rng.uniform(0.02, 0.2) * rng.standard_normal(len(times)), 0.1, 1)
+    kind = "miss" if scene.silent else "hit"
+    return [
+        Blow(time, hard, kind) for time, hard in zip(times.tolist(), strengths.tolist(), strict=True) if time > 0.03
     ]
-    return Act("scratch", parts, sounding, going)
+
+
+def _scratcher(scene: ActScene, along: Curve, up: Curve) -> list[Part]:
+    """A surface, and a stick, nail or brush whose tip goes along it, in a hand that goes all the way or turns."""
+    rng, t = scene.rng, scene.t
+    way = np.pi / 2 + rng.normal(0, 0.6) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi)
+    flat = rng.uniform(0.4, 1.0)
+    x = along * np.cos(way) + wander(rng, t, 0.5, rng.choice([0.0, 0.05, 0.15]))
+    y = along * flat * np.sin(way) - up + wander(rng, t, 0.5, rng.choice([0.0, 0.03, 0.1]))
+    a, length, follows = rng.uniform(-2.8, -0.3), rng.uniform(0.1, 1.2), rng.choice([1.0, rng.uniform(0.2, 1.0)])
+    gx, gy = follows * x + length * np.cos(a), follows * y + length * np.sin(a)
+    skin = scene.look(0.15)
+    parts = []
+    if rng.random() < 0.7:
+        parts.append(scene.part("box", 0.0, 0.3, rng.normal(0, 0.1), rng.uniform(0.5, 3), rng.uniform(0.2, 0.8)))
+    parts.append(scene.limb(x, y, gx, gy, rng.uniform(0.015, 0.06)))
+    if rng.random() < 0.8:
+        parts.append(
+            scene.limb(gx, gy, gx + rng.normal(0.2, 0.6), gy + rng.uniform(-1, 1), rng.uniform(0.06, 0.14), skin)
+        )
+        parts.append(scene.part("ellipse", gx, gy, 0.0, 0.13, 0.1, skin))
+    if rng.random() < 0.2:  # what it pushes on
+        parts.append(scene.part("ellipse", lag(x, 0.1) * 0.5, 0.05, 0.0, rng.uniform(0.05, 0.3), 0.1))
+    return parts
 
 
 def wheel(scene: ActScene) -> Act:

@@ -158,7 +158,7 @@ def swing(rng: np.random.Generator, blows: Sequence[Blow], manner: Manner) -> Li
         room = blow.time - line.time
         if room < SHORTEST:
             continue
-        height = min(scattered(manner.height * (0.35 + 0.65 * blow.strength)), 1.3)
+        height = min(scattered(manner.height) * (0.2 + 0.8 * blow.strength), 1.3)
         height *= min(1.0, (room / 0.25) ** 0.7 + 0.1)  # a roll has no time to reach out
         down = min(scattered(manner.down), 0.5 * room)
         if blow.kind == "lift":
