@@ -37,8 +37,8 @@ figures: $(READY)  ## the picture of the bundled clip with its sound
 
 mini: $(READY)  ## train the model that ships, from the recordings in AUDIO=DIR; what was stopped goes on
 	$(BIN)/frieren prepare mixtures:train:9000,valid:256 data/mixtures --recordings "$(AUDIO)" --model mini \
-	    --seconds 8 --fields features,mean,log_variance
-	$(BIN)/frieren train mini
+	    --seconds 8 --fields features,mean,log_variance,wave,mel
+	$(BIN)/frieren train mini --audio "$(AUDIO)"
 
 foleyworld: $(READY)  ## train the models of FoleyWorld, every part from nothing; AUDIO=DIR adds recordings
 	$(BIN)/frieren train foleyworld $(if $(AUDIO),--audio "$(AUDIO)")
