@@ -16,7 +16,7 @@ from frieren.training.data import TrainingData
 from frieren.training.recipe import RecipeError, read_recipe
 from frieren.training.tasks.autoencoder import AutoencoderTask
 from frieren.training.tasks.perceptual import PerceptualLoss
-from frieren.weights import save_part
+from frieren.weights import load_part, save_part
 
 PICTURE = EfficientNetConfig(stem=4, stages=((3, 1, 1, 8, 1), (3, 2, 2, 8, 2)), head=12)
 CONFIG = SoundClassifierConfig(("dog", "bell", "rain"), bins=80, hop=256, columns=32, picture=PICTURE)
@@ -91,6 +91,14 @@ def test_a_decoder_learns_by_it_and_latents_stay(noise, classifier, tmp_path):
     losses["total"].backward()
     learnt = {name.split(".")[0] for name, one in task.network.named_parameters() if one.grad is not None}
     assert learnt == {"decoder", "from_latent", "synthesis"}
+
+
+@pytest.mark.parametrize(("decoder_only", "kept"), [("true", True), ("false", False)])
+def test_latents_that_stay_keep_their_scale(noise, tmp_path, decoder_only, kept):
+    """The field works on scaled latents: another scale would be another sound."""
+    task = task_of(noise, f"loss.decoder_only={decoder_only}", "network.scale=0.7", "loss.disc_start=1000")
+    task.finish(task.network, tmp_path)
+    assert (load_part(tmp_path).config.scale == 0.7) == kept
 
 
 def test_what_is_no_classifier_of_these_mels_is_refused(noise, tmp_path):

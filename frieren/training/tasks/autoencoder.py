@@ -185,6 +185,11 @@ class AutoencoderTask(TrainingTask[MelAutoencoder]):
         return self.valid.mel(index, 0, columns)[None].to(device_of(self.network))
 
     def finish(self, network: MelAutoencoder, folder: Path) -> None:
-        """Saves the network with the scale that gives its latents unit variance, as Make-An-Audio 2 does."""
-        config = dataclasses.replace(self.recipe.network, scale=1 / self.validate(network)["latent_std"])
+        """Saves the network with the scale that gives its latents unit variance, as Make-An-Audio 2 does.
+
+        Latents that stay keep the scale that a field has learnt them with: the recipe's.
+        """
+        config = self.recipe.network
+        if not self.recipe.loss.decoder_only:
+            config = dataclasses.replace(config, scale=1 / self.validate(network)["latent_std"])
         save_part(folder, network, config)
