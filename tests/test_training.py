@@ -231,13 +231,13 @@ def test_autoencoder_decodes_random_parts_if_the_recipe_says_so():
 
 @pytest.mark.parametrize(("former", "now"), RENAMED.items())
 def test_a_former_key_names_the_new_one(former, now):
-    """In the first part that has it."""
-    for part in PARTS:
-        recipe = read_recipe(RECIPES / "tiny" / f"{part}.toml")
+    """In the first part of `tiny` that has it."""
+    for path in (RECIPES / "tiny" / f"{part}.toml" for part in PARTS):
+        recipe = read_recipe(path) if path.exists() else None
         for table in ("optim", "loss", "shared"):
-            if hasattr(getattr(recipe, table), now):
+            if recipe and hasattr(getattr(recipe, table), now):
                 with pytest.raises(RecipeError, match=f"unknown key '{former}'; it is called '{now}' now"):
-                    read_recipe(RECIPES / "tiny" / f"{part}.toml", [f"{table}.{former}=1"])
+                    read_recipe(path, [f"{table}.{former}=1"])
                 return
     raise AssertionError(f"no recipe has {now}")
 

@@ -82,7 +82,7 @@ def test_whatever_was_finished_the_samples_are_the_same(
 def test_cues_are_spotted_once(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = frieren.load("mini-1step", device="cpu")
     sheet = frieren.cues.Cues((frieren.cues.SoundCue("dog", 1.0, 2.5),), (frieren.cues.Strike(1.2),), seconds=2.0)
-    monkeypatch.setattr("frieren.spotting.spot", lambda *_: sheet)
+    monkeypatch.setattr("frieren.spotting.spot", lambda *_, **__: sheet)
     first = Stopping(tmp_path / "out.wav", 4)
     with pytest.raises(StoppedError):
         list(model.takes(clip, [0], unfinished={0: first}))
