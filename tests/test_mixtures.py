@@ -130,6 +130,18 @@ def test_prepared_mixtures_have_features_of_their_sheets(folder: Path, tmp_path:
     assert set(data.meta(0)["categories"]) <= {"hammer", "rain_storm"}
 
 
+def test_the_detector_is_compiled_before_workers_begin(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several that compile it at once may leave a broken cache."""
+    order: list[str] = []
+    monkeypatch.setattr("frieren.dataset.prepare.compile_detector", lambda: order.append("compiled"))
+    monkeypatch.setattr("frieren.dataset.prepare.scatter", lambda *_, **__: order.append("scattered") or {tmp_path: ""})
+    spec = DatasetSpec(condition="cues", seconds=6.0)
+    prepare(read_source("mixtures:train:1", recordings=[folder]), tmp_path / "data", spec, workers=2)
+    assert order == ["compiled", "scattered"]
+
+
 def test_latents_of_the_autoencoder_are_those_of_the_mel(folder: Path, tmp_path: Path) -> None:
     import frieren
 
