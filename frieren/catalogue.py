@@ -107,6 +107,18 @@ def refined(
     return config, parts
 
 
+def networks(name: str | Path) -> tuple[ModelConfig, dict[str, nn.Module], str]:
+    """Config, plain networks and fingerprint of a model; see `load`."""
+    if name == "tiny":
+        from frieren.tiny import tiny_model  # here, since it imports every network
+
+        return *tiny_model(), "random"
+    folder = find(name)
+    config = read_model_config(folder)
+    parts = {part: load_part(place) for part, place in part_folders(folder, config).items()}
+    return config, parts, fingerprint(folder)
+
+
 def load(
     name: str | Path = "mini",
     *,
@@ -133,21 +145,18 @@ def load(
     refine = [refine] if isinstance(refine, str) else refine
     if unknown := set(refine or ()) - set(REFINEMENTS):
         raise ValueError(f"unknown refinement {unknown.pop()!r}; choose among {', '.join(REFINEMENTS)}")
-    if name == "tiny":
-        from frieren.tiny import tiny_model  # here, since it imports every network
-
-        config, parts = tiny_model()
-        digest = "random"
-    else:
-        folder = find(name)
-        config = read_model_config(folder)
-        parts = {part: load_part(place) for part, place in part_folders(folder, config).items()}
-        digest = fingerprint(folder)
+    config, parts, digest = networks(name)
     config, parts = refined(config, parts, refine or ())
     if vocoder == "griffin-lim":
         parts["vocoder"] = GriffinLim(config.mel)
-    elif config.griffin_lim_iterations and "vocoder" in parts:
-        parts["vocoder"] = GriffinLimRefinement(
-            cast(Vocoder, parts["vocoder"]), config.mel, config.griffin_lim_iterations
-        )
+    else:
+        parts = with_griffin_lim(config, parts)
     return Model(config, parts, device=choose_device(device), precision=precision, digest=digest)
+
+
+def with_griffin_lim(config: ModelConfig, parts: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """The parts of a model with a vocoder whose wave is refined as often as the config says."""
+    if not config.griffin_lim_iterations or "vocoder" not in parts:
+        return parts
+    vocoder = cast(Vocoder, parts["vocoder"])
+    return {**parts, "vocoder": GriffinLimRefinement(vocoder, config.mel, config.griffin_lim_iterations)}

@@ -12,9 +12,14 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from frieren.apps import bench as verb
+from frieren import limits
+from frieren.apps.bench import command as verb
+from frieren.apps.bench.generation import DEMO, cold_starts
 from frieren.apps.cli import main
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.pipeline import Model
+from frieren.pipeline import bench as generation
+from frieren.tiny import published_model, tiny_model
 from frieren.training import bench
 
 TOY = FieldConfig(
@@ -58,8 +63,8 @@ def test_the_sizes_are_the_published_ones() -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(bench.SIZES, "base", TOY)
-    monkeypatch.setattr(bench, "MATRIX", 128)
-    monkeypatch.setattr(bench, "SHORTEST", 1e-4)
+    monkeypatch.setattr(limits, "MATRIX", 128)
+    monkeypatch.setattr(limits, "SHORTEST", 1e-4)
 
 
 def test_the_command_reports_everything(small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,10 +118,10 @@ def test_ways_that_are_not_float32_do_not_count(small: None, monkeypatch: pytest
         return lambda a, b: call(a, b).bfloat16().float()
 
     # Whether oneDNN itself multiplies float32 exactly depends on the processor: with AMX it rounds to bfloat16.
-    monkeypatch.setattr(bench, "by_onednn", lambda call: call)
-    assert "oneDNN mm" in bench.Matmul(torch.float32).ways
-    monkeypatch.setattr(bench, "by_onednn", rounded)
-    assert set(bench.Matmul(torch.float32).ways) == {"BLAS mm", "BLAS linear"}
+    monkeypatch.setattr(limits, "by_onednn", lambda call: call)
+    assert "oneDNN mm" in limits.Matmul(torch.float32, torch.device("cpu")).ways
+    monkeypatch.setattr(limits, "by_onednn", rounded)
+    assert set(limits.Matmul(torch.float32, torch.device("cpu")).ways) == {"BLAS mm", "BLAS linear"}
 
 
 def test_a_gpu_that_is_not_there_is_an_error_that_helps(
@@ -127,3 +132,82 @@ def test_a_gpu_that_is_not_there_is_an_error_that_helps(
         main(["bench", "train", "--device", "cuda"])
     assert end.value.code == 2
     assert "torch sees no GPU here" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_clip_is_timed_stage_by_stage(
+    small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    file = tmp_path / "bench.json"
+    with pytest.raises(SystemExit) as end:
+        main(["bench", "generate", *"--model tiny --rounds 2 --batch 2 --against eager --json".split(), str(file)])
+    assert end.value.code == 0
+    (run,) = json.loads(file.read_text())["runs"]
+    names = ["read", "encode", "sample", "decode", "vocode", "write", "all"]
+    assert list(run["stages"]["fast"]) == list(run["stages"]["plain"]) == names
+    assert run["sound_seconds"] == pytest.approx(16.0, abs=0.1) and run["steps"] == 4
+    for stages in run["stages"].values():
+        for stage in stages.values():
+            assert len(stage["seconds"]) == len(stage["cpu_seconds"]) == 2 and min(stage["seconds"]) > 0
+        for turn in range(2):
+            total = sum(stages[name]["seconds"][turn] for name in names[:-1])
+            assert stages["all"]["seconds"][turn] == pytest.approx(total)
+        assert stages["all"]["flops"] == sum(stages[name]["flops"] for name in names[:-1])
+        limit = max(run["matmul"]["float32"].values())
+        cpu = sum(stages["sample"]["cpu_seconds"]) / 2
+        assert stages["sample"]["share_of_limit"] == pytest.approx(stages["sample"]["flops"] / cpu / limit)
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in (*names, "of the limit", "times faster", "16.00 s of sound (2 at once)"))
+
+
+def test_the_flops_of_generation_are_those_of_the_networks() -> None:
+    config, parts = tiny_model()
+    model = Model(config, parts, fast=False)
+    clip = generation.TimedClip(DEMO, Path(), batch=1, steps=3, guidance=2.0)
+    clip.features, clip.seconds = torch.randn(1, 100, 16), 4.0  # a latent shorter than a window is solved as one
+    flops = generation.stage_flops(model, parts, clip)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        condition = torch.randn(2, 160, 16)
+        model.field(torch.randn(2, 20, 160), torch.rand(2), condition)
+    assert flops["sample"] == 3 * counter.get_total_flops()
+    clip.guidance = 1.0
+    assert generation.stage_flops(model, parts, clip)["sample"] == flops["sample"] // 2
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.autoencoder.decode(torch.randn(1, 20, 160))
+    assert flops["decode"] == counter.get_total_flops()
+
+
+def test_lengths_are_measured_from_features_to_wave(small: None, tmp_path: Path) -> None:
+    config, parts = tiny_model()
+    models: dict[generation.Which, Model] = {"fast": Model(config, parts)}
+    lengths = (2.0, 12.0)
+    short, long = generation.measure(models, parts, DEMO, tmp_path, seconds=lengths, rounds=1)
+    assert [short.sound_seconds, long.sound_seconds] == [2.0, 12.0]
+    assert list(short.stages["fast"]) == ["sample", "decode", "vocode", "all"]
+    assert long.stages["fast"]["sample"].flops == 3 * short.stages["fast"]["sample"].flops  # three windows
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [("--seconds 8,x", "numbers such as"), ("--seconds 0", "must lie in"), ("--model published --cold", "no folder")],
+)
+def test_options_that_cannot_be_measured(options: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["bench", "generate", *options.split()])
+    assert end.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_cold_start_is_a_process_of_its_own(tmp_path: Path) -> None:
+    (seconds,) = cold_starts(DEMO, "tiny", 1, "float32", "cpu", 1)
+    assert seconds > 0
+
+
+def test_the_published_sizes_are_those_of_the_published_parts() -> None:
+    with torch.device("meta"):
+        config, parts = published_model()
+    assert config.windows == "published"
+    millions = {name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in parts.items()}
+    assert millions["field"] == pytest.approx(159.28, rel=0.01) and millions["vocoder"] == pytest.approx(
+        112.2, rel=0.01
+    )

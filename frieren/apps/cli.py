@@ -16,7 +16,8 @@ from typing import Annotated, Any
 import typer
 
 import frieren
-from frieren.apps import bench, doctor, evaluate, pairs, prepare, spot, train, weights, world
+from frieren.apps import doctor, evaluate, pairs, prepare, spot, train, weights, world
+from frieren.apps.bench import command as bench
 from frieren.apps.faults import Debug, Tracebacks, complain, explained
 from frieren.apps.generate.command import generate
 from frieren.errors import FrierenError

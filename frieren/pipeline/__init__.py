@@ -26,6 +26,7 @@ from frieren.isolation import Limits
 from frieren.latent import initial_noise, latent_columns, sample_latent
 from frieren.mel import Count, decode_latent, encode_mel, ignore
 from frieren.nets.autoencoder import MelAutoencoder
+from frieren.nets.fast import hastened
 from frieren.nets.field import VectorField
 from frieren.pipeline.takes import see, take
 from frieren.record import Stopwatch, make_record, settings
@@ -60,11 +61,19 @@ class Model:
         device: str = "cpu",
         precision: str = "float32",
         digest: str = "",
+        fast: bool = True,
     ) -> None:
-        """parts: networks by name, of `weights.PARTS`; one that is missing is an error only where it is needed."""
+        """The networks on their device.
+
+        Args:
+            parts: networks by name, of `weights.PARTS`; one that is missing is an error only where it is needed.
+            fast: on a CPU, take networks that compute the same faster; gradients need the plain ones.
+        """
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.config, self.device, self.precision, self.digest = config, torch.device(device), precision, digest
+        if fast and self.device.type == "cpu" and precision != "float16":
+            parts = {name: hastened(part, getattr(torch, precision)) for name, part in parts.items()}
         self.parts = {name: part.to(self.device).eval() for name, part in parts.items()}
 
     @torch.inference_mode()
@@ -362,7 +371,7 @@ class Model:
         return self.config.windows == "published"
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        """The arithmetic of encoder and field; autoencoder and vocoder are always float32."""
+        """The arithmetic of encoder and field; autoencoder and plain vocoders are always float32."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.precision))

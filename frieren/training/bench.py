@@ -9,13 +9,8 @@ every means it has, so that a fraction of the best of them holds even where othe
 from __future__ import annotations
 
 import dataclasses
-import platform
-import resource
 import statistics
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from frieren.flow import interpolate
+from frieren.limits import Matmul, StepTimer, device_name, peak_memory, without_tf32
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.training import machines
 from frieren.training.learner import Learner, Trainable
@@ -34,12 +30,6 @@ from frieren.training.tasks.flow_losses import flow_loss
 # The published sizes (paper section 4.4); the head counts of small and large are not published.
 SIZES = {"small": FieldConfig(width=384), "base": FieldConfig(), "large": FieldConfig(width=768, depth=6)}
 COLUMNS = 256  # latent columns of a window: 8.192 s
-MATRIX = 2048  # rows and columns of the matrices that are multiplied
-ROUNDS = 3  # measurements of every matmul between two steps
-SHORTEST = 0.02  # s; matmuls are measured in bursts of at least this length
-EXACT = 1e-5  # relative error of a matmul that counts as float32 arithmetic
-
-Multiply = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -148,19 +138,19 @@ def measure(
         on_progress: called with (steps done, steps in all).
     """
     config = dataclasses.replace(SIZES[model_size], gradient_checkpointing=gradient_checkpointing)
-    on_gpu = machines.device().type == "cuda"
-    steps, warmup = steps or (30 if on_gpu else 5), 3 if on_gpu else 1
-    with without_tf32():
+    device = machines.device()
+    steps, warmup = (steps or 30, 3) if device.type == "cuda" else (steps or 5, 1)
+    with without_tf32(device):
         task = SyntheticWorkload(config, batch, COLUMNS)
         learner, data = task.learner(Machines(precision=precision, compile=compile)), [task.batch_on_device()]
-        matmul = Matmul(getattr(torch, precision))
-        step_watch, matmul_watch = StepTimer(), StepTimer()
+        matmul = Matmul(getattr(torch, precision), device)
+        step_watch, matmul_watch = StepTimer(device), StepTimer(device)
         rates: dict[str, list[float]] = {name: [] for name in matmul.ways}
         for step in range(warmup + steps):
             with step_watch.timing(counted=step >= warmup):
                 learner.step(data, step)
             with matmul_watch.timing(counted=step >= warmup):
-                for name, rate in matmul.rates():
+                for name, rate, _ in matmul.rates():
                     rates[name].append(rate)
             on_progress(step + 1, warmup + steps)
     best = {name: statistics.median(values) for name, values in rates.items()}
@@ -174,7 +164,7 @@ def measure(
         precision=precision,
         compile=compile,
         gradient_checkpointing=gradient_checkpointing,
-        device=device_name(),
+        device=device_name(device),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
         step_seconds=tuple(step_watch.seconds),
@@ -185,120 +175,5 @@ def measure(
         mfu=flops / seconds / max(best.values()),
         mfu_at_least=flops / seconds / max(max(values) for values in rates.values()),
         cpu_utilisation=(step_watch.cpu_utilisation(), matmul_watch.cpu_utilisation()),
-        memory=peak_memory(),
+        memory=peak_memory(device),
     )
-
-
-class Matmul:
-    """Matmul of two square matrices by every implementation there is in one dtype."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.a, self.b = (torch.randn(MATRIX, MATRIX).to(machines.device(), dtype) for _ in range(2))
-        bias = torch.zeros(MATRIX, device=machines.device(), dtype=dtype)
-        calls: dict[str, Multiply] = {"mm": torch.mm, "linear": lambda a, b: F.linear(a, b, bias)}
-        self.ways: dict[str, Multiply] = {}
-        for name, call in calls.items():
-            if machines.device().type == "cuda":
-                self.ways[f"cuBLAS {name}"] = call
-            elif dtype != torch.float32:
-                self.ways[f"oneDNN {name}"] = call
-            else:
-                self.ways[f"BLAS {name}"] = call
-                if self.is_float32(by_onednn(call), call):
-                    self.ways[f"oneDNN {name}"] = by_onednn(call)
-        self.bursts = {name: self.burst(call) for name, call in self.ways.items()}
-
-    def is_float32(self, way: Multiply, reference: Multiply) -> bool:
-        """True if an implementation computes in float32; oneDNN may take bfloat16 instead on CPUs that have it."""
-        rows = self.a[:64]
-        expected = reference(rows, self.b)
-        return ((way(rows, self.b) - expected).norm() <= EXACT * expected.norm()).item()
-
-    def seconds(self, way: Multiply, count: int) -> float:
-        watch = StepTimer()
-        with watch.timing():
-            for _ in range(count):
-                way(self.a, self.b)
-        return watch.seconds[0]
-
-    def burst(self, way: Multiply) -> int:
-        """Number of matmuls in a row that takes `SHORTEST`; warms up on the way."""
-        count = 1
-        while self.seconds(way, count) < SHORTEST:
-            count *= 2
-        return count
-
-    def rates(self) -> Iterator[tuple[str, float]]:
-        """(name, FLOP/s), ROUNDS times for every way in turn."""
-        for _ in range(ROUNDS):
-            for name, way in self.ways.items():
-                count = self.bursts[name]
-                yield name, 2 * MATRIX**3 * count / self.seconds(way, count)
-
-
-class StepTimer:
-    """Wall and CPU seconds within `timing`, to its end on the device."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.cpu_seconds = 0.0
-
-    @contextmanager
-    def timing(self, counted: bool = True) -> Iterator[None]:
-        wait_for_device()
-        began, worked = time.perf_counter(), time.process_time()
-        yield
-        wait_for_device()
-        if counted:
-            self.seconds.append(time.perf_counter() - began)
-            self.cpu_seconds += time.process_time() - worked
-
-    def cpu_utilisation(self) -> float:
-        return self.cpu_seconds / sum(self.seconds)
-
-
-def wait_for_device() -> None:
-    if machines.device().type == "cuda":
-        torch.cuda.synchronize()
-
-
-def by_onednn(call: Multiply) -> Multiply:
-    """The same by oneDNN, which torch takes for float32 on a CPU only if lower precision is allowed."""
-
-    def way(a: Tensor, b: Tensor) -> Tensor:
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("medium")
-        try:
-            return call(a, b)
-        finally:
-            torch.set_float32_matmul_precision(before)
-
-    return way
-
-
-@contextmanager
-def without_tf32() -> Iterator[None]:
-    """Within it GPUs compute float32 in float32, not in TF32, both the step and what it is compared with."""
-    if machines.device().type != "cuda":
-        yield
-        return
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def device_name() -> str:
-    """Name of the GPU, or of the CPU."""
-    if machines.device().type == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def peak_memory() -> int:
-    """Peak memory so far in bytes: of the GPU, or of this process."""
-    if machines.device().type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

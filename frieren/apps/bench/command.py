@@ -1,5 +1,7 @@
 """Speed of training, in absolute terms and of what this machine could do, and of rendering FoleyWorld.
 
+`frieren bench generate` is in `generation`.
+
 frieren bench train
 frieren bench world
 frieren bench train --precision bfloat16 --compile --json bench.json
@@ -18,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from frieren.apps.bench.generation import generate
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 @app.callback()
 def top() -> None:
     """Measure this machine."""
+
+
+app.command("generate")(generate)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""The verb `bench`: training, generation and FoleyWorld, each against what this machine can do."""
