@@ -9,7 +9,7 @@ The published way is there too: windows that do not overlap, each with the featu
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -110,6 +110,31 @@ def window_frames(
     return index.clamp(max=len(times) - 1)
 
 
+def _laid_out(
+    field: VectorField, times: Tensor | Sequence[Tensor], columns: int | Sequence[int], clock: Clock, published: bool
+) -> tuple[list[int], int, Tensor, Tensor]:
+    """The windows of sounds that lie one after another: starts, size, frames [N, size] and shares [N, size].
+
+    Each sound has windows of its own, and none reaches into the next.
+
+    Raises:
+        ValueError: the sounds have windows of different sizes.
+    """
+    each = [times] if isinstance(times, Tensor) else times
+    starts: list[int] = []
+    sizes, frames, shares, column, frame = set(), [], [], 0, 0
+    for some, length in zip(each, [columns] if isinstance(columns, int) else columns, strict=True):
+        own, size = window_layout(length, clock, published)
+        frames.append(window_frames(field, some, own, size, clock, published) + frame)
+        shares.append(weights(own, size, length))
+        starts += [start + column for start in own]
+        sizes.add(size)
+        column, frame = column + length, frame + len(some)
+    if len(sizes) > 1:
+        raise ValueError(f"sounds side by side need windows of one size, got {sorted(sizes)} columns")
+    return starts, sizes.pop(), torch.cat(frames), torch.cat(shares)
+
+
 class GuidedField:
     """Velocity of the whole latent [B, C, L] under guidance, evaluated a batch of windows at a time.
 
@@ -121,8 +146,8 @@ class GuidedField:
         self,
         field: VectorField,
         features: Tensor,
-        times: Tensor,
-        columns: int,
+        times: Tensor | Sequence[Tensor],
+        columns: int | Sequence[int],
         clock: Clock,
         guidance: float,
         batch: int,
@@ -133,16 +158,17 @@ class GuidedField:
         """Lay out the windows.
 
         Args:
-            features, times: [B, F, D] and [F].
+            features, times: [B, F, D] and [F]; or, of several sounds that lie one after another, features in one piece
+                [1, sum of F, D] and times [F] of each.
+            columns: of the latent; of several sounds, of each.
             batch: windows at most that go through the network at once (it bounds memory).
             unfinished: keeps the velocities of each batch, and has those that need not be evaluated again; `begin`
                 tells it for which step.
         """
         self.field, self.features, self.guidance, self.guidance_rescale = field, features, guidance, guidance_rescale
-        self.batch, self.columns, self.unfinished, self.step, self.stage = batch, columns, unfinished, 0, 0
-        self.starts, self.size = window_layout(columns, clock, published)
-        self.index = window_frames(field, times, self.starts, self.size, clock, published).to(features.device)
-        self.shares = weights(self.starts, self.size, columns)
+        self.batch, self.unfinished, self.step, self.stage = batch, unfinished, 0, 0
+        self.starts, self.size, index, self.shares = _laid_out(field, times, columns, clock, published)
+        self.index = index.to(features.device)
         self.conditions: dict[int, Tensor] = {}
         self.null = field.null_condition(self.condition(0)[:1])  # [1, size, W / 2]
 
@@ -201,10 +227,11 @@ class GuidedField:
 def sample_latent(
     field: VectorField,
     features: Tensor,
-    times: Tensor,
+    times: Tensor | Sequence[Tensor],
     noise: Tensor,
     clock: Clock,
     *,
+    columns: Sequence[int] | None = None,
     steps: int,
     guidance: float,
     solver: str,
@@ -220,6 +247,9 @@ def sample_latent(
         times: [F] seconds at which the frames are displayed.
         noise: [B, C, L], at least one window long: a shorter sound is solved over a whole window, the length of the
             field's training, and cut afterwards.
+        columns: of several sounds that are solved together and lie one after another in `noise` (B = 1), the columns
+            of each; `features` follow one another likewise, and `times` has a tensor for each. Windows of all go
+            through the network in the same batches. Not with dopri5, whose steps would be those of all.
         guidance_rescale: smaller guidance whose standard deviation velocities get (`flow.guided_velocity`); 0: off.
         published: windows side by side; the noise must then be a whole number of windows long.
         batch: windows that go through the network at once.
@@ -229,8 +259,10 @@ def sample_latent(
     if solver == "dopri5":
         unfinished = None
     done, x = _last_step(unfinished, steps, noise)
+    columns = columns or [noise.shape[-1]]
+    times = [times] if isinstance(times, Tensor) else times
     velocity = GuidedField(
-        field, features, times, noise.shape[-1], clock, guidance, batch, published, guidance_rescale, unfinished
+        field, features, times, columns, clock, guidance, batch, published, guidance_rescale, unfinished
     )
     if done and done == steps:
         yield 1.0, x

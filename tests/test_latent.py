@@ -12,6 +12,8 @@ from frieren.clock import Clock
 from frieren.flow import guide
 from frieren.latent import GuidedField, draw_noise, sample_latent, sound_samples, window_frames, window_layout
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.pipeline.takes import sample_together
+from frieren.seen import Seen
 from frieren.solver import solve
 from frieren.windows import unfold
 
@@ -155,3 +157,26 @@ def test_every_window_is_told_its_own_mean(clock):
     other = GuidedField(field, changed, times, 272, clock, guidance=2.0, batch=8)
     torch.testing.assert_close(other.condition(0)[0], long.condition(0)[0])
     assert not torch.allclose(other.condition(0)[1, :10], long.condition(0)[1, :10])
+
+
+def test_sounds_solved_together_are_those_solved_alone() -> None:
+    """Other lengths, other seeds, features on another grid; a sound alone has the very bits of `Model.sample`."""
+    model = frieren.load("tiny")
+    lengths, seeds, chosen = (1.0, 9.5, 6.4), (3, 4, 5), model.sampling_options(steps=3, guidance=2.0)
+    seen = []
+    for seconds in lengths:
+        count = model.clock.frames(seconds)
+        features = torch.randn(count, 16, generator=torch.Generator().manual_seed(count))
+        seen.append(Seen(features, torch.arange(count, dtype=torch.float64) / 25 + 0.003, seconds))
+    alone = [
+        model.sample(one.features, times=one.times, seconds=one.seconds, seed=seed, steps=3, guidance=2.0)
+        for one, seed in zip(seen, seeds, strict=True)
+    ]
+    counted = []
+    together = sample_together(model, seen, seeds, chosen, lambda *at: counted.append(at))
+    assert counted == [(1, 3), (2, 3), (3, 3)]
+    for one, other in zip(together, alone, strict=True):
+        assert one.shape == other.shape
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-5)
+    (single,) = sample_together(model, seen[1:2], seeds[1:2], chosen, lambda *at: None)
+    assert torch.equal(single, alone[1])

@@ -84,7 +84,7 @@ class Model:
             frames: `Frames`, or images [F, 3, H, W] ([B, F, 3, H, W]) in 0..1 at the clock's own rate. Images of
                 another size than `image_size` are resized.
         """
-        with self._autocast():
+        with self.autocast():
             batch = as_batch(frames, self.image_size)
             features = torch.cat(list(encode_frames(self.encoder, [batch])), dim=1).float()
         return features if isinstance(frames, Tensor) and frames.ndim == 5 else features[0]
@@ -113,7 +113,7 @@ class Model:
 
         # In one piece from the start: small tensors that stay, between large ones that go, would take 5 kB a frame.
         features, done = torch.empty(0), 0
-        with self._autocast():
+        with self.autocast():
             for part in encode_frames(self.encoder, blocks()):
                 if not done:
                     features = torch.empty(clock.frames(seconds), part.shape[-1], device=part.device)
@@ -196,7 +196,7 @@ class Model:
             len(batch), self.field.config.latent, max(columns, self.clock.window), seed=seed, noise=noise
         )
         chosen = self.sampling_options(steps=steps, guidance=guidance, solver=solver)
-        with self._autocast():
+        with self.autocast():
             path = sample_latent(
                 self.field,
                 batch.to(self.device),
@@ -370,7 +370,7 @@ class Model:
         """True if the windows of a long sound are solved side by side, as the authors do."""
         return self.config.windows == "published"
 
-    def _autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
         """The arithmetic of encoder and field; autoencoder and plain vocoders are always float32."""
         if self.precision == "float32":
             return nullcontext()

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from frieren.arrays import read_features, read_mel
 from frieren.conditioning import cue_features
 from frieren.cues import Cues, SoundCue
 from frieren.isolation import Limits
-from frieren.latent import sound_samples
+from frieren.latent import draw_noise, latent_columns, sample_latent, sound_samples
 from frieren.longwave import LongWave
 from frieren.mel import Count, stream_mel
 from frieren.record import Stopwatch
@@ -63,23 +64,82 @@ def take(
         chosen: steps, guidance and solver.
         place: has what is finished, and gets what becomes finished.
     """
-    clock, samples = model.clock, None
     if place is not None:
         seen.keep(place)
     if seen.features is None:
         assert seen.mel is not None
         blocks, columns = partial(_from_column, seen.mel.to(model.device)), seen.mel.shape[-1]
-    else:
-        count = len(seen.features), clock, model.field.config, model.published
-        samples = sound_samples(*count) if seen.seconds is None else clock.samples(seen.seconds)
-        with spent("sample"):
-            on_step = partial(progress, "sample")
-            options = {**chosen, "times": seen.times, "seconds": seen.seconds, "seed": seed}
-            latent = model.sample(seen.features, **options, on_step=on_step, unfinished=place)
-        columns = latent.shape[-1] * clock.stride
-        blocks = partial(_decoded, model, latent, spent, partial(progress, "decode"))
+        with spent("vocode"):
+            return make_wave(model.vocoder, blocks, columns, model.clock.hop, None, place, partial(progress, "vocode"))
+    options = {**chosen, "times": seen.times, "seconds": seen.seconds, "seed": seed}
+    with spent("sample"):
+        latent = model.sample(seen.features, **options, on_step=partial(progress, "sample"), unfinished=place)
+    return sounded(model, latent, length_of(model, seen), spent, progress, place)
+
+
+def sounded(
+    model: Model,
+    latent: Tensor,
+    samples: int,
+    spent: Stopwatch,
+    progress: Callable[[str, int, int], None],
+    place: Unfinished | None = None,
+) -> Tensor | LongWave:
+    """The wave [S] of a latent [C, L], decoded and vocoded piece by piece, and cut to `samples`."""
+    blocks = partial(_decoded, model, latent, spent, partial(progress, "decode"))
+    columns, hop = latent.shape[-1] * model.clock.stride, model.clock.hop
     with spent("vocode"):
-        return make_wave(model.vocoder, blocks, columns, clock.hop, samples, place, partial(progress, "vocode"))
+        return make_wave(model.vocoder, blocks, columns, hop, samples, place, partial(progress, "vocode"))
+
+
+def length_of(model: Model, seen: Seen) -> int:
+    """Samples of the sound of what was seen."""
+    if seen.seconds is not None:
+        return model.clock.samples(seen.seconds)
+    assert seen.features is not None
+    return sound_samples(len(seen.features), model.clock, model.field.config, model.published)
+
+
+@torch.inference_mode()
+def sample_together(
+    model: Model, seen: Sequence[Seen], seeds: Sequence[int], chosen: Mapping[str, Any], on_step: Count
+) -> list[Tensor]:
+    """The latents [C, L] of several sounds, whatever their lengths, whose windows go through the network together.
+
+    One sound alone comes out as `Model.sample` gives it; several as that but for the rounding of larger batches.
+
+    Args:
+        seen: of each sound, with features.
+        seeds: one each.
+        chosen: steps, guidance and solver; with dopri5 only one sound.
+    """
+    clock, config, features, times, columns, noise = model.clock, model.field.config, [], [], [], []
+    for one, seed in zip(seen, seeds, strict=True):
+        assert one.features is not None
+        count, samples = len(one.features), None if one.seconds is None else clock.samples(one.seconds)
+        columns.append(latent_columns(count, samples, clock, config, model.published))
+        noise.append(draw_noise(config.latent, max(columns[-1], clock.window), seed).to(model.device))
+        features.append(one.features.to(model.device))
+        grid = torch.tensor(clock.frame_times(count), dtype=torch.float64)
+        times.append(grid if one.times is None else one.times)
+    widths = [one.shape[-1] for one in noise]
+    with model.autocast():
+        path = sample_latent(
+            model.field,
+            torch.cat(features)[None],
+            times,
+            torch.cat(noise, dim=-1)[None],
+            clock,
+            columns=widths,
+            **chosen,
+            guidance_rescale=model.config.guidance_rescale,
+            published=model.published,
+        )
+        for t, x in path:
+            latent = x
+            on_step(round(t * chosen["steps"]), chosen["steps"])
+    each = latent[0].float().split(widths, dim=-1)
+    return [one[:, :length] for one, length in zip(each, columns, strict=True)]
 
 
 def _decoded(model: Model, latent: Tensor, spent: Stopwatch, on_window: Count, begin: int) -> Iterator[Tensor]:
