@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+TRUNCATED = 0.5  # seconds missing from the container duration that are worth a warning
 
 
 @dataclass(frozen=True)
@@ -284,6 +287,22 @@ def probe(path: str | os.PathLike[str], *, isolate: bool | Limits = False) -> Vi
         return from_table(VideoInfo, call("frieren.openvideo:probe", os.fspath(path), limits=limits_of(isolate)))
     with open_video(path) as video:
         return video.measure()
+
+
+def warn_of_times(path: str | os.PathLike[str], info: VideoInfo) -> None:
+    """Warn that a file is truncated or that its timestamps jump."""
+    if info.container_duration - info.seconds > TRUNCATED:
+        warnings.warn(
+            f"{path}: truncated after {info.seconds:.1f} of {info.container_duration:.1f} seconds; "
+            "the sound is made for what is there, copy the file again for the rest",
+            stacklevel=3,
+        )
+    if info.jumps:
+        warnings.warn(
+            f"{path}: its timestamps jump by more than {JUMP:g} seconds; the jumps are left out, "
+            "if the sound is not in time put the video into a new .mp4 first (ffmpeg -i … out.mp4)",
+            stacklevel=3,
+        )
 
 
 def frame_time(frame: VideoFrame) -> float | None:

@@ -6,7 +6,6 @@ Reading makes two passes: the first demuxes (cheap) to learn the true length, th
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,32 +18,13 @@ from frieren.clock import Clock
 from frieren.errors import VideoError
 from frieren.frames import Frames
 from frieren.isolation import Limits, converse, limits_of
-from frieren.media import JUMP
-from frieren.openvideo import FrameGrid, OpenVideo, VideoInfo, conversion_errors, open_video, probe
+from frieren.openvideo import FrameGrid, OpenVideo, conversion_errors, open_video, probe, warn_of_times
 from frieren.picture import Fit, Image
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
 __all__ = ["probe", "read_frames", "stream_frames", "warn_of_times"]
-
-TRUNCATED = 0.5  # seconds missing from the container duration that are worth a warning
-
-
-def warn_of_times(path: str | os.PathLike[str], info: VideoInfo) -> None:
-    """Warn that a file is truncated or that its timestamps jump."""
-    if info.container_duration - info.seconds > TRUNCATED:
-        warnings.warn(
-            f"{path}: truncated after {info.seconds:.1f} of {info.container_duration:.1f} seconds; "
-            "the sound is made for what is there, copy the file again for the rest",
-            stacklevel=3,
-        )
-    if info.jumps:
-        warnings.warn(
-            f"{path}: its timestamps jump by more than {JUMP:g} seconds; the jumps are left out, "
-            "if the sound is not in time put the video into a new .mp4 first (ffmpeg -i … out.mp4)",
-            stacklevel=3,
-        )
 
 
 def stream_frames(

@@ -29,7 +29,7 @@ FLOORS = {
     4: "soundtrack record spotting",
     5: "pipeline dataset",
     6: "catalogue",
-    7: "training evaluation __init__",
+    7: "training evaluation service __init__",
     8: "apps",
     9: "__main__",
 }

@@ -10,8 +10,9 @@ from pathlib import Path
 from frieren.errors import FrierenError, OutputError, reason
 from frieren.files import cache_folder
 
+WEB = ("fastapi", "fastapi_offline", "prometheus_client", "python_multipart", "uvicorn")
 # Extra -> the packages without which it cannot work.
-EXTRAS = {"eval": ("librosa", "matplotlib", "scipy"), "griffin-lim": ("librosa",)}
+EXTRAS = {"eval": ("librosa", "matplotlib", "scipy"), "griffin-lim": ("librosa",), "web": WEB}
 
 
 class UnavailableError(FrierenError):

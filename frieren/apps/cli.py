@@ -1,6 +1,6 @@
 """The command line: all verbs, and errors as one line.
 
-frieren generate | spot | world | prepare | pairs | train | bench | evaluate | weights | doctor
+frieren generate | spot | serve | world | prepare | pairs | train | bench | evaluate | weights | doctor
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 import frieren
-from frieren.apps import doctor, evaluate, pairs, prepare, spot, train, weights, world
+from frieren.apps import doctor, evaluate, pairs, prepare, serve, spot, train, weights, world
 from frieren.apps.bench import command as bench
 from frieren.apps.faults import Debug, Tracebacks, complain, explained
 from frieren.apps.generate.command import generate
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate)
 app.command("spot")(spot.spot)
+app.command("serve")(serve.serve)
 app.add_typer(world.app, name="world")
 app.command("prepare")(prepare.prepare)
 app.command("pairs")(pairs.pairs)
