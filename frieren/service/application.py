@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
@@ -74,7 +75,17 @@ async def _refuse(request: Request, error: Exception) -> Response:
     """A refusal, counted."""
     assert isinstance(error, HTTPException)
     request.app.state.running.metrics.refused(error.status_code)
-    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    headers = {**(error.headers or {})}
+    if error.status_code == 405:  # the framework tells those of the first endpoint of a path alone
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return JSONResponse({"detail": error.detail}, error.status_code, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods that a path takes."""
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    found = [route.methods for route in routes if route.path_regex.match(request.url.path)]
+    return {method for methods in found for method in methods or ()}
 
 
 def _schema(app: FastAPI) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -46,6 +46,7 @@ FORM = {
             "schema": {
                 "type": "object",
                 "required": ["video"],
+                "additionalProperties": False,
                 "properties": {
                     "video": {"type": "string", "format": "binary", "description": "The video file."},
                     "options": {"$ref": "#/components/schemas/JobOptions"},
@@ -59,9 +60,26 @@ Id = Annotated[str, InPath(pattern=ID, description="Id of a job.", examples=["5f
 router = APIRouter()
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def refusals(*statuses: int, **content: Any) -> dict[int | str, dict[str, Any]]:
     """Responses of an endpoint that refuses, for the schema; a token may be missing anywhere."""
-    return {status: {"model": Problem, "description": WHY[status]} for status in (401, 403, *statuses)}
+    said = content or {"model": Problem}
+    return {status: {**said, "description": WHY[status]} for status in (401, 403, *statuses)}
+
+
+def _running(request: Request) -> Running:
+    running: Running = request.app.state.running
+    return running
+
+
+def _found(request: Request, id: Id) -> StoredJob:
+    job = _running(request).store.get(id)
+    if job is None:
+        raise HTTPException(404, f"there is no job {id}; results are removed some time after their end")
+    return job
+
+
+Found = Annotated[StoredJob, Depends(_found)]
+PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 ACCEPTING: dict[str, Any] = {
@@ -100,9 +118,9 @@ async def _accept(request: Request, name: str | None) -> Response:
 
 
 @router.get("/v1/jobs/{id}", tags=["jobs"], summary="State of a job", responses=refusals(404, 422))
-async def look(request: Request, id: Id) -> Job:
+async def look(request: Request, found: Found) -> Job:
     """Position in the queue, seconds left by measured averages, progress, and where the result is."""
-    return _running(request).told(_found(request, id))
+    return _running(request).told(found)
 
 
 @router.get(
@@ -110,28 +128,28 @@ async def look(request: Request, id: Id) -> Job:
     tags=["jobs"],
     summary="Follow a job",
     response_class=EventSourceResponse,
-    responses=refusals(404, 422),
+    responses=refusals(404, 422, content=PROBLEM),
 )
 async def follow(
-    request: Request, id: Id, last_event_id: Annotated[str | None, Header()] = None
+    request: Request, found: Found, last_event_id: Annotated[str | None, Header()] = None
 ) -> AsyncIterable[ServerSentEvent]:
     """Events `state` and `progress`, from the first on, or from the one after Last-Event-ID; the last is the end."""
-    found, running = _found(request, id), _running(request)
+    running = _running(request)
     after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdecimal() else 0
     async for event in running.bulletin.follow(found.id, min(after, 2**62)):
         yield ServerSentEvent(event=event.kind, id=str(event.number), raw_data=event.data, retry=1000)
 
 
 @router.delete("/v1/jobs/{id}", tags=["jobs"], summary="Cancel or remove a job", responses=refusals(404, 422))
-async def cancel(request: Request, id: Id) -> Job:
+async def cancel(request: Request, found: Found) -> Job:
     """Cancel a job that waits or runs, also in the midst of sampling; of one that has ended, remove the result."""
-    found, running = _found(request, id), _running(request)
-    if running.store.cancel(id):
+    running = _running(request)
+    if running.store.cancel(found.id):
         running.metrics.ended("cancelled")
-        running.bulletin.publish(id)
-        return running.told(_found(request, id))
-    told = running.told(found)
-    running.remove(id)
+        running.bulletin.publish(found.id)
+        return running.told(_found(request, found.id))
+    told = running.told(_found(request, found.id))
+    running.remove(found.id)
     return told
 
 
@@ -146,9 +164,9 @@ async def cancel(request: Request, id: Id) -> Job:
         **refusals(400, 404, 409, 416, 422),
     },
 )
-async def result(request: Request, id: Id) -> FileResponse:
-    """The result of a job that is done. Ranges are served, so players can seek."""
-    path, job, _ = _made(request, id)
+async def result(request: Request, job: Found) -> FileResponse:
+    """The result of a job that is done. Ranges are served, so a player can seek."""
+    path, _ = _made(request, job)
     form = JobOptions.model_validate_json(job.options).format
     return FileResponse(path, media_type=TYPES[form], filename=_name(job, form))
 
@@ -163,9 +181,9 @@ async def result(request: Request, id: Id) -> FileResponse:
         **refusals(400, 404, 409, 416, 422),
     },
 )
-async def record(request: Request, id: Id) -> FileResponse:
+async def record(request: Request, job: Found) -> FileResponse:
     """The record beside the result: `frieren generate --replay` makes the same sound of it."""
-    path, job, outcome = _made(request, id)
+    path, outcome = _made(request, job)
     form = JobOptions.model_validate_json(job.options).format
     return FileResponse(
         path.with_name(outcome["record"]), media_type="application/json", filename=f"{_name(job, form)}.json"
@@ -218,26 +236,13 @@ async def metrics(request: Request) -> Response:
     return Response(_running(request).metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-def _running(request: Request) -> Running:
-    running: Running = request.app.state.running
-    return running
-
-
-def _found(request: Request, name: str) -> StoredJob:
-    job = _running(request).store.get(name)
-    if job is None:
-        raise HTTPException(404, f"there is no job {name}; results are removed some time after their end")
-    return job
-
-
-def _made(request: Request, name: str) -> tuple[Path, StoredJob, dict[str, Any]]:
-    """The result's file, the job and its outcome."""
-    job = _found(request, name)
+def _made(request: Request, job: StoredJob) -> tuple[Path, dict[str, Any]]:
+    """The result's file, and the outcome that the store has."""
     if job.state != "done":
         said = "and has no result" if job.state in ENDED else "; wait for its end"
         raise HTTPException(409, f"the job is {job.state} {said}")
     outcome = json.loads(job.outcome)
-    return _running(request).settings.folder / job.folder / outcome["file"], job, outcome
+    return _running(request).settings.folder / job.folder / outcome["file"], outcome
 
 
 def _name(job: StoredJob, form: str) -> str:

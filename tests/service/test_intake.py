@@ -101,7 +101,8 @@ def test_forms_that_are_none(client: TestClient, clip: bytes) -> None:
     broken = {"Content-Type": "multipart/form-data; boundary=b"}
     assert client.post("/v1/jobs", content=b"--b\r\nnonsense", headers=broken).status_code in (400, 422)
     refused(client.post("/v1/jobs", files={"film": ("a.mp4", clip)}, data=tiny), 422, "unknown part 'film'")
-    refused(client.post("/v1/jobs", files={"video": (None, clip)}, data=tiny), 422, "video is missing")
+    refused(client.post("/v1/jobs", files={"options": (None, tiny["options"])}), 422, "video is missing")
+    assert client.post("/v1/jobs", files={"video": (None, clip)}, data=tiny).status_code == 400
     refused(client.post("/v1/jobs", files={"video": ("a.mp4", b"")}, data=tiny), 422, "an empty file")
     two = [("video", ("a.mp4", clip)), ("video", ("b.mp4", clip))]
     assert client.post("/v1/jobs", files=two).status_code == 400
@@ -170,11 +171,12 @@ def test_names_are_only_told(given: str | None, cleaned: str) -> None:
 
 
 def test_an_inspection_measures_and_says_what_is_missing(tmp_path: Path) -> None:
-    whole = clips.video(tmp_path / "a.mkv", [time * 4 for time in clips.EVEN])
+    images = list(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8))
+    whole = clips.video(tmp_path / "a.mkv", [number / 10 for number in range(20)], images=images)
     upload = tmp_path / "input"
-    upload.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.7)])
+    upload.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.5)])
     found = inspection.inspect(str(upload), "mp4", encode=True)
-    assert found["width"] == 64 and found["height"] == 48 and 1 < found["seconds"] < 4.4
+    assert found["width"] == 64 and found["height"] == 48 and 0.5 < found["seconds"] < 1.5
     assert any(note.startswith("truncated after") for note in found["notes"])
 
 
@@ -239,3 +241,11 @@ def test_a_client_that_leaves_in_the_midst_leaves_nothing(client: TestClient) ->
     assert 400 <= answer.status_code < 500
     until(lambda: client.app.state.running.intake._entering == 0)
     assert json.loads(answer.text)["detail"]
+
+
+def test_a_job_that_is_not_there(client: TestClient) -> None:
+    """Everywhere, also where a stream would begin."""
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("GET", "/result"), ("GET", "/record")):
+        refused(client.request(method, f"/v1/jobs/none{path}"), 404, "there is no job none")
+    allowed = client.request("PATCH", "/v1/jobs/none")
+    assert allowed.status_code == 405 and allowed.headers["Allow"] == "DELETE, GET, PUT"
