@@ -146,7 +146,7 @@ def test_latents_of_the_autoencoder_are_those_of_the_mel(folder: Path, tmp_path:
     import frieren
 
     model = frieren.load("tiny", device="cpu")
-    save_part(tmp_path / "autoencoder", model.autoencoder, model.autoencoder.config)
+    save_part(tmp_path / "autoencoder", model.parts["autoencoder"], model.autoencoder.config)
     source = read_source("mixtures:train:1", recordings=[folder])
     fields = ("mel", "mean", "log_variance")
     spec = DatasetSpec(fields, autoencoder=tmp_path / "autoencoder", condition="cues", seconds=6.0, clock=model.clock)

@@ -67,14 +67,14 @@ class Model:
 
         Args:
             parts: networks by name, of `weights.PARTS`; one that is missing is an error only where it is needed.
-            fast: on a CPU, take networks that compute the same faster; gradients need the plain ones.
+            fast: on a CPU, compute by networks that do the same faster, made of `parts` when they are first needed.
         """
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.config, self.device, self.precision, self.digest = config, torch.device(device), precision, digest
-        if fast and self.device.type == "cpu" and precision != "float16":
-            parts = {name: hastened(part, getattr(torch, precision)) for name, part in parts.items()}
+        self.fast = fast and self.device.type == "cpu" and precision != "float16"
         self.parts = {name: part.to(self.device).eval() for name, part in parts.items()}
+        self._hastened: dict[str, tuple[nn.Module, nn.Module]] = {}  # plain and fast, as far as they were asked for
 
     @torch.inference_mode()
     def encode(self, frames: Frames | Tensor) -> Tensor:
@@ -326,7 +326,7 @@ class Model:
         return {name: getattr(self.config, name) if value is None else value for name, value in asked.items()}
 
     def part(self, name: str) -> nn.Module:
-        """One of the networks.
+        """One of the plain networks.
 
         Raises:
             WeightsError: if this model does not have it.
@@ -335,25 +335,34 @@ class Model:
             raise WeightsError(f"{self.config.name} has no {name}, only {', '.join(self.parts)}; convert it with one")
         return self.parts[name]
 
+    def _working(self, name: str) -> nn.Module:
+        """One of the networks, as it computes here."""
+        plain = self.part(name)
+        if not self.fast:
+            return plain
+        if name not in self._hastened or self._hastened[name][0] is not plain:
+            self._hastened[name] = plain, hastened(plain, getattr(torch, self.precision))
+        return self._hastened[name][1]
+
     @property
     def encoder(self) -> VideoTower:
         """Frames -> features."""
-        return cast("VideoTower", self.part("encoder"))
+        return cast("VideoTower", self._working("encoder"))
 
     @property
     def field(self) -> VectorField:
         """The velocity from noise to latent, given features."""
-        return cast(VectorField, self.part("field"))
+        return cast(VectorField, self._working("field"))
 
     @property
     def autoencoder(self) -> MelAutoencoder:
         """Latent <-> mel."""
-        return cast(MelAutoencoder, self.part("autoencoder"))
+        return cast(MelAutoencoder, self._working("autoencoder"))
 
     @property
     def vocoder(self) -> Vocoder:
         """Mel -> wave."""
-        return cast(Vocoder, self.part("vocoder"))
+        return cast(Vocoder, self._working("vocoder"))
 
     @property
     def clock(self) -> Clock:
@@ -371,7 +380,10 @@ class Model:
         return self.config.windows == "published"
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The arithmetic of encoder and field; autoencoder and plain vocoders are always float32."""
-        if self.precision == "float32":
+        """The arithmetic of plain encoders and fields; fast networks see to it themselves.
+
+        Of the others only plain autoencoders and vocoders are float32 in every precision.
+        """
+        if self.fast or self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.precision))

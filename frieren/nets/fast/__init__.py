@@ -11,7 +11,12 @@ import torch
 from torch import nn
 
 # Plain networks -> where the fast ones are, of which a model imports those that it has.
-FAST = {"BigVGAN": ("bigvgan", "FastBigVGAN")}
+FAST = {
+    "VideoTower": ("cavp", "FastTower"),
+    "VectorField": ("field", "FastField"),
+    "MelAutoencoder": ("autoencoder", "FastAutoencoder"),
+    "BigVGAN": ("bigvgan", "FastBigVGAN"),
+}
 
 
 def hastened(network: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -19,5 +24,6 @@ def hastened(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     if type(network).__name__ not in FAST:
         return network
     module, name = FAST[type(network).__name__]
-    fast: nn.Module = getattr(import_module(f"frieren.nets.fast.{module}"), name)(network, dtype)
+    with torch.inference_mode(False):  # parameters made in inference mode could not be used outside it
+        fast: nn.Module = getattr(import_module(f"frieren.nets.fast.{module}"), name)(network, dtype)
     return fast

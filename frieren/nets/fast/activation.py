@@ -52,8 +52,7 @@ class FastActivation(nn.Module):
         super().__init__()
         self.register_buffer("alpha", plain.alpha.detach().exp())
         self.register_buffer("beta", 1 / (plain.beta.detach().exp() + 1e-9))
-        with torch.inference_mode(False):
-            up, down = filters()
+        up, down = filters()
         self.register_buffer("up", up, persistent=False)
         self.register_buffer("down", down, persistent=False)
 

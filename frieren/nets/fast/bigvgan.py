@@ -65,9 +65,9 @@ class FastUnit(nn.Module):
     def forward(self, x: Tensor, padded: Padded) -> Tensor:
         """Adds to x [S, C] what the unit makes of it, in place."""
         self.activation1(x, padded.rows)
-        y = self.conv1(padded.seen_by(self.conv1))
+        y = self.conv1(padded.seen_by(self.conv1)[None])[0]
         self.activation2(y, padded.rows)
-        return self.conv2(padded.seen_by(self.conv2), x)
+        return self.conv2.add_to(x, padded.seen_by(self.conv2))
 
 
 class FastStage(nn.Module):
@@ -117,9 +117,9 @@ class FastBigVGAN(nn.Module):
         """One item: mel [M, T] -> wave [T * hop]."""
         padded = Padded(mel.shape[1], mel.shape[0], self.conv_in.margin, self.dtype)
         padded.rows.copy_(mel.T)
-        x = self.conv_in(padded.memory)
+        x = self.conv_in(padded.memory[None])[0]
         for stage in self.stages:
             x = stage(x)
         padded = Padded(len(x), x.shape[1], self.conv_out.margin, self.dtype)
         self.activation_out(x, padded.rows)
-        return torch.tanh(self.conv_out(padded.memory)[:, 0].float())
+        return torch.tanh(self.conv_out(padded.memory[None])[0, :, 0].float())

@@ -1,4 +1,4 @@
-"""A one-dimensional convolution over [S, C], channels innermost, in the way that a processor multiplies fastest.
+"""A one-dimensional convolution over [B, S, C], channels innermost, in the way that a processor multiplies fastest.
 
 Which way that is was measured (docs/performance.md) and depends on sizes and processor alone, so a sound is the same
 every time.
@@ -26,8 +26,13 @@ def has_fast_mkl() -> bool:
         return False
 
 
+def padded(x: Tensor, margin: int) -> Tensor:
+    """x [B, S, C] between `margin` rows of zeros: [B, S + 2 margin, C], contiguous."""
+    return F.pad(x, (0, 0, margin, margin)).contiguous()
+
+
 class Convolution(nn.Module):
-    """An `nn.Conv1d` of stride 1 that keeps the length. Rows [S, C] come with `margin` rows of zeros on both sides."""
+    """An `nn.Conv1d` of stride 1 that keeps the length. Every item comes with `margin` rows of zeros on both sides."""
 
     weight: Tensor
     bias: Tensor
@@ -47,28 +52,36 @@ class Convolution(nn.Module):
             weight = weight[:, :, None].to(dtype).contiguous(memory_format=torch.channels_last)  # [C', C, 1, k]
         self.register_buffer("weight", weight.to(dtype))
 
-    def forward(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """The convolution of x [S + 2 margin, C], [S, C']; with `out` [S, C'] it is added to that, in place."""
-        rows = len(x) - 2 * self.margin
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, S + 2 margin, C] -> [B, S, C']."""
+        rows = x.shape[1] - 2 * self.margin
         if self.by_rows:
-            return self._by_rows(x, rows, out)
-        if rows < SHORT and x.dtype != torch.float32:
-            y = self._by_columns(x, rows)
-        else:
-            image = x.view(1, 1, len(x), -1).permute(0, 3, 1, 2)  # [1, C, 1, S], its memory as it is
-            y = F.conv2d(image, self.weight, self.bias, dilation=self.dilation).permute(0, 2, 3, 1)[0, 0]
-        return y if out is None else out.add_(y)
+            # One item after the other: the margins between them keep them apart, and fill rows that nobody reads.
+            whole = x.flatten(0, 1)
+            y = self.bias.repeat(len(whole), 1)
+            self._add_products(whole, y[: len(whole) - 2 * self.margin])
+            return y.view(len(x), -1, self.outputs)[:, :rows]
+        if rows * len(x) < SHORT and x.dtype != torch.float32:
+            return self._by_columns(x, rows)
+        image = x[:, None].permute(0, 3, 1, 2)  # [B, C, 1, S], its memory as it is
+        return F.conv2d(image, self.weight, self.bias, dilation=self.dilation).permute(0, 2, 3, 1)[:, 0]
 
-    def _by_rows(self, x: Tensor, rows: int, out: Tensor | None) -> Tensor:
+    def add_to(self, out: Tensor, x: Tensor) -> Tensor:
+        """The convolution of one item x [S + 2 margin, C], added to out [S, C'] in place."""
+        if self.by_rows:
+            return self._add_products(x, out.add_(self.bias))
+        return out.add_(self(x[None])[0])
+
+    def _add_products(self, x: Tensor, out: Tensor) -> Tensor:
         """One product for every tap: shifted rows are a matrix that needs no copy."""
-        out = self.bias.repeat(rows, 1) if out is None else out.add_(self.bias)
         for tap, weight in enumerate(self.weight):
             start = tap * self.dilation
-            torch.addmm(out, x[start : start + rows], weight, out=out)
+            torch.addmm(out, x[start : start + len(out)], weight, out=out)
         return out
 
     def _by_columns(self, x: Tensor, rows: int) -> Tensor:
         """One product of all taps side by side."""
-        width, steps = x.shape[1], (x.shape[1], self.dilation * x.shape[1], 1)
-        columns = x.as_strided((rows, self.kernel, width), steps).reshape(rows, -1)
+        batch, length, width = x.shape
+        steps = (length * width, width, self.dilation * width, 1)
+        columns = x.as_strided((batch, rows, self.kernel, width), steps, x.storage_offset()).flatten(2).contiguous()
         return F.linear(columns, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)
