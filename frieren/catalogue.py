@@ -87,6 +87,22 @@ def choose_device(name: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def choose_precision(name: str, device: str) -> str:
+    """ "auto" -> bfloat16 where the device has circuits that multiply it, else float32; any other name as it is.
+
+    These (AMX, AVX512-BF16, tensor cores) multiply matrices two to six times as fast as float32; without them bfloat16
+    is slower. Told by what the processor says of itself, not by a measurement, so that the choice is always the same.
+    """
+    if name != "auto":
+        return name
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.10
+        return "float32"
+    able = torch.cpu.get_capabilities()
+    return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
+
+
 def refined(
     config: ModelConfig, parts: dict[str, nn.Module], refine: Collection[str]
 ) -> tuple[ModelConfig, dict[str, nn.Module]]:
@@ -131,7 +147,8 @@ def load(
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "float32", "bfloat16" or "float16", for encoder and field.
+        precision: "float32", "bfloat16", "float16" (GPUs alone), or "auto": bfloat16 where the device multiplies it
+            faster. On a CPU it is that of all networks but Vocos, on a GPU that of encoder and field.
         vocoder: "model" for its own, or "griffin-lim" (needs the extra of that name).
         refine: refinements of the published sampling, for models that are sampled as published: "windows" (seamless,
             in time with any length of video), "regulator" (features by time stamps), "time" (continuous).
@@ -151,7 +168,8 @@ def load(
         parts["vocoder"] = GriffinLim(config.mel)
     else:
         parts = with_griffin_lim(config, parts)
-    return Model(config, parts, device=choose_device(device), precision=precision, digest=digest)
+    device = choose_device(device)
+    return Model(config, parts, device=device, precision=choose_precision(precision, device), digest=digest)
 
 
 def with_griffin_lim(config: ModelConfig, parts: dict[str, nn.Module]) -> dict[str, nn.Module]:

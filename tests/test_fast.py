@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+import frieren
+from frieren.apps.bench.generation import DEMO
+from frieren.apps.cli import main
+from frieren.catalogue import choose_precision
+from frieren.formats import record_path
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import Activation, BigVGAN, BigVGANConfig
 from frieren.nets.cavp import CAVPConfig, VideoTower
@@ -17,6 +25,8 @@ from frieren.nets.fast.cavp import FastTower
 from frieren.nets.fast.convolution import Convolution
 from frieren.nets.fast.field import FastField
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.pipeline import Model
+from frieren.tiny import tiny_model
 
 VOCODER = BigVGANConfig(bins=6, width=32, rates=(4, 2), kernels=(8, 4), resblock_kernels=(3, 7), dilations=(1, 3))
 # Relative error of a whole network: what the order of sums changes, and what rounding to 8 bits at every layer does.
@@ -128,3 +138,49 @@ def test_the_vocoder(batch: int, columns: int, dtype: torch.dtype, bound: float)
     fast = FastBigVGAN(plain, dtype)
     assert fast.context == plain.context
     assert error(fast(mel), plain(mel)) < bound
+
+
+@pytest.mark.parametrize(
+    ("able", "chosen"), [({"amx_bf16": True}, "bfloat16"), ({"avx512_bf16": True}, "bfloat16"), ({}, "float32")]
+)
+def test_auto_is_bfloat16_where_the_processor_has_it(
+    able: dict[str, bool], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert choose_precision("auto", "cpu") == chosen
+    assert choose_precision("auto", "mps") == "float32"
+    assert choose_precision("float32", "cpu") == "float32"
+    assert frieren.load("tiny", precision="auto").precision == chosen
+
+
+def test_a_record_says_which_precision_auto_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a replay takes it, on a processor that would choose another."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    out = tmp_path / "out.wav"
+    with pytest.raises(SystemExit) as end:
+        main(["generate", str(DEMO), *"--model tiny --steps 1 --precision auto -o".split(), str(out)])
+    assert end.value.code == 0
+    record = json.loads(record_path(out).read_text())
+    assert record["options"]["precision"] == record["command"]["precision"] == "bfloat16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(SystemExit) as end:
+        main(["generate", "--replay", str(record_path(out)), "-o", str(tmp_path / "again.wav")])
+    assert end.value.code == 0
+    again = json.loads(record_path(tmp_path / "again.wav").read_text())
+    assert again["options"]["precision"] == "bfloat16" and again["wave_sha256"] == record["wave_sha256"]
+
+
+def test_all_of_a_model_is_fast_and_near_in_bfloat16() -> None:
+    features = torch.randn(100, 16, generator=torch.Generator().manual_seed(6))
+    waves = {}
+    for name, model in (
+        ("plain", Model(*tiny_model(), fast=False)),
+        ("float32", frieren.load("tiny")),
+        ("bfloat16", frieren.load("tiny", precision="bfloat16")),
+    ):
+        assert isinstance(model.field, FastField) == isinstance(model.autoencoder, FastAutoencoder) == model.fast
+        assert type(model.parts["field"]) is VectorField
+        mel = model.decode(model.sample(features, seed=1))
+        waves[name] = mel
+    assert error(waves["float32"], waves["plain"]) < 10 * EXACT
+    assert 1e-4 < error(waves["bfloat16"], waves["plain"]) < ROUNDED

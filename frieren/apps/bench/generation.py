@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 DEMO = Path(__file__).parents[2] / "assets" / "demo.mp4"
 MODEL = "A name, a folder, or a Hub repository; published: the published sizes with random weights."
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "auto"]
 
 
 def generate(
@@ -99,7 +99,7 @@ def loaded(
     """The models that take turns, and the plain networks of which they are."""
     import torch
 
-    from frieren.catalogue import choose_device, networks, with_griffin_lim
+    from frieren.catalogue import choose_device, choose_precision, networks, with_griffin_lim
     from frieren.pipeline import Model
     from frieren.tiny import published_model
 
@@ -108,7 +108,9 @@ def loaded(
         raise typer.BadParameter(f"--device {device}: torch sees no GPU here; leave it out")
     config, plain = published_model() if model == "published" else networks(model)[:2]
     parts = with_griffin_lim(config, plain)
-    models: dict[Which, Model] = {"fast": Model(config, parts, device=device, precision=precision)}
+    models: dict[Which, Model] = {
+        "fast": Model(config, parts, device=device, precision=choose_precision(precision, device))
+    }
     if against:
         models["plain"] = Model(config, parts, device=device, fast=False)
     return models, plain

@@ -53,6 +53,7 @@ def run(
     """
     total, failures = len(items) + len(missing), list(missing)
     if items:
+        options = options.settled()
         model = options.load()
         lead = time.perf_counter() - STARTED
         for item in items:

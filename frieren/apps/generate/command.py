@@ -54,7 +54,7 @@ def generate(
     samples: Annotated[int, typer.Option(min=1, help="Takes per video, with seeds counting up from --seed.")] = 1,
     vocoder: Annotated[Vocoder, typer.Option(help="The model's own, or one without learning.")] = "model",
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of encoder and field.")] = "float32",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks; auto: the fastest.")] = "float32",
     loudness: Annotated[str, typer.Option(metavar="LUFS|off", help="Loudness of the sound (BS.1770).")] = "-20",
     keep_original: Annotated[bool, typer.Option("--keep-original", help="Mix the new sound under the old.")] = False,
     as_track: Annotated[bool, typer.Option("--as-track", help="Keep the old sounds as tracks of their own.")] = False,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from frieren.apps.checks import UnavailableError, check_device, needs_extra
 from frieren.apps.weights import fetched
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from frieren.unfinished import Unfinished
 
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "auto"]
 Vocoder = Literal["model", "griffin-lim"]
 Refinement = Literal["windows", "regulator", "time"]
 Kind = Literal["video", "features", "mel"]
@@ -82,6 +82,15 @@ class Options:
     def needs_video(self) -> bool:
         """Return whether an option has a meaning only where the output is a video."""
         return self.keep_original or self.as_track or self.audio_codec is not None
+
+    def settled(self) -> Options:
+        """These options with the precision that "auto" is here, so that a record says what was used."""
+        if self.precision != "auto":
+            return self
+        from frieren.catalogue import choose_device, choose_precision
+
+        chosen = choose_precision(self.precision, choose_device(self.device))
+        return replace(self, precision=cast(Precision, chosen))
 
     def is_half_on_cpu(self) -> bool:
         """Return whether float16 would have to run on a CPU, which has no arithmetic for it."""
