@@ -59,6 +59,11 @@ def cue_features(cues: Cues, seconds: float, clock: Clock, delay: float = 0.0) -
     return torch.from_numpy(np.concatenate([sounds, rest]).T.copy())
 
 
+def strikes_of(features: Tensor) -> Tensor:
+    """The part of features [..., D] of cue sheets that says what strikes: [...], 0..1."""
+    return features[..., len(categories()) + STRIKE]
+
+
 def _covered(start: float, end: float, frames: int, fps: float) -> NDArray[np.float32]:
     """Share of each frame that lies between two times."""
     edges = np.arange(frames + 1) / fps

@@ -24,7 +24,7 @@ from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import Optim, Recipe, RecipeError, Shared
 from frieren.training.tasks import classification
 from frieren.training.tasks.classification import IGNORE_INDEX
-from frieren.training.tasks.field import CLASSIFIED, STEPS, VALIDATED, FieldTask
+from frieren.training.tasks.field import ENDS, STEPS, VALIDATED, FieldTask
 from frieren.weights import load_part, save_part
 
 CLOCK = Clock(fps=4.0, window=64, overlap=0)  # 8 features, 2.048 s
@@ -91,7 +91,7 @@ def stage(part: str, data: Path, parts: Path, folder: Path, **loss) -> FieldTask
 @pytest.mark.parametrize("gamma", [0.0, 3.0])
 def test_the_loss_is_that_of_the_end_of_the_guided_flow(part, steps, stop, gamma, data, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(classification, "GAIN", 0.0)
-    monkeypatch.setitem(CLASSIFIED, part, (steps, [stop]))
+    monkeypatch.setitem(ENDS, part, (steps, [stop]))
     task = stage(part, data, parts, tmp_path, drop=0.0, **({} if part == "field" else {"sampling_guidance": gamma}))
     batch = task.with_ends(task.batch(0))
 
@@ -114,7 +114,7 @@ def test_the_loss_is_that_of_the_end_of_the_guided_flow(part, steps, stop, gamma
     counted = [(row, kind) for row, kind in enumerate(batch["class"].tolist()) if kind >= 0]
     wanted = -sum(probabilities[row, kind].log() for row, kind in counted) / len(counted)
     assert len(counted) >= 3
-    given = task.classification(task.network, batch, part)
+    given = task.end_losses(task.network, batch, part)["classification"]
     torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-5)
     slopes = [torch.autograd.grad(loss, task.network.output.weight)[0] for loss in (given, wanted)]
     torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-4)
@@ -127,7 +127,7 @@ def test_the_loss_is_that_of_the_end_of_the_guided_flow(part, steps, stop, gamma
 
 def test_later_stages_are_classified_at_all_their_steps():
     for part, steps in STEPS.items():
-        assert CLASSIFIED[part] == (steps, range(steps))
+        assert ENDS[part] == (steps, range(steps))
 
 
 def test_clips_of_one_known_kind_have_a_class(data, parts, tmp_path):
@@ -152,22 +152,22 @@ def test_without_features_there_is_no_class(data, parts, tmp_path):
 
 def test_ignored_items_do_not_count(data, parts, tmp_path):
     loss_of = stage("field", data, parts, tmp_path).classify
-    latent = torch.randn(3, 4, CLOCK.window, requires_grad=True)
+    mel = torch.randn(3, 16, 128, requires_grad=True)
     torch.manual_seed(0)
-    one = loss_of(latent, torch.tensor([IGNORE_INDEX, 2, IGNORE_INDEX]))
-    (gradient,) = torch.autograd.grad(one, latent)
+    one = loss_of(mel, torch.tensor([IGNORE_INDEX, 2, IGNORE_INDEX]))
+    (gradient,) = torch.autograd.grad(one, mel)
     assert gradient[1].abs().max() > 0 and not gradient[[0, 2]].any()
-    ignored = loss_of(latent, torch.full((3,), IGNORE_INDEX))
-    assert ignored == 0 and not torch.autograd.grad(ignored, latent)[0].any()
+    ignored = loss_of(mel, torch.full((3,), IGNORE_INDEX))
+    assert ignored == 0 and not torch.autograd.grad(ignored, mel)[0].any()
 
 
 def test_the_level_changes_at_random(data, parts, tmp_path, monkeypatch):
     loss_of = stage("field", data, parts, tmp_path).classify
-    latent, wanted = torch.randn(2, 4, CLOCK.window), torch.tensor([0, 2])
-    first, second = (loss_of(latent, wanted).item() for _ in range(2))
+    mel, wanted = torch.randn(2, 16, 128), torch.tensor([0, 2])
+    first, second = (loss_of(mel, wanted).item() for _ in range(2))
     assert first != second
     monkeypatch.setattr(classification, "GAIN", 0.0)
-    assert loss_of(latent, wanted) == loss_of(latent, wanted)
+    assert loss_of(mel, wanted) == loss_of(mel, wanted)
 
 
 def test_silence_stays_silence(data, parts, tmp_path, monkeypatch):
@@ -175,8 +175,7 @@ def test_silence_stays_silence(data, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(classification, "GAIN", 0.0)
 
     def loss(level: float) -> float:
-        monkeypatch.setattr(loss_of.autoencoder, "decode", lambda *_: torch.full((1, 16, 128), level))
-        return loss_of(torch.zeros(1, 4, CLOCK.window), torch.tensor([2])).item()
+        return loss_of(torch.full((1, 16, 128), level), torch.tensor([2])).item()
 
     assert loss(-8.0) == loss(-5.0) != loss(-4.0)
 
@@ -191,14 +190,14 @@ def test_only_the_field_learns(data, parts, tmp_path):
 
 def test_validation_has_the_loss_as_well(data, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(classification, "GAIN", 0.0)
-    monkeypatch.setitem(CLASSIFIED, "reflow", (5, [2]))
+    monkeypatch.setitem(ENDS, "reflow", (5, [2]))
     task = stage("reflow", data, parts, tmp_path)
     scores = task.validate(task.network)
     assert scores.keys() == {"loss", "mismatched", "one_step", "classification"}
     windows = task.with_ends(task.fixed_windows(VALIDATED))
     assert len(windows["class"]) == 2 * len(KINDS)
     assert scores["classification"] == pytest.approx(
-        task.classification(task.network, windows, "reflow").item(), rel=1e-4
+        task.end_losses(task.network, windows, "reflow")["classification"].item(), rel=1e-4
     )
 
 
@@ -212,7 +211,7 @@ def test_unknown_labels_are_an_error(data, parts, tmp_path):
 
 
 def test_it_begins_at_a_step(data, parts, tmp_path):
-    task = stage("field", data, parts, tmp_path, class_start=3)
+    task = stage("field", data, parts, tmp_path, end_start=3)
     batch = task.batch(0)
     assert task.losses(batch, 2).keys() == {"total"} and "classification" in task.losses(batch, 3)
 
@@ -220,7 +219,7 @@ def test_it_begins_at_a_step(data, parts, tmp_path):
 @pytest.mark.parametrize("part", ["field", "reflow", "distillation"])
 def test_the_field_learns_by_it(part, data, parts, tmp_path):
     task = stage(part, data, parts, tmp_path)
-    task.classification(task.network, task.with_ends(task.batch(0)), part).backward()
+    task.end_losses(task.network, task.with_ends(task.batch(0)), part)["classification"].backward()
     norms = {name: one.grad.norm().item() for name, one in task.network.named_parameters() if one.grad is not None}
     assert norms["blocks.0.conv_out.weight"] > 0 and norms["embed_features.input.weight"] > 0
 
@@ -228,9 +227,7 @@ def test_the_field_learns_by_it(part, data, parts, tmp_path):
 def test_a_class_that_the_sheet_does_not_name_is_not_asked_for():
     """Cue features name a class for three quarters, half or none of a window; the fourth has no class."""
     names = [category.name for category in categories()]
-    loss = classification.ClassificationLoss(
-        Tagger(TaggerConfig(("violin", "dog", "tap"))), MelAutoencoder(AUTOENCODER)
-    )
+    loss = classification.ClassificationLoss(Tagger(TaggerConfig(("violin", "dog", "tap"))))
     features = torch.zeros(4, 8, len(names) + 5)
     features[0, :6, names.index("dog")] = 0.3
     features[1, 4:, names.index("violin")] = 0.9

@@ -91,8 +91,9 @@ class FieldLoss:
     white: bool = False  # the input layer starts as the whitening of the features; the authors' is random
     join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
     class_weight: float = 0.0  # weight of the classification loss on the end of the flow, which needs labels
-    class_start: int = 0  # step from which on it counts
     classifier: str = ""  # folder of the classifier behind it; "": the run's own tagger
+    onset_weight: float = 0.0  # weight of the onset loss on the end of the flow (`tasks.onsets`)
+    end_start: int = 0  # step from which on these two count
 
 
 @dataclass(frozen=True)

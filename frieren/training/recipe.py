@@ -219,6 +219,7 @@ RENAMED = {
     "sampled": "sampling_guidance",
     "foreign": "mismatched",
     "alike": "same_class",
+    "class_start": "end_start",
 }
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from frieren.categories import categories
 from frieren.dataset.shards import Shards
-from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.scorers.sound_classifier import SoundClassifier
 from frieren.nets.scorers.tagger import Tagger
 from frieren.spectrogram import MelConfig
@@ -49,10 +48,10 @@ def load_classifier(folder: Path, mel: MelConfig) -> Classifier:
 
 
 class ClassificationLoss:
-    """A trained classifier behind the decoder of the autoencoder whose latents it classifies; both stay frozen."""
+    """A trained classifier, frozen, of the mels that latents are decoded to."""
 
-    def __init__(self, tagger: Classifier, autoencoder: MelAutoencoder) -> None:
-        self.tagger, self.autoencoder = tagger.requires_grad_(False).eval(), autoencoder
+    def __init__(self, tagger: Classifier) -> None:
+        self.tagger = tagger.requires_grad_(False).eval()
 
     def classes(self, data: Shards) -> dict[str, int]:
         """The class of every item with one kind that the classifier knows, by its id.
@@ -81,9 +80,8 @@ class ClassificationLoss:
         named &= (row >= 0)[:, None]
         return target.where(named.float().mean(1) > SHOWN, IGNORE_INDEX)
 
-    def __call__(self, latent: Tensor, target: Tensor) -> Tensor:
-        """Mean cross-entropy of latents [B, C, L] of whole windows with classes [B], IGNORE_INDEX left out."""
-        mel = self.autoencoder.decode(latent / self.autoencoder.config.scale).float()
+    def __call__(self, mel: Tensor, target: Tensor) -> Tensor:
+        """Mean cross-entropy of log10 mels [B, M, T] of whole windows with classes [B], IGNORE_INDEX left out."""
         gain = GAIN * (2 * torch.rand(len(mel), 1, 1, device=mel.device) - 1)
         logits = self.tagger((mel + gain).clamp(min=-5))  # -5 is the floor of the mel: silence stays silence
         errors = F.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="sum")

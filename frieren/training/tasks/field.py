@@ -6,6 +6,7 @@ which the guided flow led from it (`dataset.pairs`).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from frieren.conditioning import strikes_of
 from frieren.dataset.shards import Shards
 from frieren.flow import guided_velocity, interpolate
 from frieren.mel import decode_latent, encode_mel
@@ -30,15 +32,16 @@ from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.classification import IGNORE_INDEX, ClassificationLoss, Classifier
 from frieren.training.tasks.flow_losses import distillation_loss, flow_loss, logit_normal_weight, reflow_loss
+from frieren.training.tasks.onsets import onset_loss
 from frieren.weights import save_part
 
 WHITENED = 256  # windows whose features tell how to whiten
 VALIDATED, SHOWN = 64, 2  # windows of the validation split: in scores, on a board
 STEPS = {"reflow": 5, "distillation": 1}  # solver steps that a stage is made for; the field takes the model's own
-# The latent that is classified: solver steps, and after how many of them, one at random. The first step of a field that
-# was not straightened predicts a mean of many sounds; after five of eight it is decided which one it will be. A choice
-# of this project, by trial on FoleyWorld (docs/experiments.md).
-CLASSIFIED = {"field": (8, range(1, 6)), "reflow": (5, range(5)), "distillation": (1, range(1))}
+# The end of the flow that is classified, and whose onsets count: solver steps, and after how many, one at random.
+# The first step of a field that was not straightened predicts a mean of many sounds; after five of eight it is decided
+# which one it will be. A choice of this project, by trial on FoleyWorld (docs/experiments.md).
+ENDS = {"field": (8, range(1, 6)), "reflow": (5, range(5)), "distillation": (1, range(1))}
 
 
 def draw_times(count: int, distribution: str) -> Tensor:
@@ -92,7 +95,7 @@ class FieldTask(TrainingTask[VectorField]):
         self.trainables = {recipe.part: Trainable(network, self.losses)}
         cut = partial(TrainingWindows, field=network.config, clock=recipe.shared.clock)
         self.train, self.valid = cut(train, seed=recipe.seed, join=recipe.loss.join), cut(valid)
-        self.classify = ClassificationLoss(tagger.to(machines.device()), self.autoencoder) if tagger else None
+        self.classify = ClassificationLoss(tagger.to(machines.device())) if tagger else None
         self.classes = self.classify.classes(train) | self.classify.classes(valid) if self.classify else {}
         if recipe.loss.white and recipe.part == "field" and not recipe.init:
             start_white(network.embed_features, self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
@@ -133,13 +136,14 @@ class FieldTask(TrainingTask[VectorField]):
         return {**kept, "x0": x0, "x1": x1}
 
     def losses(self, batch: Any, step: int) -> Losses:
-        batch, stage = self.with_ends(batch), self.recipe.part
+        batch, stage, loss = self.with_ends(batch), self.recipe.part, self.recipe.loss
         flow = self.loss(self.network, batch, stage)
-        if self.classify is None or step < self.recipe.loss.class_start:
+        ends = self.end_losses(self.network, batch, stage) if step >= loss.end_start else {}
+        if not ends:
             return {"total": flow}
-        classification = self.classification(self.network, batch, stage)
-        total = flow + self.recipe.loss.class_weight * classification
-        return {"total": total, "flow": flow, "classification": classification}
+        weights = {"classification": loss.class_weight, "onsets": loss.onset_weight}
+        total = flow + torch.stack([weights[name] * value for name, value in ends.items()]).sum()
+        return {"total": total, "flow": flow, **ends}
 
     def loss(self, network: VectorField, batch: dict[str, Tensor], stage: str) -> Tensor:
         """A stage's loss. The null condition is that of zero features, so the layers that see them learn as well."""
@@ -153,14 +157,37 @@ class FieldTask(TrainingTask[VectorField]):
             return reflow_loss(network, x0, x1, t, c, null, loss.guidance, weight)
         return distillation_loss(network, x0, x1, c, null, loss.guidance)
 
-    def classification(self, network: VectorField, batch: dict[str, Tensor], stage: str) -> Tensor:
-        """Classification loss of the end of the flow, x + (1 - t) v, guided as the finished model is.
+    def end_losses(self, network: VectorField, batch: dict[str, Tensor], stage: str) -> dict[str, Tensor]:
+        """Classification and onset loss of the end of the flow, as far as the recipe has them."""
+        if not (self.classify or self.recipe.loss.onset_weight):
+            return {}
+        losses = {}
+        mel = self.decode(self.end(network, batch, stage))
+        if self.classify:
+            losses["classification"] = self.classify(mel, batch["class"])
+        if self.recipe.loss.onset_weight:
+            with torch.no_grad():
+                real = self.decode(batch["x1"])
+            losses["onsets"] = onset_loss(mel, real, self.strikes(batch["features"]))
+        return losses
+
+    def strikes(self, features: Tensor) -> Tensor:
+        """In which windows [B] with features [B, L, D] something strikes: all of them, where features do not tell."""
+        if self.recipe.shared.condition == "cues":
+            return strikes_of(features).any(1)
+        return features.flatten(1).any(1)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Log10 mels [B, M, T] of latents [B, C, L] of the flow."""
+        return self.autoencoder.decode(latent / self.autoencoder.config.scale).float()
+
+    def end(self, network: VectorField, batch: dict[str, Tensor], stage: str) -> Tensor:
+        """The end of the flow [B, C, L], x + (1 - t) v, guided as the finished model is.
 
         The field goes to x by itself, as when it is sampled: a velocity on the path to a real sound is nearly always
         classified right, and would teach nothing.
         """
-        assert self.classify is not None
-        loss, (steps, stops) = self.recipe.loss, CLASSIFIED[stage]
+        loss, (steps, stops) = self.recipe.loss, ENDS[stage]
         guidance, rescale = loss.sampling if isinstance(loss, PairsLoss) else (self.recipe.shared.guidance, 0.0)
         stop = stops[int(torch.randint(len(stops), ()))]
         c = condition(network, batch["features"])
@@ -171,7 +198,7 @@ class FieldTask(TrainingTask[VectorField]):
 
         with torch.no_grad():
             *_, (t, x) = (0.0, batch["x0"]), *islice(solve(velocity, batch["x0"], steps), stop)
-        return self.classify(x + (1 - t) * velocity(x, t), batch["class"])
+        return x + (1 - t) * velocity(x, t)
 
     def fixed_windows(self, count: int) -> dict[str, Tensor]:
         """The first `count` validation windows, always the same ones, or as many as there are; where it is computed."""
@@ -185,7 +212,7 @@ class FieldTask(TrainingTask[VectorField]):
     def validate(self, network: VectorField) -> dict[str, float]:
         """Loss on fixed windows with their own features and, "mismatched", with another clip's.
 
-        After a reflow also that of one step; with a tagger also the classification loss.
+        After a reflow also that of one step; and the losses on the end of the flow that the recipe has.
         """
         batch, stage = self.with_ends(self.fixed_windows(VALIDATED)), self.recipe.part
         mismatched = batch | {"features": batch["features"].roll(1, 0)}
@@ -195,15 +222,22 @@ class FieldTask(TrainingTask[VectorField]):
         }
         if stage == "reflow":
             scores["one_step"] = self.mean(partial(self.loss, network, stage="distillation"), batch)
-        if self.classify:
-            scores["classification"] = self.mean(partial(self.classification, network, stage=stage), batch)
-        return scores
+        return scores | self.means(partial(self.end_losses, network, stage=stage), batch)
 
     def mean(self, loss: Callable[[dict[str, Tensor]], Tensor], batch: dict[str, Tensor]) -> float:
         """Mean of a loss over a batch, in parts of the size that is trained with."""
+        return self.means(lambda part: {"loss": loss(part)}, batch)["loss"]
+
+    def means(
+        self, losses: Callable[[dict[str, Tensor]], dict[str, Tensor]], batch: dict[str, Tensor]
+    ) -> dict[str, float]:
+        """The same for several losses at once."""
         splits = zip(*(value.split(self.recipe.optim.batch) for value in batch.values()), strict=True)
-        parts = [dict(zip(batch, part, strict=True)) for part in splits]
-        return sum(loss(part).item() * len(part["t"]) for part in parts) / len(batch["t"])
+        sums: dict[str, float] = defaultdict(float)
+        for part in (dict(zip(batch, each, strict=True)) for each in splits):
+            for name, value in losses(part).items():
+                sums[name] += value.item() * len(part["t"]) / len(batch["t"])
+        return dict(sums)
 
     @torch.inference_mode()
     def preview(self, network: VectorField) -> dict[str, Tensor]:
