@@ -62,8 +62,9 @@ class Sound:
         """Write a sound file (.wav, .flac), or the video with this sound (.mp4, .mov, .mkv, ...).
 
         Args:
-            loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP; sounds
-                under -50 LUFS are left alone. None leaves every sound alone.
+            loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP, to which
+                a limiter lowers peaks by 9 dB at most; sounds under -50 LUFS are left alone. None leaves every sound
+                alone.
             keep_original: mix under the video's own sound instead of replacing it; for videos only.
             sample_rate: samples per second of what is written, by soxr; None: as generated. A sound mixed under
                 another has the rate of that one, and where Opus lacks a rate it is 48 kHz.

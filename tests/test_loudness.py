@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from frieren import loudness, sounds
+from frieren.longwave import LongWave
 
 
 def tone(level: float, seconds: float, rate: int, frequency: float = 997.0, phase: float = 0.0) -> np.ndarray:
@@ -70,11 +71,56 @@ def test_the_target_is_reached():
         assert reached == pytest.approx(-20, abs=0.05) or (gain == pytest.approx(12.0) and reached < -20)
 
 
-def test_the_peak_limits_the_gain():
+def test_without_a_limiter_the_peak_limits_the_gain():
     wave = tone(-40, 4, 16_000)
     wave[8000] = 0.8
-    loud, gain = loudness.normalise(wave, 16_000)
+    loud, gain = loudness.normalise(wave, 16_000, limit=0.0)
     assert gain < 1.0 and loudness.true_peak(loud, 16_000) == pytest.approx(-1.0, abs=0.01)
+    np.testing.assert_allclose(loud, wave * 10 ** (gain / 20), rtol=1e-6)
+
+
+def knocks(level: float) -> np.ndarray:
+    """Four seconds of a tone, and ten knocks of `level` dBFS that ring off within 20 ms."""
+    wave = tone(-26, 4, 16_000)
+    ringing = 10 ** (level / 20) * np.sin(np.arange(1600) / 5) * np.exp(-np.arange(1600) / 80)
+    for place in range(3200, 60_000, 6000):
+        wave[place : place + 1600] += ringing
+    return wave.astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy, sounds.as_pieces])
+def test_a_limiter_lowers_what_would_clip(kind):
+    wave = knocks(-3)
+    before = loudness.integrated(wave, 16_000)
+    loud, gain = loudness.normalise(kind(wave), 16_000, before + 8)
+    assert type(loud) is type(kind(wave)) and len(loud) == len(wave)
+    heard = np.concatenate(list(loud)) if isinstance(loud, LongWave) else np.asarray(loud)
+    assert loudness.true_peak(heard, 16_000) <= -1 + 1e-3
+    assert loudness.integrated(heard, 16_000) == pytest.approx(before + gain, abs=0.01)
+    assert loudness.normalise(wave, 16_000, before + 8, limit=0.0)[1] + 1 < gain < 8
+    # Between the knocks it is as loud as it would be without their peaks, and in time with itself.
+    between = slice(3200 + 3600, 3200 + 5600)
+    assert np.corrcoef(heard[between], wave[between])[0, 1] > 0.9999
+    assert heard[between].std() / wave[between].std() == pytest.approx(10 ** (8 / 20), rel=0.06)
+    assert np.corrcoef(heard[3200:3700], wave[3200:3700])[0, 1] > 0.9
+
+
+def test_the_limiter_lowers_by_no_more_than_it_may():
+    """Peaks 30 dB above the rest, a target 20 dB up: 12 dB of gain at most, 3 dB of headroom and of limiting."""
+    wave = knocks(-4)
+    for most in (3.0, 6.0):
+        louder = loudness.normalise(wave, 16_000, 0.0, limit=most)[0]
+        between = slice(3200 + 3600, 3200 + 5600)
+        rise = 20 * math.log10(louder[between].std() / wave[between].std())
+        assert rise == pytest.approx(-1 - loudness.true_peak(wave, 16_000) + most, abs=0.5)
+
+
+def test_what_is_below_the_ceiling_is_not_limited():
+    wave = tone(-12, 2, 16_000).astype(np.float32)
+    for ceiling, same in ((-11, True), (-13, False)):
+        held = loudness.limited(wave, 16_000, ceiling).tensor().numpy()
+        assert held.shape == wave.shape and (np.abs(held - wave).max() < 1e-6) == same
+        assert 20 * math.log10(np.abs(held).max()) <= ceiling + 0.01 or same
 
 
 def test_below_the_floor_untouched_and_kinds_kept():

@@ -264,7 +264,11 @@ def say_level(output: Path, before: float, gain: float, wanted: float) -> None:
         level = "silent" if before == -math.inf else f"nearly silent ({before:.0f} LUFS)"
         line = f"{level}, and left as it is; another --seed may help"
     else:
-        why = f"{MAX_GAIN:g} dB of gain are the most" if gain > MAX_GAIN - 0.01 else "its peaks would clip"
+        why = (
+            f"{MAX_GAIN:g} dB of gain are the most"
+            if gain > MAX_GAIN - 0.01
+            else "its peaks would clip, and are not lowered further"
+        )
         line = f"{before + gain:.1f} LUFS, not {wanted:g}: {why}"
     typer.echo(f"frieren: {output}: {line}", err=True)
 

@@ -276,7 +276,7 @@ def levelled(waves: Mapping[str, np.ndarray], target: float) -> tuple[dict[str, 
         heard = loudness.integrated(wave, RATE)
         if heard >= SILENCE:
             level = min(level, heard + PEAK - loudness.true_peak(wave, RATE))
-    limits = {"max_gain": math.inf, "ceiling": PEAK, "floor": SILENCE}
+    limits = {"max_gain": math.inf, "ceiling": PEAK, "limit": 0.0, "floor": SILENCE}
     return {name: loudness.normalise(wave, RATE, level, **limits)[0] for name, wave in waves.items()}, level
 
 
