@@ -16,6 +16,8 @@ from frieren.dataset.recordings import Recording, RecordingsError, read_recordin
 from frieren.evaluation import recordings
 from frieren.evaluation.recordings import (
     AUTOENCODER,
+    AUTOENCODER_GRIFFIN_LIM,
+    GRIFFIN_LIM,
     RECORDED,
     SOUNDS,
     VOCODER,
@@ -25,6 +27,7 @@ from frieren.evaluation.recordings import (
     resynthesise,
 )
 from frieren.spectrogram import log_mel, spectral_distance
+from frieren.wave import GriffinLim
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -122,11 +125,13 @@ def test_a_choice_is_even_over_categories(tmp_path: Path) -> None:
 def test_groups_and_shares() -> None:
     named = ["dog"] * 5 + ["hammer"] * 2 + ["bell"]
     right = {sound: np.array([1, 1, 0, 0, 0, 1, 1, first]) for first, sound in enumerate(SOUNDS[:2])}
-    right[AUTOENCODER] = np.zeros(8)
+    right |= {sound: np.zeros(8) for sound in SOUNDS[2:]}
     report = RecordingsReport(named, right, {sound: np.arange(8.0) for sound in SOUNDS})
     rows = {row["group"]: row for row in report.rows()}
     assert list(rows) == ["all", "(impact)", "(tonal)", "(vocal)", "dog"]
-    assert rows["all"]["recordings"] == 8 and rows["all"]["right"] == {RECORDED: 0.5, VOCODER: 0.625, AUTOENCODER: 0}
+    assert rows["all"]["recordings"] == 8 and rows["all"]["right"] == {
+        RECORDED: 0.5, VOCODER: 0.625, **dict.fromkeys(SOUNDS[2:], 0)
+    }  # fmt: skip
     assert rows["dog"]["right"][RECORDED] == 0.4 and rows["(impact)"]["stft"][VOCODER] == 5.5
     assert rows["all"]["interval"][0] < 0.5 < rows["all"]["interval"][1]
     assert json.loads(report.to_json())["rows"][0] == rows["all"]
@@ -155,6 +160,9 @@ def test_recordings_are_named_as_they_are_and_made_again(tmp_path: Path, monkeyp
     assert len(made[RECORDED]) == 20_000 // model.clock.samples_per_latent * model.clock.samples_per_latent
     mel = log_mel(made[RECORDED], model.config.mel)
     torch.testing.assert_close(made[VOCODER], model.vocode(mel))
-    torch.testing.assert_close(made[AUTOENCODER], model.vocode(model.decode(model.encode_mel(mel)[0])))
+    decoded, griffin_lim = model.decode(model.encode_mel(mel)[0]), GriffinLim(model.config.mel)
+    torch.testing.assert_close(made[AUTOENCODER], model.vocode(decoded))
+    torch.testing.assert_close(made[GRIFFIN_LIM], griffin_lim(mel[None])[0])
+    torch.testing.assert_close(made[AUTOENCODER_GRIFFIN_LIM], griffin_lim(decoded[None])[0])
     distance = spectral_distance(made[VOCODER][None], made[RECORDED][None]).item()
     assert report.distances[VOCODER][0] == pytest.approx(distance)

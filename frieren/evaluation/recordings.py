@@ -3,7 +3,8 @@
 frieren evaluate recordings FOLDER --model mini
 
 The classifier of recordings names every recording of `test`: as it is, made again from its log-mel by the vocoder, and
-by autoencoder and vocoder. What it no longer names there, no field can make recognisable.
+by autoencoder and vocoder. What it no longer names there, no field can make recognisable. Griffin-Lim in the vocoder's
+place tells what a trained one is worth.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ from frieren.evaluation.scorers.recordings import CLASSIFIER, RATE, name_sound
 from frieren.evaluation.tables import decimals, span, table
 from frieren.pipeline import Model
 from frieren.spectrogram import log_mel, spectral_distance
+from frieren.wave import GriffinLim
 
-RECORDED, VOCODER, AUTOENCODER = SOUNDS = ("recorded", "vocoder", "autoencoder and vocoder")
+RECORDED, VOCODER, AUTOENCODER, GRIFFIN_LIM, AUTOENCODER_GRIFFIN_LIM = SOUNDS = (
+    "recorded", "vocoder", "autoencoder and vocoder", "Griffin-Lim", "autoencoder and Griffin-Lim",
+)  # fmt: skip
 LEAST = 5  # recordings of a category that gets a row of its own
 LONGEST = 10.0  # seconds that are used of a recording
 
@@ -94,7 +98,8 @@ class RecordingsReport:
             )
             for row in self.rows()
         )  # fmt: skip
-        head = ("named right", "number", "recorded", "95 %", "voc.", "auto. + voc.", "STFT voc.", "auto. + voc.")
+        again = ("voc.", "auto. + voc.", "G.-L.", "auto. + G.-L.")
+        head = ("named right", "number", "recorded", "95 %", *again, "STFT voc.", *again[1:])
         return table(head, rows)
 
 
@@ -157,8 +162,11 @@ def resynthesise(model: Model, wave: Tensor) -> dict[str, Tensor]:
     """A wave [S], without the end that fills no latent column, and what is made of it again; by SOUNDS."""
     wave = wave[: len(wave) // model.clock.samples_per_latent * model.clock.samples_per_latent]
     mel = log_mel(wave, model.config.mel)
+    decoded, griffin_lim = model.decode(model.encode_mel(mel)[0]), GriffinLim(model.config.mel)
     return {
         RECORDED: wave,
         VOCODER: model.vocode(mel),
-        AUTOENCODER: model.vocode(model.decode(model.encode_mel(mel)[0])),
+        AUTOENCODER: model.vocode(decoded),
+        GRIFFIN_LIM: griffin_lim(mel[None])[0],
+        AUTOENCODER_GRIFFIN_LIM: griffin_lim(decoded[None])[0],
     }
