@@ -3,7 +3,8 @@
 What strikes is cut into single hits, which are put at new times and strengths; what sounds on is faded up and down with
 what moves; notes stay as they were played. Sources are placed in time, mixed over a faint background and heard in a
 room. The sheet says what the eyes would say: a share of certainty for each thing, instants a little beside the sound's,
-and motion that follows the sound as far as motion does. Sometimes what is there, or when it strikes, is not known.
+and motion that follows the sound as far as motion does, and goes on where nothing strikes. Sometimes what is there, or
+when it strikes, is not known.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ RATE = 25.0  # values of motion a second
 JITTER = 0.012  # s, standard deviation of a strike's instant against the sound's
 SECOND, BACKGROUND, ROOM = 0.25, 0.3, 0.45  # probability of a second source, an unseen one, a room
 UNKNOWN, UNTIMED = 0.08, 0.12  # probability that it is not known what is there, or when it strikes
+MISSED = 0.6  # that things also move as for a strike where there is none: arms go back, hands miss
 STRAY = {"impact": 0.0, "vocal": 0.1, "tonal": 0.15, "sustained": 0.35}  # that strikes are seen which nobody hears
 Curve = NDArray[np.float64]
 
@@ -224,6 +226,10 @@ def _cues(rng: np.random.Generator, chosen: list[Category], sources: list[Layer]
     knots = np.arange(0, seconds + 1, 0.5)
     other_motion = np.interp(np.arange(len(motion)) / RATE, knots, rng.uniform(0, rng.uniform(0.1, 0.9), len(knots)))
     motion = np.clip(trust * motion + (1 - trust) * other_motion + 0.03 * rng.standard_normal(len(motion)), 0, 1)
+    if strikes and rng.random() < MISSED:
+        times = rng.uniform(0, seconds, rng.poisson(rng.uniform(0.3, 2.0) * seconds)).tolist()
+        misses = tuple(Strike(time, rng.uniform(0.3, 1)) for time in times)
+        motion = np.maximum(motion, _motion_of_strikes(rng, misses, seconds))
     values: list[float] = np.asarray(motion).round(3).tolist()
     seen = Motion() if rng.random() < 0.15 else Motion(RATE, tuple(values))
     return Cues(tuple(sounds), tuple(strikes), seen, seconds)
