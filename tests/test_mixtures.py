@@ -10,6 +10,7 @@ import pytest
 from frieren import sounds
 from frieren.clock import Clock
 from frieren.conditioning import feature_size
+from frieren.dataset import mixtures
 from frieren.dataset.mixtures import JITTER, Mixture, mixture
 from frieren.dataset.prepare import DatasetSpec, prepare
 from frieren.dataset.recordings import Recording, RecordingsError
@@ -95,6 +96,24 @@ def test_what_sounds_on_follows_the_motion(library: TakeLibrary) -> None:
             levels.append(level - level.mean())
             motions.append(np.array(scene.cues.motion.values) - np.mean(scene.cues.motion.values))
     assert np.corrcoef(np.concatenate(levels), np.concatenate(motions))[0, 1] > 0.4
+
+
+def test_things_move_where_nothing_strikes_too(library: TakeLibrary, monkeypatch) -> None:
+    """As fast as for a strike, in scenes with strikes; what sounds on keeps its motion."""
+
+    def fastest(category: str, missed: float) -> list[float]:
+        monkeypatch.setattr(mixtures, "MISSED", missed)
+        found = []
+        for scene in scenes(library, category, 8):
+            motion = np.array(scene.cues.motion.values)
+            times = np.arange(len(motion)) / 25
+            strikes = np.array([strike.time for strike in scene.cues.strikes] or [-9.0])
+            apart = np.abs(times[:, None] - strikes).min(1) > 0.3
+            found.append(np.abs(np.diff(motion))[apart[1:] & apart[:-1]].max(initial=0.0))
+        return found
+
+    assert np.mean(fastest("hammer", 1.0)) > 1.5 * np.mean(fastest("hammer", 0.0))
+    assert fastest("rain_storm", 1.0) == fastest("rain_storm", 0.0)
 
 
 def test_a_scene_is_always_the_same_and_its_sheet_is_whole(library: TakeLibrary) -> None:
