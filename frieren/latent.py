@@ -17,7 +17,7 @@ from torch import Tensor
 from frieren.clock import Clock
 from frieren.flow import guided_velocity
 from frieren.nets.field import FieldConfig, VectorField, column_frames
-from frieren.solver import solve
+from frieren.solver import Velocity, solve
 from frieren.unfinished import Unfinished
 from frieren.windows import weights, window_starts
 
@@ -239,6 +239,7 @@ def sample_latent(
     published: bool = False,
     batch: int = 8,
     unfinished: Unfinished | None = None,
+    kept: Tensor | None = None,
 ) -> Iterator[tuple[float, Tensor]]:
     """Yields (t, x [B, C, L]) after every solver step; the last x is the latent.
 
@@ -255,6 +256,8 @@ def sample_latent(
         batch: windows that go through the network at once.
         unfinished: keeps what is finished; a step that is there already is not made again. The steps of dopri5, which
             depend on one another in more than x, all begin anew.
+        kept: [B, C, L] what the latent has to be at the end; NaN where it is free. What is kept goes straight there
+            from its noise, and the field sees it on the way, as it has learnt to see data.
     """
     if solver == "dopri5":
         unfinished = None
@@ -268,13 +271,20 @@ def sample_latent(
         yield 1.0, x
         return
     velocity.begin(done)
-    for step, (t, after) in enumerate(solve(velocity, x, steps, solver, first=done), done + 1):
+    field_or_straight = velocity if kept is None else _held(velocity, kept, noise)
+    for step, (t, after) in enumerate(solve(field_or_straight, x, steps, solver, first=done), done + 1):
         if unfinished is not None:
             unfinished.put(f"latent-{step}", after)
             unfinished.drop("velocity-*")
             unfinished.drop(f"latent-{step - 1}")
         velocity.begin(step)
         yield t, after
+
+
+def _held(velocity: Velocity, kept: Tensor, noise: Tensor) -> Velocity:
+    """A velocity that leads to `kept` wherever that is a number: the straight path's, which every solver keeps to."""
+    free, straight = kept.isnan(), kept - noise
+    return lambda x, t: torch.where(free, velocity(x, t), straight)
 
 
 def _last_step(unfinished: Unfinished | None, steps: int, noise: Tensor) -> tuple[int, Tensor]:

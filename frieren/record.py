@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,7 @@ from torch import Tensor
 from frieren.cues import Cues
 from frieren.files import file_hash
 from frieren.longwave import LongWave
+from frieren.redo import Redo
 from frieren.version import __version__
 from frieren.wave import GriffinLim
 
@@ -94,6 +95,7 @@ def make_record(
     sample_rate: int,
     seconds: Mapping[str, float],
     cues: Cues | None = None,
+    redo: Sequence[Redo] = (),
 ) -> dict[str, Any]:
     """The record of one sound, JSON types only.
 
@@ -102,6 +104,7 @@ def make_record(
         wave: [S], before loudness.
         seconds: spent in each stage.
         cues: the sheet that the sound was made of, if it was.
+        redo: stretches that were made again.
     """
     digest = hashlib.sha256()
     for piece in wave if isinstance(wave, LongWave) else [wave.numpy()]:
@@ -110,6 +113,7 @@ def make_record(
         **settings,
         "options": {"seed": seed, **settings["options"]},
         **({} if cues is None else {"cues": json.loads(cues.to_json())}),
+        **({"redo": [each.table() for each in redo]} if redo else {}),
         "wave_sha256": digest.hexdigest(),
         "seconds": {"sound": len(wave) / sample_rate, **seconds},
     }

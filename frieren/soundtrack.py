@@ -16,7 +16,7 @@ from frieren.errors import OutputError
 from frieren.formats import SOUND_FILES, AudioCodec, SampleRate, has_suffix
 from frieren.isolation import Limits
 from frieren.longwave import LongWave, Samples
-from frieren.loudness import normalise
+from frieren.loudness import integrated, normalise
 from frieren.unfinished import Unfinished
 from frieren.wave import Vocoder, first_column, stream_wave
 
@@ -30,12 +30,15 @@ class Sound:
         sample_rate: samples per second.
         source: the video it belongs to, or None.
         record: model, hash, options, input, versions and seconds per stage. JSON types only.
+        level_of: [S] the wave whose loudness decides about the gain; None: this one's. A stretch that is made again
+            leaves the level of the rest as it was.
     """
 
     samples: Tensor | LongWave
     sample_rate: int
     source: Path | None = None
     record: dict[str, Any] = field(default_factory=dict)
+    level_of: Tensor | None = None
 
     @property
     def wave(self) -> Tensor:
@@ -46,6 +49,11 @@ class Sound:
     def seconds(self) -> float:
         """Length in seconds."""
         return len(self.samples) / self.sample_rate
+
+    @property
+    def loudness(self) -> float:
+        """Loudness in LUFS that decides about the gain."""
+        return integrated(self.samples if self.level_of is None else self.level_of, self.sample_rate)
 
     def save(
         self,
@@ -78,7 +86,9 @@ class Sound:
             VideoError: the video cannot be copied, and `encode` is False.
         """
         target = Path(target)
-        wave = self.samples if loudness is None else normalise(self.samples, self.sample_rate, loudness)[0]
+        wave = self.samples
+        if loudness is not None:
+            wave = normalise(wave, self.sample_rate, loudness, loudness=self.loudness)[0]
         rate = sample_rate or self.sample_rate
         if rate != self.sample_rate:
             wave = sounds.resampled(wave, self.sample_rate, rate)

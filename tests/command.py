@@ -74,6 +74,7 @@ class FakeModel:
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
+        redo: Any = (),
         isolate: bool = False,
         on_progress: Callable[[str, int, int], None] | None = None,
         unfinished: Any = None,

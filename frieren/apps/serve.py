@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TOKEN = "FRIEREN_TOKEN"  # variable of the environment: a token on the command line would be seen by every user
 MIB = 2**20
 BACKLOG = 2048  # connections that wait to be taken up
+KEPT_ALIVE = 75  # seconds that an idle connection stays: longer than Retry-After, and than proxies use it
 CONNECTIONS = 5  # seconds that open connections have when the service is stopped
 MODELS = ("mini", "mini-reflow", "mini-1step")
 
@@ -103,7 +104,13 @@ def run(settings: Settings, host: str, port: int, hosts: set[str] | None) -> Non
 
     name = f"[{host}]" if ":" in host else host
     typer.echo(f"http://{name}:{listener.getsockname()[1]}/docs  Ctrl-C ends it", err=True)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=CONNECTIONS, server_header=False)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=CONNECTIONS,
+        timeout_keep_alive=KEPT_ALIVE,
+        server_header=False,
+    )
     Server(config).run(sockets=[listener])
 
 

@@ -24,13 +24,15 @@ from frieren.features import as_batch, encode_frames
 from frieren.frames import Frames
 from frieren.isolation import Limits
 from frieren.latent import initial_noise, latent_columns, sample_latent
+from frieren.longwave import LongWave
 from frieren.mel import Count, decode_latent, encode_mel, ignore
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.fast import hastened
 from frieren.nets.field import VectorField
-from frieren.pipeline.takes import see, take
+from frieren.pipeline.takes import see, take, take_again
 from frieren.record import Stopwatch, make_record, settings
-from frieren.seen import kept
+from frieren.redo import Redo
+from frieren.seen import kept as kept_before
 from frieren.soundtrack import Sound
 from frieren.unfinished import Unfinished
 from frieren.video import probe, stream_frames
@@ -166,6 +168,7 @@ class Model:
         solver: str | None = None,
         on_step: Count = ignore,
         unfinished: Unfinished | None = None,
+        kept: Tensor | None = None,
     ) -> Tensor:
         """Features -> latent, along the guided flow.
 
@@ -180,6 +183,7 @@ class Model:
             steps, guidance, solver: default to the model's own. A step is two network evaluations unless guidance is 1.
             on_step: called with (steps done, steps) after each.
             unfinished: has what is finished already, and keeps what is finished now.
+            kept: [C, L] ([B, C, L]) a latent that this one has to be equal to, but where it is NaN.
 
         Returns:
             [C, L] ([B, C, L]), L latent columns that cover `seconds`: whole windows if they are laid out as published.
@@ -196,6 +200,10 @@ class Model:
             len(batch), self.field.config.latent, max(columns, self.clock.window), seed=seed, noise=noise
         )
         chosen = self.sampling_options(steps=steps, guidance=guidance, solver=solver)
+        held = None
+        if kept is not None:
+            held = torch.full_like(start, torch.nan)  # a short sound's window is longer than what is kept
+            held[..., :columns] = kept
         with self.autocast():
             path = sample_latent(
                 self.field,
@@ -207,11 +215,14 @@ class Model:
                 guidance_rescale=self.config.guidance_rescale,
                 published=self.published,
                 unfinished=unfinished,
+                kept=None if held is None else held.to(self.device),
             )
             for t, x in path:
                 latent = x
                 on_step(round(t * chosen["steps"]), chosen["steps"])  # by time, since dopri5 chooses its own steps
         latent = latent[..., :columns].float()
+        if kept is not None:
+            latent = torch.where(kept.isnan(), latent, kept)  # but for the rounding it is there already
         return latent if features.ndim == 3 else latent[0]
 
     @torch.inference_mode()
@@ -247,12 +258,13 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
+        redo: Sequence[Redo] = (),
         isolate: bool | Limits = False,
         on_progress: Progress | None = None,
     ) -> Sound:
         """The soundtrack of a video file, as long as the video; arguments and errors are those of `takes`."""
         options: dict[str, Any] = {"steps": steps, "guidance": guidance, "solver": solver}
-        options |= {"cues": cues, "sounds": sounds, "isolate": isolate}
+        options |= {"cues": cues, "sounds": sounds, "redo": redo, "isolate": isolate}
         return next(self.takes(source, [seed], kind=kind, **options, on_progress=on_progress))
 
     def takes(
@@ -266,6 +278,7 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
         solver: str | None = None,
+        redo: Sequence[Redo] = (),
         isolate: bool | Limits = False,
         on_progress: Progress | None = None,
         unfinished: Mapping[int, Unfinished] | None = None,
@@ -278,6 +291,8 @@ class Model:
                 which is only vocoded.
             cues, sounds: see `spot`; for models whose `condition` is "cues".
             steps, guidance, solver: default to the model's own.
+            redo: stretches that are made again afterwards, one after the other, each with a seed of its own; outside of
+                them every sample stays.
             isolate: read the video in a process of its own, with limits.
             on_progress: called with (stage, done, total); stages are "encode", "sample", "decode", "vocode".
             unfinished: for every seed where its finished pieces are kept, so that a run that was stopped goes on from
@@ -288,7 +303,7 @@ class Model:
             ValueError: for an unknown kind.
             VideoError, ArrayError: if the file cannot be read.
             WeightsError: if the model lacks a part that this needs.
-            ConfigError: cues or sounds for a model that sees frames, or an unknown sound.
+            ConfigError: cues or sounds for a model that sees frames, an unknown sound, or a stretch beyond the end.
         """
         by_cues = self._takes_cues(kind, told=not (cues is None and sounds is None))
         progress = on_progress or (lambda stage, done, total: None)
@@ -297,15 +312,20 @@ class Model:
         made_by = settings(self, path, kind, chosen)
         asked = {"cues": None if cues is None else cues.to_json(), "sounds": None if sounds is None else str(sounds)}
         for seed, place in places.items():
-            place.begin({**made_by, **asked, "seed": seed})
+            place.begin({**made_by, **asked, "seed": seed, "redo": [each.table() for each in redo]})
         with spent("encode"):
-            seen = kept(places.values()) or see(
+            seen = kept_before(places.values()) or see(
                 self, path, kind, by_cues, cues, sounds, partial(progress, "encode"), isolate
             )
         for seed in seeds:
-            wave = take(self, seen, seed, chosen, places.get(seed), spent, progress)
-            record = make_record(made_by, seed, wave, self.clock.sample_rate, spent.seconds, seen.cues)
-            yield Sound(wave, self.clock.sample_rate, path if kind == "video" else None, record)
+            wave: Tensor | LongWave
+            first: Tensor | None
+            if redo:
+                wave, first = take_again(self, seen, seed, redo, chosen, spent, progress)
+            else:
+                wave, first = take(self, seen, seed, chosen, places.get(seed), spent, progress), None
+            record = make_record(made_by, seed, wave, self.clock.sample_rate, spent.seconds, seen.cues, redo)
+            yield Sound(wave, self.clock.sample_rate, path if kind == "video" else None, record, level_of=first)
 
     def _takes_cues(self, kind: str, told: bool) -> bool:
         """Whether features are made of cues; raises as `takes` if that cannot be, or if cues are `told` in vain."""

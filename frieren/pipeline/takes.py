@@ -13,11 +13,13 @@ from torch import Tensor
 from frieren.arrays import read_features, read_mel
 from frieren.conditioning import cue_features
 from frieren.cues import Cues, SoundCue
+from frieren.errors import ConfigError
 from frieren.isolation import Limits
 from frieren.latent import draw_noise, latent_columns, sample_latent, sound_samples
 from frieren.longwave import LongWave
 from frieren.mel import Count, stream_mel
 from frieren.record import Stopwatch
+from frieren.redo import Redo
 from frieren.seen import Seen
 from frieren.soundtrack import make_wave
 from frieren.unfinished import Unfinished
@@ -75,6 +77,58 @@ def take(
     with spent("sample"):
         latent = model.sample(seen.features, **options, on_step=partial(progress, "sample"), unfinished=place)
     return sounded(model, latent, length_of(model, seen), spent, progress, place)
+
+
+def take_again(
+    model: Model,
+    seen: Seen,
+    seed: int,
+    redo: Sequence[Redo],
+    chosen: Mapping[str, Any],
+    spent: Stopwatch,
+    progress: Callable[[str, int, int], None],
+) -> tuple[Tensor, Tensor]:
+    """The wave [S] of one seed with stretches made again, and the wave before that.
+
+    Raises:
+        ConfigError: a stretch begins beyond the end, or there is no latent to hold, only a mel.
+    """
+    if seen.features is None:
+        raise ConfigError("redo: a mel is only vocoded, and nothing of it can be made again")
+    with spent("sample"):
+        options = {**chosen, "times": seen.times, "seconds": seen.seconds, "seed": seed}
+        latent = model.sample(seen.features, **options, on_step=partial(progress, "sample"))
+    first = whole_wave(sounded(model, latent, length_of(model, seen), spent, progress))
+    return redone(model, seen, latent, first, redo, chosen, spent, progress), first
+
+
+def redone(
+    model: Model,
+    seen: Seen,
+    latent: Tensor,
+    wave: Tensor,
+    redo: Sequence[Redo],
+    chosen: Mapping[str, Any],
+    spent: Stopwatch,
+    progress: Callable[[str, int, int], None],
+) -> Tensor:
+    """The wave [S] of a latent [C, L] with stretches made again, one after the other."""
+    assert seen.features is not None
+    for each in redo:
+        if each.start >= len(wave) / model.clock.sample_rate:
+            raise ConfigError(f"redo: {each.start:g} s lies beyond the end, {len(wave) / model.clock.sample_rate:g} s")
+        options = {**chosen, "times": seen.times, "seconds": seen.seconds, "seed": each.seed}
+        kept = each.freed(latent, model.clock)
+        with spent("redo"):
+            latent = model.sample(seen.features, **options, kept=kept, on_step=partial(progress, "redo"))
+            after = whole_wave(sounded(model, latent, len(wave), Stopwatch(), lambda stage, done, total: None))
+        wave = each.spliced(wave, after, model.clock.sample_rate)
+    return wave
+
+
+def whole_wave(wave: Tensor | LongWave) -> Tensor:
+    """A wave in one piece."""
+    return wave.tensor() if isinstance(wave, LongWave) else wave
 
 
 def sounded(

@@ -93,6 +93,6 @@ def _schema(app: FastAPI) -> dict[str, object]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         options = JobOptions.model_json_schema(ref_template="#/components/schemas/{model}")
-        schema["components"]["schemas"]["JobOptions"] = options
+        schema["components"]["schemas"] |= {**options.pop("$defs"), "JobOptions": options}
         app.openapi_schema = schema
     return app.openapi_schema

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEALTH = "/v1/health"  # open to all, as are the pages, which hold nobody's data
+DRAINED = 16 * 2**20  # bytes of a refused upload that are still read
 SAFE = ("GET", "HEAD", "OPTIONS")  # methods that change nothing
 
 
@@ -27,13 +30,15 @@ class Guards:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        if refusal is None:
-            await self.app(scope, receive, _as_it_says(send))
-        else:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        refusal, body = self._refusal(scope), _Body(scope, receive)
+        answer = self.app
+        if refusal is not None:
             status, why = refusal
             headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-            await JSONResponse({"detail": why}, status, headers)(scope, receive, send)
+            answer = JSONResponse({"detail": why}, status, headers)
+        await answer(scope, body, _as_it_says(send, body))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
@@ -52,11 +57,36 @@ class Guards:
         return None
 
 
-def _as_it_says(send: Send) -> Send:
-    """Send answers that browsers take for what they say they are, and for nothing else."""
+class _Body:
+    """The body of a request, as far as it is read."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        headers = Headers(scope=scope)
+        self.receive = receive
+        self.is_unread = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        self.is_held_back = "expect" in headers  # until somebody asks for it
+
+    async def __call__(self) -> Message:
+        """Read on."""
+        message = await self.receive()
+        self.is_unread = message["type"] == "http.request" and message.get("more_body", False)
+        self.is_held_back = False
+        return message
+
+    async def drain(self) -> None:
+        """Read what is left, and forget it: where it is left unread, the answer may be lost with the connection."""
+        left = DRAINED
+        with suppress(HTTPException):  # it is longer than any upload may be, which is what the answer says
+            while self.is_unread and not self.is_held_back and left > 0:
+                left -= len((await self()).get("body", b""))
+
+
+def _as_it_says(send: Send, body: _Body) -> Send:
+    """Send answers that arrive, and that browsers take for what they say they are."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
+            await body.drain()
             message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
         await send(message)
 

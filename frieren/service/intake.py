@@ -193,6 +193,8 @@ class Intake:
         if measures.width * measures.height > self.settings.max_pixels:
             size = f"{measures.width} x {measures.height} pixels"
             raise HTTPException(422, f"{name}: {size}, more than {self.settings.max_pixels}; make it smaller")
+        if late := [each.start for each in options.redo if each.start >= measures.seconds]:
+            raise HTTPException(422, f"options: redo: {late[0]:g} s lies beyond the end, {measures.seconds:g} s")
         return Video(name=name, sha256=sha256, notes=notes, **{key: getattr(measures, key) for key in MEASURES})
 
 

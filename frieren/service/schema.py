@@ -11,6 +11,7 @@ from frieren.configs import from_table
 from frieren.cues import Cues, parse_sounds
 from frieren.errors import ConfigError
 from frieren.formats import SOUND_FILES, AudioCodec, SampleRate
+from frieren.redo import Redo
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
@@ -20,10 +21,33 @@ ID = r"^[A-Za-z0-9_-]{1,64}$"
 OPTIONS: dict[str, JsonValue] = {"model": "mini", "seed": 1, "sounds": "rain, dog@2-4", "format": "mp4"}
 
 
+class Stretch(BaseModel):
+    """Seconds of a sound that are made again with a seed of their own, while all else stays."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    start: float = Field(ge=0, le=1e6, alias="from")
+    end: float = Field(gt=0, le=1e6, alias="to")
+    seed: int = Field(ge=0, le=2**62)
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Stretch:
+        self.redo()
+        return self
+
+    def redo(self) -> Redo:
+        """As `Model.generate` takes it."""
+        return Redo(self.start, self.end, self.seed)
+
+
 class JobOptions(BaseModel):
     """Options of a job; names, defaults and meaning are those of `frieren generate`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": [OPTIONS]})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, serialize_by_alias=True, json_schema_extra={"examples": [OPTIONS]}
+    )
 
     model: str = Field("mini", min_length=1, max_length=200, description="One of /v1/models.")
     seed: int = Field(0, ge=0, le=2**62, description="The same seed gives the same sound.")
@@ -36,6 +60,7 @@ class JobOptions(BaseModel):
     steps: int | None = Field(None, ge=1, le=1000, description="Solver steps; otherwise the model's own.")
     guidance: float | None = Field(None, ge=0, le=1000, description="Guidance; otherwise the model's own.")
     solver: Solver | None = Field(None, description="Solver of the flow; otherwise the model's own.")
+    redo: tuple[Stretch, ...] = Field((), max_length=100, description="What is then made again, one after the other.")
     loudness: float | None = Field(-20.0, ge=-70, le=0, description="LUFS of the sound (BS.1770); null leaves it.")
     keep_original: bool = Field(False, description="Mix the new sound under the old.")
     as_track: bool = Field(False, description="Keep the old sounds as tracks of their own.")
@@ -65,6 +90,10 @@ class JobOptions(BaseModel):
         if f".{self.format}" in SOUND_FILES and (self.keep_original or self.as_track or self.audio_codec):
             raise ValueError(f"keep_original, as_track and audio_codec are for videos, not for .{self.format}")
         return self
+
+    def redos(self) -> list[Redo]:
+        """What is made again, as `Model.generate` takes it."""
+        return [each.redo() for each in self.redo]
 
     def sheet(self) -> Cues | None:
         """The cue sheet, if one was given."""

@@ -185,20 +185,23 @@ def _attempt(work: Work, step: Callable[[], Any]) -> Any:
 
 def _write(model: Model, work: Work, seen: Seen, latent: Tensor, together: int, limits: Limits) -> bool:
     """Decode, vocode and write the result and its record, as `frieren generate` would."""
-    from frieren.pipeline.takes import length_of, sounded
+    from frieren.pipeline.takes import length_of, redone, sounded, whole_wave
     from frieren.record import Stopwatch, make_record, settings
     from frieren.soundtrack import Sound
 
     options, upload, spent = work.options, work.folder / UPLOAD, Stopwatch()
-    wave = sounded(model, latent, length_of(model, seen), spent, work.report)
     chosen = model.sampling_options(steps=options.steps, guidance=options.guidance, solver=options.solver)
+    wave, first, redo = sounded(model, latent, length_of(model, seen), spent, work.report), None, options.redos()
+    if redo:
+        wave = first = whole_wave(wave)
+        wave = redone(model, seen, latent, first, redo, chosen, spent, work.report)
     made_by = settings(model, upload, "video", chosen)
     made_by["input"]["name"] = work.name
     if together > 1:
         made_by["options"]["sampled_together"] = together  # the rounding of larger batches is another
     seconds = {**work.spent, **spent.seconds}
-    record = make_record(made_by, options.seed, wave, model.clock.sample_rate, seconds, seen.cues)
-    _save(Sound(wave, model.clock.sample_rate, upload, record), work, limits)
+    record = make_record(made_by, options.seed, wave, model.clock.sample_rate, seconds, seen.cues, redo)
+    _save(Sound(wave, model.clock.sample_rate, upload, record, level_of=first), work, limits)
     command = options.model_dump(exclude=NOT_COMMANDED)
     output = f"{Path(work.name).stem}_frieren.{options.format}"
     write_json(work.folder / RECORD, {**record, "command": {"video": work.name, "output": output, **command}})

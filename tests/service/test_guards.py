@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from command import run
 from fastapi.testclient import TestClient
 from serving import service
+from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from frieren.apps import serve
 from frieren.service.application import create_app
+from frieren.service.guards import Guards
 from frieren.service.settings import Settings
 
 TOKEN = "a-token-of-this-test"
@@ -91,3 +95,35 @@ def test_what_cannot_be_served_is_said_at_once(
     with service(tmp_path / "taken"):
         assert run("serve", "--folder", tmp_path / "taken", "--model", "tiny", "--port", 0) == 1
     assert "another service is at work in it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("headers", "pieces", "read"),
+    [
+        ([(b"content-length", b"30")], [10] * 3, 3),
+        ([(b"transfer-encoding", b"chunked")], [10] * 3, 3),
+        ([(b"content-length", b"30"), (b"expect", b"100-continue")], [10] * 3, 0),
+        ([(b"content-length", b"90000000")], [9_000_000] * 10, 2),
+        ([(b"content-length", b"0")], [0], 0),
+        ([], [0], 0),
+    ],
+)
+def test_a_refusal_is_sent_once_the_upload_is_read(
+    headers: list[tuple[bytes, bytes]], pieces: list[int], read: int
+) -> None:
+    """Otherwise the connection is reset, and the client never sees why; a very long upload is left unread."""
+    order: list[str] = []
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({"detail": "full"}, 429)(scope, receive, send)
+
+    async def receive() -> Message:
+        order.append("read")
+        return {"type": "http.request", "body": bytes(pieces[0]), "more_body": len(order) < len(pieces)}
+
+    async def send(message: Message) -> None:
+        order.append(message["type"])
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/jobs", "headers": [(b"host", b"a"), *headers]}
+    asyncio.run(Guards(refuse, token=None, hosts=None)(scope, receive, send))
+    assert order == ["read"] * read + ["http.response.start", "http.response.body"]

@@ -66,6 +66,8 @@ def refused(answer: Any, status: int, said: str) -> None:
         ({"sounds": "dog"}, 422, "options: tiny sees frames and takes no sounds or cues"),
         ({"cues": {"strikes": [{"time": -1}]}}, 422, "options: cues: strikes[0]: time must be 0"),
         ({"cues": {"sounds": 3}}, 422, "options: cues: sounds must be a list"),
+        ({"redo": [{"from": 2, "to": 1, "seed": 0}]}, 422, "options: redo.0: from must lie before to"),
+        ({"redo": [{"from": 1, "to": 2, "seed": 0}]}, 422, "options: redo: 1 s lies beyond the end, 0.4 s"),
         ({"keep_original": True, "as_track": True, "format": "mp4"}, 422, "leave one of them out"),
         ({"keep_original": True}, 422, "are for videos, not for .wav"),
     ],

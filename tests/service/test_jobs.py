@@ -17,6 +17,7 @@ from serving import done, ended, events, service, submit, until
 
 import frieren
 from frieren.isolation import Limits
+from frieren.redo import Redo
 from frieren.service.schema import JobOptions
 from frieren.service.synthesis import Synthesis, Work
 
@@ -69,6 +70,22 @@ def test_options_reach_the_sound(client: TestClient, clip: Path) -> None:
     wave, rate = soundfile.read(io.BytesIO(files[6]))
     assert rate == 48_000 and len(wave) == 48_000
     assert files[7].startswith(b"fLaC")
+
+
+def test_a_stretch_is_redone_as_on_the_command_line(client: TestClient, clip: Path) -> None:
+    stretch = {"from": 0.4, "to": 0.8, "seed": 9}
+    jobs = []
+    for more in ({}, {"redo": [stretch]}):  # one after the other: sampled alone
+        jobs.append(submit(client, clip, seed=5, **more).json()["id"])
+        done(client, jobs[-1])
+    files = [client.get(done(client, id)["result"]["url"]).content for id in jobs]
+    before, after = (soundfile.read(io.BytesIO(file))[0] for file in files)
+    changed = np.flatnonzero(before != after) / 16_000
+    assert 0.4 <= changed[0] < 0.42 and 0.78 < changed[-1] < 0.8
+    record = client.get(f"/v1/jobs/{jobs[1]}/record").json()
+    assert record["redo"] == record["command"]["redo"] == [stretch]
+    wave = frieren.load("tiny", device="cpu").generate(clip, seed=5, redo=[Redo(0.4, 0.8, 9)]).wave.numpy()
+    assert record["wave_sha256"] == hashlib.sha256(wave.tobytes()).hexdigest()
 
 
 def test_jobs_sampled_together_are_within_rounding_of_those_alone(clip: Path, tmp_path: Path) -> None:

@@ -143,7 +143,10 @@ def is_finished(target: Path, item: BatchItem, options: Options, seed: int, mode
 
 def recorded(options: Options, seed: int) -> dict[str, Any]:
     """The options of a take as its record has them."""
-    return asdict(replace(options, cues=None)) | {"seed": seed}
+    redo = {"redo": [each.table() for each in options.redo]} if options.redo else {}
+    table = asdict(replace(options, cues=None)) | {"seed": seed}
+    del table["redo"]  # as records call its keys, and only where there is one
+    return table | redo
 
 
 def choose_output(item: BatchItem, target: Path, options: Options) -> Path:
@@ -218,9 +221,9 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
     """The output and its record: both, or neither."""
     was_there = target.exists()
     if options.loudness is not None:
-        from frieren.loudness import integrated, normalise
+        from frieren.loudness import normalise
 
-        before = integrated(sound.samples, sound.sample_rate)
+        before = sound.loudness
         samples, gain = normalise(sound.samples, sound.sample_rate, options.loudness, loudness=before)
         sound = replace(sound, samples=samples)
     output = sound.save(

@@ -6,6 +6,7 @@ frieren generate clip.mp4 --sound "rain, dog@2-4"
 frieren generate clip.mp4 --cues clip.json
 frieren generate --features clip.npz --model frieren
 frieren generate --replay out/clip_frieren.mp4.json
+frieren generate --redo 2.0:3.5 --from out/clip_frieren.mp4.json
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from frieren.apps.generate.options import (
     parse_sample_rate,
 )
 from frieren.apps.generate.plan import Format, NamingError, find_sources, plan_outputs, wrong_option
+from frieren.apps.generate.replay import redo_stretch
 from frieren.apps.generate.replay import replay as replay_record
 from frieren.cues import read as read_cues
 from frieren.formats import AudioCodec
@@ -75,10 +77,15 @@ def generate(
     features: Annotated[bool, typer.Option("--features", help="The files are visual features (.npy, .npz).")] = False,
     mel: Annotated[bool, typer.Option("--mel", help="The files are log10 mels (.npy); only vocode them.")] = False,
     replay: Annotated[Path | None, typer.Option(help="Make the sound of this record again; takes only -o.")] = None,
+    redo: Annotated[str | None, typer.Option(metavar="FROM:TO", help="Make these seconds of --from again.")] = None,
+    before: Annotated[Path | None, typer.Option("--from", metavar="RECORD", help="Keep the rest of it.")] = None,
     debug: Debug = False,
 ) -> None:
     """Give each VIDEO a soundtrack, and write it beside a JSON record of how it was made."""
     given = {name for name in context.params if is_given(context, name)}
+    if redo is not None or before is not None:
+        refuse(given - {"redo", "before", "seed", "out", "overwrite", "debug"}, "--redo takes all else from the record")
+        return redo_stretch(redo, before, seed if "seed" in given else None, out, overwrite)
     if replay is not None:
         refuse(given - {"replay", "out", "overwrite", "debug"}, "--replay takes every option from the record")
         return replay_record(replay, out, overwrite)

@@ -13,6 +13,7 @@ from frieren.apps.checks import UnavailableError, check_device, needs_extra
 from frieren.apps.weights import fetched
 from frieren.cues import Cues, parse_sounds
 from frieren.formats import AudioCodec, SampleRate
+from frieren.redo import Redo
 
 if TYPE_CHECKING:
     from frieren import Model, Sound
@@ -55,6 +56,7 @@ class Options:
     kind: Kind = "video"
     cues: Cues | None = None
     sounds: str | None = None
+    redo: tuple[Redo, ...] = ()
     isolate: bool = False
     sample_rate: SampleRate | None = None
 
@@ -131,6 +133,7 @@ class Options:
             kind=self.kind,
             cues=self.cues,
             sounds=self.sounds,
+            redo=self.redo,
             steps=self.steps,
             guidance=self.guidance,
             solver=self.solver,

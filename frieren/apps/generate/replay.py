@@ -1,10 +1,10 @@
-"""Replay of a record: the sound is made again and compared with the recorded one."""
+"""Replay of a record: the sound is made again and compared with the recorded one, or a stretch of it is made anew."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from frieren.apps.generate.options import Options
 from frieren.apps.generate.plan import NamingError, is_folder, plan_outputs, wrong_option
 from frieren.configs import from_table
 from frieren.errors import ConfigError
+from frieren.redo import Redo, parse_span
+
+if TYPE_CHECKING:
+    from frieren import Sound
 
 
 def replay(path: Path, out: str | None, overwrite: bool | None = None) -> None:
@@ -25,9 +29,49 @@ def replay(path: Path, out: str | None, overwrite: bool | None = None) -> None:
         typer.BadParameter: the output cannot be what was asked for.
     """
     old = record.read(path)
-    options, source = read_options(path, old), Path(old["command"]["video"])
-    recorded = Path(old["command"]["output"])
-    target = out or str(path.with_name(f"{recorded.stem}_replay{recorded.suffix}"))
+    sound = _made_again(path, old, read_options(path, old), out, "replay", overwrite)
+    changes = list(record.changes(old, sound.record))
+    for change in changes:
+        typer.echo(f"frieren: warning: {change}", err=True)
+    if sound.record["wave_sha256"] == old["wave_sha256"]:
+        typer.echo("identical: every sample is the one recorded")
+    else:
+        remedy = "the lines above say what changed" if changes else "the record was edited, or the model is not exact"
+        typer.echo(f"frieren: warning: the sound is not identical to the recorded one; {remedy}", err=True)
+
+
+def redo_stretch(
+    span: str | None, path: Path | None, seed: int | None, out: str | None, overwrite: bool | None = None
+) -> None:
+    """Make the sound of a record with one more stretch made again; outside of it every sample stays.
+
+    Args:
+        span: the stretch, "2.0:3.5".
+        seed: of the stretch; None: the first one after those that the record has.
+
+    Raises:
+        RecordError: it is not a record.
+        typer.BadParameter: no stretch or no record, or the output cannot be what was asked for.
+    """
+    if span is None or path is None:
+        raise typer.BadParameter("--redo FROM:TO and --from RECORD go together")
+    old = record.read(path)
+    options = read_options(path, old)
+    used = max([options.seed, *(each.seed for each in options.redo)])
+    with wrong_option(ValueError):
+        more = Redo(*parse_span(span), used + 1 if seed is None else seed)
+    options = dataclasses.replace(options, redo=(*options.redo, more))
+    sound = _made_again(path, old, options, out, "redo", overwrite)
+    for change in record.changes({**old, "redo": None}, {**sound.record, "redo": None}):
+        typer.echo(f"frieren: warning: {change}; what was kept may differ", err=True)
+
+
+def _made_again(
+    path: Path, old: dict[str, Any], options: Options, out: str | None, suffix: str, overwrite: bool | None
+) -> Sound:
+    """Generate by a record's options, beside the record unless `out` says where."""
+    source, recorded = Path(old["command"]["video"]), Path(old["command"]["output"])
+    target = out or str(path.with_name(f"{recorded.stem}_{suffix}{recorded.suffix}"))
     with wrong_option(NamingError):
         if is_folder(target):
             target = str(Path(target) / recorded.name)
@@ -37,14 +81,7 @@ def replay(path: Path, out: str | None, overwrite: bool | None = None) -> None:
     model = options.load()
     with explained(source):
         ((_, sound),) = make(model, item, options, overwrite)
-    changes = list(record.changes(old, sound.record))
-    for change in changes:
-        typer.echo(f"frieren: warning: {change}", err=True)
-    if sound.record["wave_sha256"] == old["wave_sha256"]:
-        typer.echo("identical: every sample is the one recorded")
-    else:
-        remedy = "the lines above say what changed" if changes else "the record was edited, or the model is not exact"
-        typer.echo(f"frieren: warning: the sound is not identical to the recorded one; {remedy}", err=True)
+    return sound
 
 
 def read_options(path: Path, old: dict[str, Any]) -> Options:
