@@ -130,12 +130,17 @@ class Unfinished:
         """Remove the folder, if this run has opened it."""
         if self._lock is None:
             return
-        gone = self.folder.with_name(f".{secrets.token_hex(8)}.part")
-        with suppress(OSError):
-            self.folder.rename(gone)  # at once, so that another run does not find half of it
+        with suppress(OSError):  # at once, so that another run does not find half of it
+            self.folder.rename(self.target.with_name(f".{self._name}.{secrets.token_hex(4)}.part"))
+        for gone in self.target.parent.glob(f".{self._name}.*.part"):  # also of a run that was killed right here
             shutil.rmtree(gone, ignore_errors=True)
         self._lock.close()
         self._lock = None
+
+    def tidy(self) -> None:
+        """Remove what a run has left that was killed after its output was whole; one at work is left alone."""
+        if any(self.target.parent.glob(f".{self._name}.*")) and self._open():
+            self.discard()
 
 
 def lock(file: IO[bytes]) -> bool:

@@ -126,6 +126,7 @@ def keeping(targets: Mapping[int, Path], resume: bool, is_long: bool) -> Iterato
 def is_finished(target: Path, item: BatchItem, options: Options, seed: int, model: Model) -> bool:
     """Return whether an output of the same input, model and options is there already, and say so."""
     from frieren.files import file_hash
+    from frieren.unfinished import Unfinished
 
     if options.cues is not None or not (target.exists() and is_output(target)):
         return False
@@ -137,6 +138,7 @@ def is_finished(target: Path, item: BatchItem, options: Options, seed: int, mode
     same = {name: old["command"].get(name) for name in asked} == json.loads(json.dumps(asked))
     made = (old.get("model_sha256"), old.get("input", {}).get("sha256")) == (model.digest, file_hash(item.source))
     if same and made:
+        Unfinished(target).tidy()
         typer.echo(f"{target}  is there already")
     return same and made
 
