@@ -30,7 +30,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     field = VectorField(dataclasses.replace(tiny.field.config, features=feature_size()))
     torch.nn.init.normal_(field.output.weight)
-    for name, part in (("field", field), ("autoencoder", tiny.autoencoder), ("vocoder", tiny.vocoder)):
+    for name, part in (
+        ("field", field),
+        ("autoencoder", tiny.parts["autoencoder"]),
+        ("vocoder", tiny.parts["vocoder"]),
+    ):
         save_part(path / name, part, part.config)
     clock = dataclasses.replace(tiny.clock, fps=31.25)
     parts = ("field", "autoencoder", "vocoder")

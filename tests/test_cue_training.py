@@ -29,7 +29,7 @@ SMALL = "save_every = 2\n[optim]\nlr = 1e-3\nsteps = 2\nbatch = 2\n[loss]\n"
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with an autoencoder and a vocoder, and the authors of what they were trained on."""
     tiny, folder = frieren.load("tiny", device="cpu"), tmp_path_factory.mktemp("base")
-    for name, part in (("autoencoder", tiny.autoencoder), ("vocoder", tiny.vocoder)):
+    for name, part in (("autoencoder", tiny.parts["autoencoder"]), ("vocoder", tiny.parts["vocoder"])):
         save_part(folder / name, part, part.config)
     (folder / "ATTRIBUTION.md").write_text("Somebody: rain")
     return folder

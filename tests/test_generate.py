@@ -439,6 +439,7 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
     flags = {name: item.default for name, item in inspect.signature(generate).parameters.items()}
     flags["loudness"] = parse_loudness(flags["loudness"])
     flags["sounds"] = flags.pop("sound")  # one name or several
+    flags["redo"] = flags["redo"] or ()  # on the command line one stretch of a record, in Python several
     compared = set()
     for function in (frieren.load, frieren.Model.generate, frieren.Model.takes, frieren.Sound.save):
         for name, item in inspect.signature(function).parameters.items():
@@ -457,6 +458,7 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
         "samples",
         "form",
         "replay",
+        "before",
         "features",
         "mel",
         "max_length",

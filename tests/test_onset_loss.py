@@ -13,7 +13,7 @@ from frieren.dataset.shards import Shards
 from frieren.training.loss_settings import FieldLoss
 from frieren.training.recipe import Optim, Recipe, Shared
 from frieren.training.tasks.field import ENDS, FieldTask
-from frieren.training.tasks.onsets import BLUR, DEPTH, onset_loss, onset_strength
+from frieren.training.tasks.flow_losses import BLUR, DEPTH, onset_loss, onset_strength
 from frieren.weights import load_part
 from tests.test_classification import CLOCK, FIELD, data, parts  # noqa: F401
 

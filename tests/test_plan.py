@@ -17,7 +17,7 @@ def test_the_choices_are_those_of_the_package() -> None:
     from frieren import catalogue, pipeline, solver
 
     assert set(get_args(Solver)) == set(solver.SOLVERS)
-    assert get_args(Precision) == pipeline.PRECISIONS
+    assert get_args(Precision) == (*pipeline.PRECISIONS, "auto")
     assert get_args(Vocoder) == catalogue.VOCODERS
     assert get_args(Refinement) == catalogue.REFINEMENTS
     assert get_args(Kind) == tuple(pipeline.NEEDED) == tuple(plan.SUFFIXES)

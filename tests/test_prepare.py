@@ -51,7 +51,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wanted(tmp_path_factory: pytest.TempPathFactory) -> DatasetSpec:
     """Every field, with the encoder of the model of random parameters."""
     folder = tmp_path_factory.mktemp("tiny")
-    encoder = frieren.load("tiny").encoder
+    encoder = frieren.load("tiny").parts["encoder"]
     save_part(folder / "encoder", encoder, encoder.config)
     return DatasetSpec(FIELDS, folder / "encoder", size=24, clock=CLOCK)
 
@@ -184,7 +184,7 @@ def test_other_settings_in_the_same_folder_are_refused(clips: Path, wanted: Data
 def test_an_encoder_of_other_weights_is_refused(clips: Path, wanted: DatasetSpec, tmp_path: Path) -> None:
     wanted = replace(wanted, fields=("features",))
     prepare(source(clips), tmp_path / "data", wanted, workers=0)
-    encoder = frieren.load("tiny").encoder
+    encoder = frieren.load("tiny").parts["encoder"]
     next(encoder.parameters()).mul_(2)
     save_part(tmp_path / "encoder", encoder, encoder.config)
     with pytest.raises(DatasetError, match="encoder was"):

@@ -24,12 +24,11 @@ from frieren.features import as_batch, encode_frames
 from frieren.frames import Frames
 from frieren.isolation import Limits
 from frieren.latent import initial_noise, latent_columns, sample_latent
-from frieren.longwave import LongWave
 from frieren.mel import Count, decode_latent, encode_mel, ignore
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.fast import hastened
 from frieren.nets.field import VectorField
-from frieren.pipeline.takes import see, take, take_again
+from frieren.pipeline.takes import end_of, held, see, take, take_again
 from frieren.record import Stopwatch, make_record, settings
 from frieren.redo import Redo
 from frieren.seen import kept as kept_before
@@ -196,14 +195,9 @@ class Model:
         columns = latent_columns(batch.shape[1], samples, self.clock, self.field.config, self.published)
         if times is None:
             times = torch.tensor(self.clock.frame_times(batch.shape[1]), dtype=torch.float64)
-        start = initial_noise(
-            len(batch), self.field.config.latent, max(columns, self.clock.window), seed=seed, noise=noise
-        )
+        channels, width = self.field.config.latent, max(columns, self.clock.window)
+        start = initial_noise(len(batch), channels, width, seed=seed, noise=noise)
         chosen = self.sampling_options(steps=steps, guidance=guidance, solver=solver)
-        held = None
-        if kept is not None:
-            held = torch.full_like(start, torch.nan)  # a short sound's window is longer than what is kept
-            held[..., :columns] = kept
         with self.autocast():
             path = sample_latent(
                 self.field,
@@ -215,14 +209,10 @@ class Model:
                 guidance_rescale=self.config.guidance_rescale,
                 published=self.published,
                 unfinished=unfinished,
-                kept=None if held is None else held.to(self.device),
+                kept=None if kept is None else held(kept, start).to(self.device),
             )
-            for t, x in path:
-                latent = x
-                on_step(round(t * chosen["steps"]), chosen["steps"])  # by time, since dopri5 chooses its own steps
-        latent = latent[..., :columns].float()
-        if kept is not None:
-            latent = torch.where(kept.isnan(), latent, kept)  # but for the rounding it is there already
+            latent = end_of(path, chosen["steps"], on_step)[..., :columns].float()
+        latent = latent if kept is None else torch.where(kept.isnan(), latent, kept)  # but for rounding it is there
         return latent if features.ndim == 3 else latent[0]
 
     @torch.inference_mode()
@@ -318,8 +308,6 @@ class Model:
                 self, path, kind, by_cues, cues, sounds, partial(progress, "encode"), isolate
             )
         for seed in seeds:
-            wave: Tensor | LongWave
-            first: Tensor | None
             if redo:
                 wave, first = take_again(self, seen, seed, redo, chosen, spent, progress)
             else:
@@ -400,10 +388,7 @@ class Model:
         return self.config.windows == "published"
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The arithmetic of plain encoders and fields; fast networks see to it themselves.
-
-        Of the others only plain autoencoders and vocoders are float32 in every precision.
-        """
+        """The arithmetic of plain encoders and fields; fast networks hold theirs, other plain ones are float32."""
         if self.fast or self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.precision))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,21 @@ def see(
     return Seen(mel=read_mel(path, model.config.mel.bins))
 
 
+def end_of(path: Iterable[tuple[float, Tensor]], steps: int, on_step: Count) -> Tensor:
+    """The last x of a path of (t, x); `on_step` is told the step by time, since dopri5 chooses its own."""
+    for t, x in path:
+        latent = x
+        on_step(round(t * steps), steps)
+    return latent
+
+
+def held(kept: Tensor, noise: Tensor) -> Tensor:
+    """What is kept of a latent [B, C, L], NaN elsewhere, as long as its noise [B, C, W]: a window at least."""
+    whole = torch.full_like(noise, torch.nan)
+    whole[..., : kept.shape[-1]] = kept
+    return whole
+
+
 def take(
     model: Model,
     seen: Seen,
@@ -87,7 +102,7 @@ def take_again(
     chosen: Mapping[str, Any],
     spent: Stopwatch,
     progress: Callable[[str, int, int], None],
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor | LongWave, Tensor | None]:
     """The wave [S] of one seed with stretches made again, and the wave before that.
 
     Raises:

@@ -36,6 +36,7 @@ from frieren.cues import read as read_cues
 from frieren.formats import AudioCodec
 
 SAMPLING = {"steps", "guidance", "solver", "refine"}  # options that a mel has no use for
+REDO = {"redo", "before", "seed", "out", "overwrite", "debug"}  # options of --redo
 RATES = "16000|44100|48000"
 OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
 
@@ -65,9 +66,7 @@ def generate(
     encode: Annotated[bool, typer.Option(help="Encode a video that the container cannot hold (H.264).")] = True,
     isolate: Annotated[bool, typer.Option("--isolate", help="Read videos in processes with limits.")] = False,
     max_length: Annotated[float, typer.Option(metavar="MINUTES", help="Refuse longer videos.")] = 360.0,
-    overwrite: Annotated[
-        bool | None, typer.Option(help="Replace existing files; by default those that have a record of frieren.")
-    ] = None,
+    overwrite: Annotated[bool | None, typer.Option(help="Replace files; by default those with a record.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from what a stopped run has finished.")] = False,
     form: Annotated[Format | None, typer.Option("--format", help="File type in folders.", show_default="mp4")] = None,
     refine: Annotated[
@@ -84,7 +83,7 @@ def generate(
     """Give each VIDEO a soundtrack, and write it beside a JSON record of how it was made."""
     given = {name for name in context.params if is_given(context, name)}
     if redo is not None or before is not None:
-        refuse(given - {"redo", "before", "seed", "out", "overwrite", "debug"}, "--redo takes all else from the record")
+        refuse(given - REDO, "--redo takes all else from the record")
         return redo_stretch(redo, before, seed if "seed" in given else None, out, overwrite)
     if replay is not None:
         refuse(given - {"replay", "out", "overwrite", "debug"}, "--replay takes every option from the record")

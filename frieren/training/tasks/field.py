@@ -31,8 +31,13 @@ from frieren.training.loop import TrainingTask
 from frieren.training.loss_settings import FieldLoss, PairsLoss
 from frieren.training.recipe import Recipe
 from frieren.training.tasks.classification import IGNORE_INDEX, ClassificationLoss, Classifier
-from frieren.training.tasks.flow_losses import distillation_loss, flow_loss, logit_normal_weight, reflow_loss
-from frieren.training.tasks.onsets import onset_loss
+from frieren.training.tasks.flow_losses import (
+    distillation_loss,
+    flow_loss,
+    logit_normal_weight,
+    onset_loss,
+    reflow_loss,
+)
 from frieren.weights import save_part
 
 WHITENED = 256  # windows whose features tell how to whiten
