@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import TypeAdapter
+
 from frieren.errors import FrierenError
 from frieren.files import replacing
 from frieren.service.schema import ENDED, Health, Job, JobOptions, ModelCard
@@ -71,7 +73,7 @@ class Client:
         """
         chosen, path = JobOptions(**options), Path(video)
         with path.open("rb") as file:
-            return Job.model_validate(
+            return Job.model_validate_json(
                 self._json(
                     "POST" if id is None else "PUT",
                     "/v1/jobs" if id is None else f"/v1/jobs/{id}",
@@ -82,19 +84,19 @@ class Client:
 
     def job(self, id: str) -> Job:
         """The job as it stands."""
-        return Job.model_validate(self._json("GET", f"/v1/jobs/{id}"))
+        return Job.model_validate_json(self._json("GET", f"/v1/jobs/{id}"))
 
     def cancel(self, id: str) -> Job:
         """Cancel a job; of one that has ended, remove the result."""
-        return Job.model_validate(self._json("DELETE", f"/v1/jobs/{id}"))
+        return Job.model_validate_json(self._json("DELETE", f"/v1/jobs/{id}"))
 
     def models(self) -> list[ModelCard]:
         """The models that jobs may name."""
-        return [ModelCard.model_validate(card) for card in self._json("GET", "/v1/models")]
+        return TypeAdapter(list[ModelCard]).validate_json(self._json("GET", "/v1/models"))
 
     def health(self) -> Health:
         """Whether the service works."""
-        return Health.model_validate(self._json("GET", "/v1/health"))
+        return Health.model_validate_json(self._json("GET", "/v1/health"))
 
     def events(self, id: str, *, after: int = 0) -> Iterator[dict[str, Any]]:
         """What happens to a job until its end; a connection that breaks is taken up where it was.
@@ -149,10 +151,10 @@ class Client:
 
     def record(self, id: str) -> dict[str, Any]:
         """How a job's sound was made."""
-        found: dict[str, Any] = self._json("GET", f"/v1/jobs/{id}/record")
+        found: dict[str, Any] = json.loads(self._json("GET", f"/v1/jobs/{id}/record"))
         return found
 
-    def _json(self, method: str, path: str, **content: Any) -> Any:
+    def _json(self, method: str, path: str, **content: Any) -> bytes:
         import httpx2
 
         try:
@@ -162,7 +164,8 @@ class Client:
                 f"{self._http.base_url}: cannot be reached ({error}); is the service running?"
             ) from error
         self._check(response)
-        return response.json()
+        answer: bytes = response.content
+        return answer
 
     def _check(self, response: Any) -> None:
         """Raise what the service says of a request that it refuses."""
