@@ -115,6 +115,14 @@ def test_the_limiter_lowers_by_no_more_than_it_may():
         assert rise == pytest.approx(-1 - loudness.true_peak(wave, 16_000) + most, abs=0.5)
 
 
+def test_what_lies_between_the_samples_is_lowered_too():
+    """A quarter of the rate, half a sample off: the limiter sees samples 3 dB below the crest."""
+    wave = tone(-10, 2, 16_000, 4000, math.pi / 4)
+    wave[16_000:] *= 0.05
+    loud, gain = loudness.normalise(wave, 16_000, 0.0)
+    assert gain > 0 and loudness.true_peak(loud, 16_000) <= -1 + 1e-3
+
+
 def test_what_is_below_the_ceiling_is_not_limited():
     wave = tone(-12, 2, 16_000).astype(np.float32)
     for ceiling, same in ((-11, True), (-13, False)):
