@@ -1,6 +1,6 @@
 """Sound files and the sound of videos: `read` takes any of them, `write` makes .wav and .flac.
 
-`decode` keeps channels, rate and start time; `media.open_media` opens whatever is not a plain sound file.
+`open_track` keeps channels, rate and start time; `media.open_media` opens whatever is not a plain sound file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -41,11 +41,33 @@ class Audio(NamedTuple):
     start: float
 
 
+class Track(NamedTuple):
+    """A sound in pieces, so that one of hours is never held as a whole.
+
+    Attributes:
+        pieces: gives float32 [C, S'], made anew whenever it is gone through.
+        channels: C, 1 or 2.
+        rate: samples per second.
+        start: time of the first sample in seconds.
+    """
+
+    pieces: Callable[[], Iterable[Samples]]
+    channels: int
+    rate: int
+    start: float
+
+
 def decode(path: str | os.PathLike[str], until: float | None = None) -> Audio | None:
+    """`open_track` with all samples at once."""
+    track = open_track(path, until)
+    return None if track is None else Audio(np.concatenate(list(track.pieces()), axis=1), track.rate, track.start)
+
+
+def open_track(path: str | os.PathLike[str], until: float | None = None) -> Track | None:
     """The first sound of a media file as it is, gaps in its timestamps filled with silence.
 
     Args:
-        path: the file.
+        path: the file; opened anew for every pass.
         until: a time on the file's own axis, in seconds; no silence is filled in beyond it.
 
     Returns:
@@ -53,7 +75,7 @@ def decode(path: str | os.PathLike[str], until: float | None = None) -> Audio | 
         it only starts after `until`.
 
     Raises:
-        VideoError: the file cannot be opened.
+        VideoError: the file cannot be opened; also in each pass.
     """
     with open_media(path) as container:
         if not container.streams.audio:
@@ -63,21 +85,32 @@ def decode(path: str | os.PathLike[str], until: float | None = None) -> Audio | 
             return None
         rate, channels = stream.rate, min(stream.channels, 2)
         last = math.inf if until is None else until
-        filled = 0
-        pieces: list[Samples] = []
-        start: float | None = None
-        for piece, time in _resampled(_audio_frames(container, stream), rate, channels):
-            if start is None:
-                start = time or 0.0
-                if start > last:
-                    return None
+        first = next(_resampled(_audio_frames(container, stream), rate, channels), None)
+        start = 0.0 if first is None else first[1] or 0.0
+        if first is None or start > last:
+            return None
+    return Track(lambda: _without_gaps(path, rate, channels, start, last), channels, rate, start)
+
+
+def _without_gaps(
+    path: str | os.PathLike[str], rate: int, channels: int, start: float, last: float
+) -> Iterator[Samples]:
+    """Pieces [C, S'] of the first sound of a file, silence where its timestamps leave any out before `last`."""
+    filled = 0
+    with open_media(path) as container:
+        for piece, time in _resampled(_audio_frames(container, container.streams.audio[0]), rate, channels):
             gap = 0 if time is None else round((min(time, last) - start) * rate) - filled
             if gap > rate // 20:  # less is rounding of the container's timestamps
-                pieces.append(np.zeros((channels, gap), np.float32))
+                yield from silence(channels, gap)
                 filled += gap
-            pieces.append(piece)
+            yield piece
             filled += piece.shape[1]
-    return None if start is None else Audio(np.concatenate(pieces, axis=1), rate, start)
+
+
+def silence(channels: int, samples: int) -> Iterator[Samples]:
+    """Zeros [C, S] in pieces."""
+    for begin in range(0, samples, PIECE):
+        yield np.zeros((channels, min(PIECE, samples - begin)), np.float32)
 
 
 def _resampled(frames: Iterator[AudioFrame], rate: int, channels: int) -> Iterator[tuple[Samples, float | None]]:
@@ -207,19 +240,28 @@ def as_pieces(wave: NDArray[np.floating] | Tensor | LongWave) -> LongWave:
     return LongWave(lambda: (samples[begin : begin + PIECE] for begin in range(0, len(samples), PIECE)), len(samples))
 
 
-def resample_pieces(pieces: Iterable[Samples], rate: int, target: int) -> Iterator[Samples]:
-    """Pieces [S] at `rate` -> pieces at `target` samples per second, which joined are what `resample` gives."""
+def resample_pieces(pieces: Iterable[Samples], rate: int, target: int, channels: int = 1) -> Iterator[Samples]:
+    """Pieces [S] or [C, S] at `rate` -> pieces at `target` samples per second, which joined are what `resample` gives.
+
+    Args:
+        channels: C.
+    """
     import soxr
 
     if rate == target:
         yield from pieces
         return
-    stream = soxr.ResampleStream(rate, target, 1, quality="VHQ")
-    parts = (piece[begin : begin + PIECE] for piece in pieces for begin in range(0, len(piece), PIECE))
-    for part in chain(parts, [None]):
-        made = stream.resample_chunk(np.zeros(0, np.float32) if part is None else part, last=part is None)
-        if len(made):
-            yield made
+    stream = soxr.ResampleStream(rate, target, channels, quality="VHQ")
+    shape: tuple[int, ...] = (0,)
+    for piece in pieces:
+        shape = (0, *piece.shape[:-1])
+        for begin in range(0, piece.shape[-1], PIECE):
+            made = stream.resample_chunk(np.ascontiguousarray(piece[..., begin : begin + PIECE].T)).T
+            if made.size:
+                yield made
+    made = stream.resample_chunk(np.zeros(shape, np.float32), last=True).T
+    if made.size:
+        yield made
 
 
 def resampled(wave: NDArray[np.floating] | Tensor | LongWave, rate: int, target: int) -> LongWave:

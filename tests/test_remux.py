@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pytest
 from frieren import openvideo, remux, sounds, video
 from frieren.clock import Clock
 from frieren.errors import OutputError, VideoError
+from frieren.longwave import LongWave
 from frieren.remux.audio import new_track
 
 
@@ -226,15 +228,56 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
-def test_the_two_sounds_are_mixed_at_their_own_times():
-    old = sounds.Audio(np.full((2, 400), 0.5, np.float32), 100, 1.0)
-    new = sounds.Audio(np.full((1, 200), 0.5, np.float32), 100, 0.0)
-    mixed = remux.mix(new, old)
-    assert (mixed.rate, mixed.start, mixed.samples.shape) == (100, 0.0, (2, 500))
+def track(samples: np.ndarray, start: float, piece: int = 7) -> sounds.Track:
+    """A sound at 100 samples per second in small pieces."""
+    samples = samples.astype(np.float32)
+    parts = [samples[:, begin : begin + piece] for begin in range(0, samples.shape[1], piece)]
+    return sounds.Track(lambda: iter(parts), len(samples), 100, start)
+
+
+@pytest.mark.parametrize("piece", [13, 10_000])
+def test_the_two_sounds_are_mixed_at_their_own_times(piece, monkeypatch):
+    monkeypatch.setattr("frieren.remux.audio.PIECE", piece)
     half = 0.5 * 10 ** (-6 / 20)
-    assert np.allclose(mixed.samples, np.repeat([[half, 0.5 + half, 0.5]], [100, 100, 300], axis=1))
-    loud = remux.mix(sounds.Audio(np.ones((1, 10), np.float32), 100, 0.0), sounds.Audio(old.samples * 2, 100, 0.0))
-    assert np.abs(loud.samples).max() == 1  # brought down as a whole where the sum would clip
+    cases = [
+        (0.0, 200, 1.0, 400, [half, 0.5 + half, 0.5], [100, 100, 300]),
+        (1.0, 400, 0.0, 200, [0.5, 0.5 + half, half], [100, 100, 300]),
+        (0.5, 100, 0.0, 400, [0.5, 0.5 + half, 0.5], [50, 100, 250]),
+    ]
+    for new_start, new_size, old_start, old_size, levels, counts in cases:
+        old, new = track(np.full((2, old_size), 0.5), old_start), track(np.full((1, new_size), 0.5), new_start)
+        mixed = remux.mix(new, old)
+        samples = np.concatenate(list(mixed.pieces()), axis=1)
+        assert (mixed.rate, mixed.start, mixed.channels) == (100, 0.0, 2)
+        assert samples.shape == (2, sum(counts)) and np.allclose(samples, np.repeat([levels], counts, axis=1))
+    loud = remux.mix(track(np.ones((1, 10)), 0.0), track(np.ones((2, 400)), 0.0))
+    whole = np.concatenate(list(loud.pieces()), axis=1)
+    assert np.abs(whole).max() == 1 and np.allclose(whole[:, 10:], 1 / (1 + 10 ** (-6 / 20)))  # as a whole
+
+
+def test_keeping_the_old_sound_does_not_hold_it_in_memory(tmp_path):
+    """Twenty minutes of stereo at 48 kHz are 460 MB of samples; what is held of them is a few pieces."""
+    minutes = 20
+
+    def pieces():
+        return (np.full((2, 48_000), 0.5, np.float32) for _ in range(60 * minutes))
+
+    wave = LongWave(lambda: (np.full(16_000, 0.5, np.float32) for _ in range(60 * minutes)), 960_000 * minutes)
+    tracemalloc.start()
+    mixed = new_track(wave, 16_000, 0.0, sounds.Track(pieces, 2, 48_000, 0.25), "opus")
+    length = sum(piece.shape[1] for piece in mixed.pieces())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert length == 48_000 * 60 * minutes + 12_000 and peak < 40e6
+
+
+def test_a_sound_is_decoded_piece_by_piece(tmp_path):
+    source = clips.video(tmp_path / "a.mkv", clips.EVEN, sounds=[(clips.noise(60, 48_000), 48_000, 0.5)])
+    found = sounds.open_track(source)
+    sizes = [piece.shape[1] for piece in found.pieces()]
+    assert max(sizes) <= 8192 and sum(sizes) == pytest.approx(60 * 48_000, abs=8192)
+    assert found.start == pytest.approx(0.5, abs=0.002)
+    assert np.array_equal(np.concatenate(list(found.pieces()), axis=1), sounds.decode(source).samples)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 3.0])

@@ -107,3 +107,12 @@ def test_pieces_are_resampled_as_the_whole(tmp_path):
         frieren.Sound(samples, RATE).save(tmp_path / name, sample_rate=44_100)
     one, other = (sounds.read(tmp_path / name, 44_100) for name in ("a.wav", "b.wav"))
     assert one.shape == other.shape == (40 * 44_100,) and np.abs(one - other).max() <= 1 / 32768
+
+
+def test_pieces_of_two_channels_are_resampled_as_the_whole():
+    wave = np.stack([clips.noise(3.0, RATE, seed) for seed in (1, 2)])
+    for channels in (1, 2):
+        part = wave[:channels]
+        pieces = np.split(part, [1, 1000, 30_000], axis=1)
+        found = np.concatenate(list(sounds.resample_pieces(pieces, RATE, 44_100, channels)), axis=1)
+        assert np.abs(found - sounds.resample(part, RATE, 44_100)).max() < 1e-5

@@ -22,12 +22,12 @@ from frieren.isolation import Limits, call, limits_of
 from frieren.longwave import LongWave, Samples
 from frieren.media import as_os_errors, file_url
 from frieren.openvideo import OpenVideo, VideoInfo, open_video
-from frieren.remux.audio import Track, add_audio, encode_audio, mix, new_track
+from frieren.remux.audio import add_audio, encode_audio, mix, new_track
 from frieren.remux.choice import Choice, choose
 from frieren.remux.encoding import add_h264, encode_h264
 from frieren.remux.order import missing_stamps
 from frieren.remux.streams import OPTIONS, Timed, VideoCopy, add_other, carried, copy_video, is_held
-from frieren.sounds import AI_GENERATED, PIECE, as_pieces, decode
+from frieren.sounds import AI_GENERATED, PIECE, Track, as_pieces, open_track
 
 if TYPE_CHECKING:
     from av import Packet
@@ -92,7 +92,7 @@ def write_video(
     with open_video(source) as video:
         info = video.measure()
     choice = choose(source, target, encode=encode, audio_codec=audio_codec, mixed=keep_original, as_track=as_track)
-    old = decode(source, until=info.start + info.seconds) if keep_original and info.has_audio else None
+    old = open_track(source, until=info.start + info.seconds) if keep_original and info.has_audio else None
     sound = new_track(pieces, sample_rate, info.start, old, choice.audio_codec)
     try:
         return _write(choice, info, sound, comment, mixed=keep_original, as_track=as_track)

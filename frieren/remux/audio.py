@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from frieren.errors import OutputError
 from frieren.formats import AudioCodec
 from frieren.longwave import LongWave, Samples, rechunked
-from frieren.sounds import Audio, resample, resample_pieces, to_int16
+from frieren.sounds import PIECE, Track, resample_pieces, silence, to_int16
 
 if TYPE_CHECKING:
     from av import Packet
@@ -47,44 +48,41 @@ def choose_codec(form: str, wanted: AudioCodec | None) -> AudioCodec:
     return wanted or held[0]
 
 
-class Track(NamedTuple):
-    """A sound on its way into a container.
-
-    Attributes:
-        pieces: float32 [C, S'], read anew whenever it is gone through.
-        channels: C, 1 or 2.
-        rate: samples per second.
-        start: time of the first sample in seconds.
-    """
-
-    pieces: Callable[[], Iterator[Samples]]
-    channels: int
-    rate: int
-    start: float
-
-
-def new_track(wave: LongWave, rate: int, start: float, old: Audio | None, codec: AudioCodec) -> Track:
+def new_track(wave: LongWave, rate: int, start: float, old: Track | None, codec: AudioCodec) -> Track:
     """The new sound, mixed under the old one if there is one, at a rate that the codec has."""
-    target = rate if old is None else old.rate
-    if target not in RATES.get(codec, (target,)):
-        target = 48_000
-    if old is None:
-        return Track(lambda: (piece[None] for piece in resample_pieces(wave, rate, target)), 1, target, start)
-    mixed = mix(Audio(np.concatenate(list(wave))[None], rate, start), old)
-    samples = resample(mixed.samples, mixed.rate, target)
-    return Track(lambda: iter([samples]), len(samples), target, mixed.start)
+    sound = Track(lambda: (piece[None] for piece in wave), 1, rate, start)
+    if old is not None:
+        sound = mix(sound, old)
+    return sound if sound.rate in RATES.get(codec, (sound.rate,)) else _at_rate(sound, 48_000)
 
 
-def mix(new: Audio, old: Audio) -> Audio:
-    """The new sound 6 dB down under the old one, each at its own time; nothing is cut off, nothing clips."""
+def _at_rate(sound: Track, rate: int) -> Track:
+    return sound._replace(pieces=lambda: resample_pieces(sound.pieces(), sound.rate, rate, sound.channels), rate=rate)
+
+
+def mix(new: Track, old: Track) -> Track:
+    """The new sound 6 dB down under the old one, each at its own time; nothing is cut off, nothing clips.
+
+    Args:
+        new: of one channel.
+        old: its rate and channels are the result's.
+    """
     begin = min(old.start, new.start)
-    under = resample(new.samples, new.rate, old.rate) * np.float32(UNDER)
-    at, under_at = round((old.start - begin) * old.rate), round((new.start - begin) * old.rate)
-    length = max(at + old.samples.shape[1], under_at + under.shape[1])
-    mixed = np.zeros((len(old.samples), length), np.float32)
-    mixed[:, at : at + old.samples.shape[1]] = old.samples
-    mixed[:, under_at : under_at + under.shape[1]] += under
-    return Audio(mixed / max(np.float32(1), np.abs(mixed).max()), old.rate, begin)
+    under = _at_rate(new, old.rate)
+
+    def late(sound: Track) -> Iterator[Samples]:
+        gap = silence(sound.channels, round((sound.start - begin) * old.rate))
+        return rechunked(chain(gap, sound.pieces()), PIECE)
+
+    def pieces() -> Iterator[Samples]:
+        for one, other in zip_longest(late(old), late(under), fillvalue=np.zeros((1, 0), np.float32)):
+            mixed = np.zeros((old.channels, max(one.shape[1], other.shape[1])), np.float32)
+            mixed[:, : one.shape[1]] += one
+            mixed[:, : other.shape[1]] += other * np.float32(UNDER)
+            yield mixed
+
+    peak = max(chain([np.float32(1)], (np.abs(piece).max() for piece in pieces())))
+    return Track(lambda: (piece / peak for piece in pieces()), old.channels, old.rate, begin)
 
 
 def add_audio(output: OutputContainer, sound: Track, codec: AudioCodec) -> AudioStream:
