@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,8 @@ from typing import Any, Literal, TypeVar, get_type_hints
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from frieren.clock import Clock
 from frieren.configs import from_table
@@ -191,15 +192,33 @@ def load_part(folder: Path) -> nn.Module:
     check_sizes(folder, table)
     network = getattr(import_module(f"frieren.nets.{NETWORKS[name]}"), name)
     config = config_from(get_type_hints(network.__init__)["config"], table, folder / "config.json")
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutDraws():
         part: nn.Module = network(config)
     path = folder / "model.safetensors"
     state = read_parameters(path)
     check(path, part.state_dict(), state)
-    part = part.to_empty(device="cpu")
-    restore_constants(part)
-    part.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    state = {
+        key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+        for key, value in state.items()
+    }
+    part.load_state_dict(state, assign=True)
     return part.eval().requires_grad_(False)
+
+
+class WithoutDraws(TorchFunctionMode):
+    """Within it nothing is drawn into parameters on the meta device.
+
+    That would do no harm, but the first draw there has torch import its compiler, which takes longer than all the rest.
+    """
+
+    DRAWS = frozenset((Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_))
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The tensor as it is in place of a draw; all else is done."""
+        named = kwargs or {}
+        return (named.get("tensor") if not args else args[0]) if func in self.DRAWS else func(*args, **named)
 
 
 def check_sizes(folder: Path, table: Mapping[str, Any]) -> None:
@@ -264,15 +283,6 @@ def read_parameters(path: Path) -> dict[str, torch.Tensor]:
 def current_name(parameter: str) -> str:
     """The name of a parameter, which an older version may have saved under another one."""
     return ".".join(RENAMED_MODULES.get(module, module) for module in parameter.split("."))
-
-
-def restore_constants(part: nn.Module) -> None:
-    """Buffers that are not saved (windows, filters) are lost on the meta device; a fresh network has them."""
-    unsaved = dict(part.named_buffers()).keys() - part.state_dict().keys()
-    if unsaved:
-        fresh = dict(type(part)(part.config).named_buffers())
-        for key in unsaved:
-            part.get_buffer(key).copy_(fresh[key])
 
 
 def check(path: Path, wanted: dict[str, torch.Tensor], got: dict[str, torch.Tensor]) -> None:

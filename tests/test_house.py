@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from command import make_video
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -238,6 +239,20 @@ def test_help_costs_nothing_heavy() -> None:
         "for verb in ([], ['generate'], ['world', 'render'], ['train'], ['doctor']):\n"
         "    try:\n        main([*verb, '--help'])\n    except SystemExit as end:\n        assert end.code == 0\n"
         f"print({HEAVY} & set(sys.modules))"
+    )
+    assert fresh(code).splitlines()[-1] == "set()"
+
+
+def test_generate_imports_no_compiler_and_nothing_for_scores(tmp_path: Path) -> None:
+    """Each of these takes longer to import than a short clip to generate."""
+    clip = make_video(tmp_path / "clip.mp4", seconds=1.2)
+    slow = "{'torch._dynamo', 'torch._inductor', 'sympy', 'scipy', 'librosa', 'numba', 'matplotlib', 'huggingface_hub'}"
+    code = (
+        "import sys\nfrom frieren.apps.cli import main\n"
+        "for model in ('mini-1step', 'tiny'):\n"
+        f"    try:\n        main(['generate', {str(clip)!r}, '--overwrite', '--model', model])\n"
+        "    except SystemExit as end:\n        assert not end.code, end.code\n"
+        f"print({slow} & set(sys.modules))"
     )
     assert fresh(code).splitlines()[-1] == "set()"
 

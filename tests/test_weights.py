@@ -21,6 +21,7 @@ from frieren.tiny import tiny_model
 from frieren.weights import (
     NETWORKS,
     PARTS,
+    WithoutDraws,
     fingerprint,
     load_part,
     read_model_config,
@@ -51,6 +52,27 @@ def test_a_saved_model_is_the_model(folder):
     latent = given.sample(features)
     assert torch.equal(again.sample(features), latent)
     assert torch.equal(again.vocode(again.decode(latent)), given.vocode(given.decode(latent)))
+
+
+def test_a_network_without_draws_is_that_with_them() -> None:
+    """Nothing but the drawn values is left out: names, shapes, and what is computed rather than drawn."""
+    drawn = torch.empty(4)
+    with WithoutDraws():
+        assert torch.equal(torch.full((2,), 3.0), torch.tensor([3.0, 3.0]))
+        for draw in (torch.nn.init.normal_, torch.nn.init.uniform_, torch.Tensor.normal_):
+            drawn.fill_(7.0)
+            assert draw(drawn) is drawn and drawn.eq(7.0).all()
+        torch.nn.init.kaiming_uniform_(drawn.view(2, 2))
+        torch.nn.init.xavier_normal_(drawn.view(2, 2))
+        assert drawn.eq(7.0).all()
+    for part in tiny_model()[1].values():
+        with torch.device("meta"), WithoutDraws():
+            empty = type(part)(part.config)
+        assert [(name, value.shape) for name, value in empty.state_dict().items()] == [
+            (name, value.shape) for name, value in part.state_dict().items()
+        ]
+        unsaved = dict(empty.named_buffers()).keys() - empty.state_dict().keys()
+        assert all(torch.equal(empty.get_buffer(name), part.get_buffer(name)) for name in unsaved)
 
 
 def test_tiny_is_small_and_always_the_same():

@@ -62,7 +62,8 @@ class Vocos(nn.Module):
         self.norm_out = nn.LayerNorm(config.width, eps=1e-6)
         self.head = nn.Linear(config.width, config.n_fft + 2)
         self.window: Tensor
-        self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
+        # On the CPU also where parameters are on the meta device: nobody fills what is not saved.
+        self.register_buffer("window", torch.hann_window(config.n_fft, device="cpu"), persistent=False)
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)

@@ -293,5 +293,5 @@ def stage_flops(model: Model, plain: Mapping[str, nn.Module], clip: TimedClip) -
 def counted(network: nn.Module, call: Callable[[Any], Any]) -> int:
     """FLOPs of a call of a network like this one that holds nothing."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        call(type(network)(network.config))
+        call(type(network)(network.config).to("meta"))
     return counter.get_total_flops()

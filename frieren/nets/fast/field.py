@@ -15,9 +15,10 @@ from frieren.nets.field import Attention, Block, FeedForward, VectorField
 
 def as_linear(conv: nn.Conv1d, dtype: torch.dtype) -> nn.Linear:
     """A convolution with a kernel of 1 as a linear layer over [..., C]."""
-    linear = nn.Linear(conv.in_channels, conv.out_channels, device="meta").to_empty(device=conv.weight.device)
-    linear.weight.data, linear.bias.data = conv.weight.data[:, :, 0], cast(Tensor, conv.bias).data
-    return linear.to(dtype).requires_grad_(False)
+    linear = nn.Linear(conv.in_channels, conv.out_channels, device="meta")
+    weight, bias = conv.weight.data[:, :, 0], cast(Tensor, conv.bias).data
+    linear.weight, linear.bias = (nn.Parameter(each.to(dtype), requires_grad=False) for each in (weight, bias))
+    return linear
 
 
 def in_dtype(layer: nn.LayerNorm | nn.GroupNorm | nn.Linear, dtype: torch.dtype) -> Any:
