@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import signal
@@ -14,7 +16,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from command import names, run
+from command import FakeModel, make_video, names, run
 
 import frieren
 from frieren import sounds, video
@@ -224,3 +226,80 @@ def test_a_compiler_that_cannot_write_gets_a_folder_of_its_own(tmp_path: Path, m
     monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path / "cache"))
     checks.needs_extra()
     assert os.environ.pop("NUMBA_CACHE_DIR") == str(tmp_path / "cache" / "numba")
+
+
+ROOT = Path(frieren.__file__).parents[1]
+UNWRITABLE = [
+    ("train", ROOT / "recipes" / "tiny", "--out"),
+    ("prepare", "foleyworld:train:2", "--fields", "mel", "--workers", 0),
+    ("pairs", "mini", "DATA"),
+    ("spot", "clip.mp4", "-o"),
+    ("world", "render"),
+    ("evaluate", "timing", "--model", "tiny", "-o"),
+]
+
+
+@pytest.mark.parametrize("words", UNWRITABLE, ids=lambda words: words[0])
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(
+    words: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("training.run.train_all", "dataset.prepare.prepare", "dataset.pairs.make_pairs", "spotting.look"):
+        monkeypatch.setattr(f"frieren.{name}", lambda *_, **__: pytest.fail("begun"))
+    (tmp_path / "file").touch()  # nobody can write below a file, not even root
+    place = tmp_path / "file" / "folder" / "sheet.json"
+    assert run(*words, place) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"frieren: {tmp_path / 'file'}") and error.count("\n") == 1
+    assert error.endswith("; choose another\n")
+
+
+PRINTING = [
+    ("--version",), ("--help",), ("generate", "--help"), ("world", "list"), ("weights", "list"), ("doctor",),
+    ("evaluate", "--help"), ("bench", "--help"),
+]  # fmt: skip
+
+
+class Refusing(io.StringIO):
+    """A standard output that takes nothing."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def flush(self) -> None:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("words", PRINTING, ids=" ".join)
+@pytest.mark.parametrize(("number", "lines"), [(errno.ENOSPC, 1), (errno.EPIPE, 0)], ids=["full", "closed"])
+def test_a_standard_output_that_takes_nothing_ends_the_program(
+    words: tuple[str, ...], number: int, lines: int, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Refusing(number))
+    assert run(*words) == 1
+    error = capsys.readouterr().err
+    assert error == "frieren: standard output: No space left on device; make room, or send it elsewhere\n" * lines
+    assert isinstance(sys.stdout, Refusing)
+
+
+def test_a_standard_output_that_takes_nothing_is_not_the_videos_fault(
+    fake_model: FakeModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_video(tmp_path / "clip.mp4")
+    monkeypatch.setattr(sys, "stdout", Refusing(errno.ENOSPC))
+    assert run("generate", clip, "-o", tmp_path / "a.wav", "--loudness", "off") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("frieren: standard output: ")
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "a.wav", "a.wav.json"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is full")
+def test_what_is_left_to_write_at_the_very_end_is_no_second_error() -> None:
+    command = [sys.executable, "-m", "frieren", "--version"]
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1) and "standard output" in found.stderr
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        found = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert (found.returncode, found.stderr) == (1, "")

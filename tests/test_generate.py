@@ -365,7 +365,7 @@ def test_a_place_where_nothing_can_be_written_is_found_before_the_work(
 
     monkeypatch.setattr(checks.tempfile, "TemporaryFile", refused)
     assert run("generate", make_video(tmp_path / "clip.mp4")) == 1
-    assert "cannot write in this folder (Permission denied); choose another with -o" in capsys.readouterr().err
+    assert "cannot write in this folder (Permission denied); choose another\n" in capsys.readouterr().err
     assert not fake_model.calls
 
 

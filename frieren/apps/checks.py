@@ -62,4 +62,4 @@ def prepare_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder, prefix=".frieren."):
             pass
     except (OSError, ValueError) as error:
-        raise OutputError(f"{folder}: cannot write in this folder ({reason(error)}); choose another with -o") from error
+        raise OutputError(f"{folder}: cannot write in this folder ({reason(error)}); choose another") from error

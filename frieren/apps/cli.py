@@ -18,7 +18,7 @@ import typer
 import frieren
 from frieren.apps import doctor, evaluate, pairs, prepare, serve, spot, train, weights, world
 from frieren.apps.bench import command as bench
-from frieren.apps.faults import Debug, Tracebacks, complain, explained
+from frieren.apps.faults import Debug, Tracebacks, complain, explained, own_output
 from frieren.apps.generate.command import generate
 from frieren.errors import FrierenError
 
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
                 signal.signal(number, stop)
     Tracebacks.shown = False
     try:
-        with explained():
+        with own_output(), explained():
             app(args=arguments)
     except FrierenError as error:
         complain(error)

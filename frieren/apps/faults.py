@@ -1,12 +1,18 @@
-"""Errors as one line, by their type: a fault of frieren is named as one; --debug adds the traceback."""
+"""Errors as one line, by their type: a fault of frieren is named as one; --debug adds the traceback.
+
+A standard output that takes nothing more ends the program: nobody would learn what comes of the rest.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
@@ -47,6 +53,52 @@ def complain(error: FrierenError) -> None:
 def printable(text: str) -> str:
     """Text without control characters: names in files that strangers wrote must not steer a terminal."""
     return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
+
+
+class Output:
+    """A standard output whose failures end the program, and are not taken for those of a video.
+
+    Where nobody reads any more (`| head -1`) nothing is said; otherwise one line.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write as the stream does; exit with 1 where it cannot."""
+        with self._failing():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush as the stream does; exit with 1 where it cannot."""
+        with self._failing():
+            self._stream.flush()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            with suppress(OSError):  # or Python would fail once more when it flushes the rest at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            if error.errno != errno.EPIPE:
+                complain(MachineError(f"standard output: {reason(error)}; make room, or send it elsewhere"))
+            sys.exit(1)
+
+
+@contextmanager
+def own_output() -> Iterator[None]:
+    """Standard output is an `Output` meanwhile."""
+    stream = sys.stdout
+    if stream is not None:  # closed by the caller
+        sys.stdout = cast(TextIO, Output(stream))
+    try:
+        yield
+    finally:
+        sys.stdout = stream
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from frieren.apps.checks import prepare_folder
 from frieren.apps.generate.options import Solver
 from frieren.apps.prepare import exit_if_incomplete
 from frieren.apps.progress import Bars
@@ -68,6 +69,7 @@ def pairs(
         batch=batch,
     )
     splits = tuple(split or ("train", "valid"))
+    prepare_folder(out)
     with Bars(str(out)) as bars:
         on_done = partial(bars, "shards")
         failures = make_pairs(

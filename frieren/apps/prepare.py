@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from frieren.apps.checks import prepare_folder
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def prepare(
         spec = spec_from(model, tuple(fields.split(",")), size, seconds)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    prepare_folder(data)
     with Bars(str(data)) as bars:
         summary = preparing.prepare(
             found,

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from frieren.apps.checks import needs_extra
+from frieren.apps.checks import needs_extra, prepare_folder
 from frieren.cues import Cues
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ def spot(
         if picture.suffix.lower() not in FORMATS:
             raise typer.BadParameter(f"--picture: {picture} must end in {', '.join(FORMATS)}")
         needs_extra()
+    for path in (output, picture):
+        if path:
+            prepare_folder(path.parent)
     from frieren.spotting import look
 
     for video in videos:

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from frieren.apps.checks import prepare_folder
 from frieren.apps.progress import Losses
 from frieren.errors import FrierenError
 
@@ -52,13 +53,16 @@ def train(
     if out is not None and len(recipes) > 1:
         raise typer.BadParameter(f"-o names one run folder, {len(recipes)} RECIPEs were given; leave it out")
     found = [find_recipe(name) for name in recipes]
+    names = (recipe.parent.name if recipe.suffix == ".toml" else recipe.name for recipe in found)
+    folders = [out or Path("runs") / name for name in names]
+    for folder in folders:
+        prepare_folder(folder)
     from frieren.training import machines
     from frieren.training.run import train_all
 
     settings = [*(changes or []), *([f"board={board}"] if board else [])]
     with machines.connected():
-        for recipe in found:
-            folder = out or Path("runs") / (recipe.parent.name if recipe.suffix == ".toml" else recipe.name)
+        for recipe, folder in zip(found, folders, strict=True):
             first = machines.rank() == 0
             with Losses(shown=first) as bars:
                 model = train_all(recipe, folder, settings, audio, bars.announce, resume=resume)
