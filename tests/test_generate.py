@@ -456,6 +456,7 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
         "videos",
         "out",
         "samples",
+        "best",
         "form",
         "replay",
         "before",

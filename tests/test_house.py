@@ -27,7 +27,8 @@ FLOORS = {
     1: "nets limits flow solver windows spectrogram media files configs picture categories longwave isolation rows "
     "redo",
     2: "weights world openvideo sounds arrays cues motion unfinished",
-    3: "official video remux features latent mel wave loudness tiny recognition strikes conditioning seen",
+    3: "official video remux features latent mel wave loudness tiny recognition sound_recognition strikes "
+    "conditioning seen",
     4: "soundtrack record spotting",
     5: "pipeline dataset",
     6: "catalogue",

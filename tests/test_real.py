@@ -25,8 +25,8 @@ from frieren.evaluation.real import baselines, measure  # noqa: E402
 from frieren.evaluation.real.clips import ManifestError, RealClip, read_clips  # noqa: E402
 from frieren.evaluation.real.counts import count, pooled  # noqa: E402
 from frieren.evaluation.real.report import RealReport  # noqa: E402
-from frieren.evaluation.scorers.recordings import CLASSIFIER, true_shares  # noqa: E402
 from frieren.evaluation.timing.onset_detector import match  # noqa: E402
+from frieren.sound_recognition import CLASSIFIER, true_shares  # noqa: E402
 from frieren.spotting import Sight  # noqa: E402
 from frieren.weights import ModelConfig  # noqa: E402
 

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from frieren import sound_recognition as recordings
 from frieren import world
 from frieren.apps.world import write_clip
 from frieren.catalogue import SHIPPED
@@ -15,7 +16,7 @@ from frieren.clock import Clock
 from frieren.evaluation.foleyworld import quality
 from frieren.evaluation.protocol import PRESETS
 from frieren.evaluation.run import evaluate
-from frieren.evaluation.scorers import extractors, recordings
+from frieren.evaluation.scorers import extractors
 from frieren.evaluation.scorers.alignment import WORLD, WorldAlignment
 from frieren.evaluation.scorers.cache import FeatureCache
 from frieren.weights import load_part

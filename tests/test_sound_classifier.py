@@ -11,9 +11,10 @@ import soundfile
 import torch
 import torch.nn.functional as F
 
+from frieren import sound_recognition as scorer
 from frieren.categories import categories
 from frieren.errors import WeightsError
-from frieren.evaluation.scorers import recordings as scorer
+from frieren.longwave import LongWave
 from frieren.nets.efficientnet import EfficientNet, EfficientNetConfig, SameConv
 from frieren.nets.scorers.sound_classifier import SoundClassifier, SoundClassifierConfig
 from frieren.recognition import CLASSIFIER
@@ -364,3 +365,54 @@ def test_another_network_is_refused(trained, tmp_path):
         scorer.name_sound(tone(440), tmp_path / "none")
     with pytest.raises(ValueError, match="too short"):
         scorer.name_sound(torch.zeros(100), trained)
+
+
+# --- what was not asked for
+
+
+def windows_of(*rows: dict[str, float]) -> scorer.SoundWindows:
+    probabilities = torch.full((len(rows), len(NAMES)), 1e-6)
+    for row, each in zip(probabilities, rows, strict=True):
+        for name, value in each.items():
+            row[NAMES.index(name)] = value
+    levels = torch.zeros(len(rows))
+    return scorer.SoundWindows(torch.arange(len(rows)) * 1.5, 3.1, levels, probabilities.log())
+
+
+def test_music_and_voices_that_were_not_asked_for_are_found(monkeypatch):
+    heard = windows_of({"piano": 0.4, "violin": 0.3, "wind": 0.3}, {"laughing": 0.9, "wind": 0.1}, {"wind": 1.0})
+    monkeypatch.setattr(scorer, "recognise_sound", lambda wave, rate: heard)
+    wave = torch.zeros(16_000)
+    music, voices = scorer.find_unasked(wave, 16_000, ["wind"])
+    assert music == scorer.Unasked("music", "piano", 0.0, 0.7)
+    assert (voices.kind, voices.name, voices.start) == ("voices", "laughing", 1.5)
+    assert "music (piano, at 0 s)" in str(music) and music.table()["from"] == 0.0
+    assert [one.kind for one in scorer.find_unasked(wave, 16_000, ["Fiddle"])] == ["voices"]
+    assert [one.kind for one in scorer.find_unasked(wave, 16_000, ["laugh", "drums"])] == []
+    monkeypatch.setattr(scorer, "recognise_sound", lambda *_: windows_of({"piano": 0.3, "wind": 0.7}))
+    assert scorer.find_unasked(wave, 16_000, []) == []
+    assert scorer.find_unasked(torch.zeros(100), 16_000, []) == []
+
+
+def test_a_melody_is_music_and_silence_and_noise_are_not():
+    time = torch.arange(48_000) / 16_000
+    notes = torch.cat([torch.full((12_000,), hertz) for hertz in (262.0, 330.0, 392.0, 523.0)])
+    phase = 2 * torch.pi * torch.cumsum(notes, 0) / 16_000
+    fade = torch.exp(-5 * (time % 0.75))
+    melody = 0.3 * fade * sum(torch.sin(k * phase) / k**2 for k in range(1, 6))
+    assert [one.kind for one in scorer.find_unasked(melody, 16_000, ["wind"])] == ["music"]
+    assert scorer.find_unasked(0.1 * torch.randn(48_000, generator=torch.Generator().manual_seed(0)), 16_000, []) == []
+    assert scorer.find_unasked(torch.zeros(48_000), 16_000, []) == []
+
+
+def test_a_long_sound_is_seen_in_blocks(trained, monkeypatch):
+    """Blocks of whole windows: each is what it is alone, in the sound's time."""
+    wave = torch.randn(64_000, generator=torch.Generator().manual_seed(1)) / 4
+    monkeypatch.setattr(scorer, "BLOCK", 2.0)
+    whole = scorer.recognise_sound(wave, folder=trained)
+    parts = [scorer.recognise_sound(part, folder=trained) for part in wave.split(round(2 * 16_000 / 256) * 256)]
+    torch.testing.assert_close(whole.logits, torch.cat([part.logits for part in parts]))
+    assert len(whole.starts) == len(whole.levels) == len(whole.logits) > 4
+    assert whole.starts.max() > 3 and (whole.starts.diff() > 0).all()
+    pieces = LongWave(lambda: (piece.numpy() for piece in wave.split(5_000)), len(wave))
+    torch.testing.assert_close(scorer.recognise_sound(pieces, folder=trained).logits, whole.logits)

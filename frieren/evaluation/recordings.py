@@ -24,9 +24,9 @@ from frieren import sounds
 from frieren.categories import categories
 from frieren.dataset.recordings import Recording, RecordingsError, read_recordings
 from frieren.evaluation.intervals import clopper_pearson
-from frieren.evaluation.scorers.recordings import CLASSIFIER, RATE, name_sound
 from frieren.evaluation.tables import decimals, span, table
 from frieren.pipeline import Model
+from frieren.sound_recognition import CLASSIFIER, RATE, name_sound
 from frieren.spectrogram import log_mel, spectral_distance
 from frieren.wave import GriffinLim
 

@@ -132,11 +132,12 @@ class Progress(BaseModel):
 
 
 class Result(BaseModel):
-    """Where a result is, relative to the service."""
+    """Where a result is, relative to the service; `warnings`: music or voices in it that nobody asked for."""
 
     url: str
     record: str
     bytes: int
+    warnings: list[str] = []
 
 
 JOB: dict[str, JsonValue] = {

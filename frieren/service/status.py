@@ -15,7 +15,8 @@ def status(job: StoredJob, store: Store, settings: Settings) -> Job:
     outcome, result, progress = json.loads(job.outcome), None, None
     if job.state == "done":
         place = f"/v1/jobs/{job.id}"
-        result = Result(url=f"{place}/result", record=f"{place}/record", bytes=outcome["bytes"])
+        told = {"bytes": outcome["bytes"], "warnings": outcome.get("warnings", [])}
+        result = Result(url=f"{place}/result", record=f"{place}/record", **told)
     if job.state == "running" and (last := store.last_progress(job.id)):
         progress = Progress(**last)
     waits = job.state not in ENDED

@@ -46,6 +46,8 @@ class Work:
         report: is told how far it is.
         error: why it failed, or None.
         seconds: of work, its share where jobs are sampled together.
+        spent: seconds of each stage.
+        warnings: what a client should know of the sound, a line each.
     """
 
     options: JobOptions
@@ -56,6 +58,7 @@ class Work:
     error: BaseException | None = None
     seconds: float = 0.0
     spent: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def target(self) -> Path:
@@ -187,9 +190,10 @@ def _write(model: Model, work: Work, seen: Seen, latent: Tensor, together: int, 
     """Decode, vocode and write the result and its record, as `frieren generate` would."""
     from frieren.pipeline.takes import length_of, redone, sounded, whole_wave
     from frieren.record import Stopwatch, make_record, settings
+    from frieren.sound_recognition import find_unasked
     from frieren.soundtrack import Sound
 
-    options, upload, spent = work.options, work.folder / UPLOAD, Stopwatch()
+    options, upload, spent, rate = work.options, work.folder / UPLOAD, Stopwatch(), model.clock.sample_rate
     chosen = model.sampling_options(steps=options.steps, guidance=options.guidance, solver=options.solver)
     wave, first, redo = sounded(model, latent, length_of(model, seen), spent, work.report), None, options.redos()
     if redo:
@@ -200,12 +204,14 @@ def _write(model: Model, work: Work, seen: Seen, latent: Tensor, together: int, 
     if together > 1:
         made_by["options"]["sampled_together"] = together  # the rounding of larger batches is another
     seconds = {**work.spent, **spent.seconds}
-    record = make_record(made_by, options.seed, wave, model.clock.sample_rate, seconds, seen.cues, redo)
-    _save(Sound(wave, model.clock.sample_rate, upload, record, level_of=first), work, limits)
+    unasked = [] if seen.cues is None else find_unasked(wave, rate, (cue.name for cue in seen.cues.sounds))
+    record = make_record(made_by, options.seed, wave, rate, seconds, seen.cues, redo)
+    record |= {"unasked": [one.table() for one in unasked]} if unasked else {}
+    _save(Sound(wave, rate, upload, record, level_of=first), work, limits)
     command = options.model_dump(exclude=NOT_COMMANDED)
     output = f"{Path(work.name).stem}_frieren.{options.format}"
     write_json(work.folder / RECORD, {**record, "command": {"video": work.name, "output": output, **command}})
-    work.spent = seconds
+    work.spent, work.warnings = seconds, [f"the sound {one}" for one in unasked]
     return True
 
 

@@ -111,6 +111,7 @@ class Workers:
                 self.metrics.ended("failed")
         else:
             outcome = {"file": work.target.name, "bytes": work.target.stat().st_size, "record": RECORD}
+            outcome |= {"warnings": work.warnings}
             if self.store.finish(job.id, outcome, work.seconds):
                 self.metrics.ended("done")
                 self.metrics.made(job.model, job.seconds, work.spent)

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 
 WORTH_KEEPING = 60.0  # seconds of film from which on the pieces of a run that is stopped stay
 TOLERATED = 0.5  # LU by which a level may be missed without a word
+# Generates and saves what an item is to become, by model, item, options and the seconds that loading took.
+Make = Callable[["Model", BatchItem, Options, float], list[tuple[Path, "Sound"]]]
 
 
 def run(
     items: Sequence[BatchItem],
     missing: Sequence[FrierenError],
     options: Options,
-    overwrite: bool | None = None,
-    resume: bool = False,
+    make: Make,
 ) -> None:
     """Work through the items; one that fails does not stop the others.
 
@@ -45,8 +46,7 @@ def run(
         items: the inputs and their outputs.
         missing: inputs that were not found, which have been reported; they count as failures.
         options: those of every take, except the seed.
-        overwrite: whether existing files are replaced; None: those that have a record of ours.
-        resume: go on from what an earlier run has finished.
+        make: generates and saves the outputs of one item.
 
     Raises:
         typer.Exit: with code 1 if anything failed.
@@ -59,7 +59,7 @@ def run(
         for item in items:
             try:
                 with explained(item.source):
-                    make(model, item, options, overwrite, resume, lead)
+                    make(model, item, options, lead)
                     lead = 0.0
             except FrierenError as error:
                 complain(error)
@@ -76,11 +76,18 @@ def make(
     model: Model,
     item: BatchItem,
     options: Options,
+    lead: float = 0.0,
+    *,
     overwrite: bool | None = None,
     resume: bool = False,
-    lead: float = 0.0,
 ) -> list[tuple[Path, Sound]]:
-    """Generate, save and report every take of one input."""
+    """Generate, save and report every take of one input.
+
+    Args:
+        lead: seconds that imports and loading took before.
+        overwrite: whether existing files are replaced; None: those that have a record of ours.
+        resume: go on from what an earlier run has finished.
+    """
     written = []
     is_long = resume or seconds_of(item.source, options) > WORTH_KEEPING
     targets = {seed: choose_output(item, target, options) for seed, target in item.targets.items()}
@@ -222,6 +229,7 @@ def check_free(target: Path, source: Path, overwrite: bool | None) -> None:
 def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) -> Path:
     """The output and its record: both, or neither."""
     was_there = target.exists()
+    sound = with_unasked(sound)
     if options.loudness is not None:
         from frieren.loudness import normalise
 
@@ -247,6 +255,19 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
     if options.loudness is not None:
         say_level(output, before, gain, options.loudness)
     return output
+
+
+def with_unasked(sound: Sound) -> Sound:
+    """The sound, with music and voices in its record that its cue sheet does not name; each is said in a line."""
+    if "cues" not in sound.record:
+        return sound
+    from frieren.sound_recognition import find_unasked
+
+    found = find_unasked(sound.samples, sound.sample_rate, (cue["name"] for cue in sound.record["cues"]["sounds"]))
+    for one in found:
+        typer.echo(f"frieren: warning: the sound {one}", err=True)
+    more = {"unasked": [one.table() for one in found]} if found else {}
+    return replace(sound, record={**sound.record, **more})
 
 
 def report(output: Path, sound: Sound, taken: float, lead: float = 0.0) -> None:

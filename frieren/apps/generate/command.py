@@ -4,6 +4,7 @@ frieren generate clip.mp4
 frieren generate clips/ "more/*.mov" -o out/ --samples 3
 frieren generate clip.mp4 --sound "rain, dog@2-4"
 frieren generate clip.mp4 --cues clip.json
+frieren generate clip.mp4 --samples 8 --best 3
 frieren generate --features clip.npz --model frieren
 frieren generate --replay out/clip_frieren.mp4.json
 frieren generate --redo 2.0:3.5 --from out/clip_frieren.mp4.json
@@ -11,13 +12,16 @@ frieren generate --redo 2.0:3.5 --from out/clip_frieren.mp4.json
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
+from frieren.apps.checks import needs_extra
 from frieren.apps.faults import Debug, complain
-from frieren.apps.generate.batch import run
+from frieren.apps.generate.batch import make, run
+from frieren.apps.generate.best import make_best
 from frieren.apps.generate.options import (
     Kind,
     Options,
@@ -35,7 +39,12 @@ from frieren.apps.generate.replay import replay as replay_record
 from frieren.cues import read as read_cues
 from frieren.formats import AudioCodec
 
-SAMPLING = {"steps", "guidance", "solver", "refine"}  # options that a mel has no use for
+# Options, those that have no meaning beside them, and why.
+TOGETHER = {
+    "mel": ({"steps", "guidance", "solver", "refine", "sound", "cues"}, "--mel only vocodes"),
+    "features": ({"sound", "cues"}, "cues are for videos"),
+    "best": ({"features", "mel", "resume"}, "--best makes all takes of a video, and then chooses"),
+}
 REDO = {"redo", "before", "seed", "out", "overwrite", "debug"}  # options of --redo
 RATES = "16000|44100|48000"
 OUT = "A file (.mp4, .mov, .mkv, .wav, .flac) or a folder; otherwise beside the input."
@@ -55,6 +64,7 @@ def generate(
     solver: Annotated[Solver | None, typer.Option(help="Solver of the flow; otherwise the model's own.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same sound.")] = 0,
     samples: Annotated[int, typer.Option(min=1, help="Takes per video, with seeds counting up from --seed.")] = 1,
+    best: Annotated[int | None, typer.Option(min=1, help="Keep only the best of --samples, by scores.")] = None,
     vocoder: Annotated[Vocoder, typer.Option(help="The model's own, or one without learning.")] = "model",
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks; auto: the fastest.")] = "float32",
@@ -82,16 +92,11 @@ def generate(
 ) -> None:
     """Give each VIDEO a soundtrack, and write it beside a JSON record of how it was made."""
     given = {name for name in context.params if is_given(context, name)}
+    check_together(given)
     if redo is not None or before is not None:
-        refuse(given - REDO, "--redo takes all else from the record")
         return redo_stretch(redo, before, seed if "seed" in given else None, out, overwrite)
     if replay is not None:
-        refuse(given - {"replay", "out", "overwrite", "debug"}, "--replay takes every option from the record")
         return replay_record(replay, out, overwrite)
-    if mel:
-        refuse(given & SAMPLING, "--mel only vocodes")
-    if features or mel:
-        refuse(given & {"sound", "cues"}, "cues are for videos")
     with wrong_option(ValueError):
         options = Options(
             model=model, steps=steps, guidance=guidance, solver=solver, seed=seed, vocoder=vocoder, device=device,
@@ -100,13 +105,24 @@ def generate(
             sample_rate=parse_sample_rate(sample_rate), refine=parse_refinements(refine or []),
             kind=kind_of(features, mel), cues=None if cues is None else read_cues(cues), sounds=sound,
         )  # fmt: skip
-    generate_all(videos or [], out, form, options, samples, overwrite, resume)
+    generate_all(videos or [], out, form, options, samples, best, overwrite, resume)
 
 
 def is_given(context: typer.Context, name: str) -> bool:
     """Return whether a parameter stands on the command line, rather than being left to its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def check_together(given: set[str]) -> None:
+    """Refuse options that have no meaning beside others."""
+    if given & {"redo", "before"}:
+        refuse(given - REDO, "--redo takes all else from the record")
+    if "replay" in given:
+        refuse(given - {"replay", "out", "overwrite", "debug"}, "--replay takes every option from the record")
+    for name, (others, why) in TOGETHER.items():
+        if name in given:
+            refuse(given & others, why)
 
 
 def refuse(given: set[str], why: str) -> None:
@@ -128,10 +144,14 @@ def generate_all(
     form: Format | None,
     options: Options,
     samples: int,
+    best: int | None,
     overwrite: bool | None,
-    resume: bool = False,
+    resume: bool,
 ) -> None:
     """Find the inputs, name the outputs and work through them.
+
+    Args:
+        best: of the samples, that are kept; None: all.
 
     Raises:
         typer.BadParameter: nothing is given, or an output cannot be what was asked for.
@@ -141,12 +161,18 @@ def generate_all(
         raise typer.BadParameter("give at least one VIDEO, or --replay RECORD")
     if options.is_half_on_cpu():
         raise typer.BadParameter("--precision float16 needs a GPU; on a CPU take bfloat16 or float32")
-    seeds = list(range(options.seed, options.seed + samples))
+    if best is not None:
+        if best > samples:
+            raise typer.BadParameter(f"--best {best} of --samples {samples} cannot be; ask for more samples")
+        needs_extra("eval")
+    takes = range(options.seed, options.seed + samples) if best is None else range(1, best + 1)
+    label = "seed" if best is None else "best"
     found, failures = find_sources(patterns, options.kind)
     if options.cues and len(found) > 1:
         raise typer.BadParameter("--cues is the sheet of one video; give one VIDEO")
     with wrong_option(NamingError):
-        items = plan_outputs(found, out, form, seeds, kind=options.kind, needs_video=options.needs_video())
+        items = plan_outputs(found, out, form, takes, label=label, kind=options.kind, needs_video=options.needs_video())
     for failure in failures:
         complain(failure)
-    run(items, failures, options, overwrite, resume)
+    one = partial(make, resume=resume) if best is None else partial(make_best, samples=samples)
+    run(items, failures, options, partial(one, overwrite=overwrite))

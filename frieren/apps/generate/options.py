@@ -124,7 +124,7 @@ class Options:
         )
 
     def takes(
-        self, model: Model, source: Path, seeds: list[int], on_progress: Bars, unfinished: Mapping[int, Unfinished]
+        self, model: Model, source: Path, seeds: Sequence[int], on_progress: Bars, unfinished: Mapping[int, Unfinished]
     ) -> Iterator[Sound]:
         """The sounds of a source, one per seed."""
         return model.takes(

@@ -27,7 +27,7 @@ class NamingError(ValueError):
 
 @dataclass(frozen=True)
 class BatchItem:
-    """An input, and the output of each of its takes by seed.
+    """An input, and the output of each of its takes by seed, or by rank.
 
     Attributes:
         free: whether we chose the names, and may choose another container where it takes the video as it is.
@@ -106,8 +106,9 @@ def plan_outputs(
     sources: Sequence[Path],
     out: str | None,
     form: Format | None,
-    seeds: Sequence[int],
+    takes: Sequence[int],
     *,
+    label: str = "seed",
     kind: Kind = "video",
     needs_video: bool = False,
 ) -> list[BatchItem]:
@@ -117,7 +118,8 @@ def plan_outputs(
         sources: the inputs.
         out: a file (for one input and one take), a folder, or None for "beside the input".
         form: file type where we choose the names; None means mp4 for videos and wav for arrays.
-        seeds: one take each.
+        takes: number of each take.
+        label: what the number is, in names: "seed", or "best" for ranks.
         kind: of the inputs; an array has no video that a sound could be put on.
         needs_video: whether the outputs have to be videos.
 
@@ -131,9 +133,9 @@ def plan_outputs(
     elif out is not None:
         if not sources:
             return []
-        target = named(Path(out), sources, form, seeds)
+        target = named(Path(out), sources, form, takes)
         check_suffix(target.suffix.lower(), kind, needs_video)
-        return [BatchItem(sources[0], {seeds[0]: target})]
+        return [BatchItem(sources[0], {takes[0]: target})]
     suffix = f".{form or ('mp4' if kind == 'video' else 'wav')}"
     check_suffix(suffix, kind, needs_video)
     taken = {key(source) for source in sources}
@@ -141,10 +143,10 @@ def plan_outputs(
     for source in sources:
         place = source.parent if folder is None else folder
         targets = {}
-        for seed in seeds:
-            stem = f"{short(source.stem)}_frieren" + (f"_seed{seed}" if len(seeds) > 1 else "")
-            targets[seed] = free(place, stem, suffix, taken)
-            taken.add(key(targets[seed]))
+        for number in takes:
+            stem = f"{short(source.stem)}_frieren" + (f"_{label}{number}" if len(takes) > 1 else "")
+            targets[number] = free(place, stem, suffix, taken)
+            taken.add(key(targets[number]))
         items.append(BatchItem(source, targets, free=form is None and kind == "video"))
     return items
 
@@ -154,15 +156,15 @@ def is_folder(out: str) -> bool:
     return Path(out).is_dir() or out.endswith(("/", os.sep)) or not Path(out).suffix
 
 
-def named(target: Path, sources: Sequence[Path], form: Format | None, seeds: Sequence[int]) -> Path:
+def named(target: Path, sources: Sequence[Path], form: Format | None, takes: Sequence[int]) -> Path:
     """The one file that was named, if it can be the output; see `plan_outputs` for what is raised."""
     suffix = target.suffix.lower()
     if suffix not in OUTPUTS:
         raise NamingError(
             f"{target}: unknown suffix {suffix!r}; expected {', '.join(OUTPUTS)}, or a folder ending in /"
         )
-    if len(sources) > 1 or len(seeds) > 1:
-        count = f"{len(sources)} videos" if len(sources) > 1 else f"{len(seeds)} takes"
+    if len(sources) > 1 or len(takes) > 1:
+        count = f"{len(sources)} videos" if len(sources) > 1 else f"{len(takes)} takes"
         raise NamingError(f"{target}: one file cannot hold {count}; give a folder (ending in /)")
     if form is not None and suffix != f".{form}":
         raise NamingError(f"{target}: its suffix contradicts --format {form}; leave one of them out")

@@ -20,8 +20,8 @@ from frieren.formats import OUTPUTS, RECORD_LIMIT, record_path
 if TYPE_CHECKING:
     from frieren import Sound
 
-# Entries that differ without a warning: the file's name, measured times, and the sound itself.
-EXPECTED = ("command", "input.name", "seconds", "wave_sha256")
+# Entries that differ without a warning: the file's name, measured times, the sound itself and what was heard in it.
+EXPECTED = ("command", "input.name", "seconds", "wave_sha256", "scores", "unasked")
 
 
 class RecordError(FrierenError):

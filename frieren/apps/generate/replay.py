@@ -80,7 +80,7 @@ def _made_again(
         )
     model = options.load()
     with explained(source):
-        ((_, sound),) = make(model, item, options, overwrite)
+        ((_, sound),) = make(model, item, options, overwrite=overwrite)
     return sound
 
 

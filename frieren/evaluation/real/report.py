@@ -12,9 +12,9 @@ import numpy as np
 from frieren.evaluation.real.baselines import best_metronome
 from frieren.evaluation.real.counts import pooled
 from frieren.evaluation.real.measure import METRONOME, SHIFTED, ClipScores, NamedSound
-from frieren.evaluation.scorers.recordings import true_shares
 from frieren.evaluation.tables import decimals, table
 from frieren.evaluation.timing.protocol import UPPER, WINDOWS
+from frieren.sound_recognition import true_shares
 from frieren.spotting import KNOWN
 
 HEAD = ("action", "F1 of", "found", *(f"{1e3 * window:g} ms" for window in WINDOWS))

@@ -3,7 +3,6 @@
 features    files -> features: front end, one decoding for all networks
 cache       features on disk, by content of the file, network and settings
 extractors  networks that take a wave: PANNs, VGGish, FoleyWorld's tagger
-recordings  the table's categories in a wave, by the classifier of recordings
 scorer      what every network that takes video and sound does, and its scores on disk
 catalogue   those networks by name, and how other packages add theirs
 alignment   FoleyWorld's classifier and Diff-Foley's
