@@ -17,6 +17,7 @@ CHUNK = 512  # mel columns vocoded together: 8.2 s
 MEL_UPDATES = 6
 MOMENTUM = 0.99  # of Griffin-Lim's phases: the best of Perraudin et al. (2013), and librosa's default
 EPS = 1e-9  # smallest divisor
+BAND = 16  # mel bins that are multiplied together; far from these their filters are zero
 
 
 class Vocoder(Protocol):
@@ -85,6 +86,12 @@ def stream_wave(
         on_chunk(end, columns)
 
 
+def reached(filters: Tensor) -> slice:
+    """The bins from the first to the last where one of these filters [n, bins] is not zero."""
+    bins = filters.any(dim=0).nonzero().flatten().tolist() or [0]
+    return slice(bins[0], bins[-1] + 1)
+
+
 class GriffinLimRefinement(nn.Module):
     """A vocoder whose wave is brought closer to its mel: magnitudes to the mel, phases to the magnitudes, in turns.
 
@@ -101,6 +108,8 @@ class GriffinLimRefinement(nn.Module):
         self.window: Tensor
         self.register_buffer("filters", mel_filters(config).clone(), persistent=False)
         self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
+        bands = [slice(first, first + BAND) for first in range(0, config.bins, BAND)]
+        self.bands = [(mels, reached(self.filters[mels])) for mels in bands]
 
     @property
     def context(self) -> int | None:
@@ -117,17 +126,24 @@ class GriffinLimRefinement(nn.Module):
         before = spectrum
         for _ in range(self.iterations):
             magnitudes = self.fitted(spectrum.abs(), linear)
-            ahead, before = spectrum + MOMENTUM * (spectrum - before), spectrum
-            wave = overlap_add(magnitudes * ahead / ahead.abs().clamp(min=EPS), self.window, self.config.hop)
+            ahead, before = torch.lerp(before, spectrum, 1 + MOMENTUM), spectrum
+            ahead.mul_(magnitudes / ahead.abs().clamp_(min=EPS))
+            wave = overlap_add(ahead, self.window, self.config.hop)
             spectrum = stft(wave, self.config)
         return wave
 
     def fitted(self, magnitudes: Tensor, mel: Tensor) -> Tensor:
         """Magnitudes [B, n_fft / 2 + 1, T], changed by as little as gives them the (linear) mel [B, M, T]."""
-        asked, magnitudes = self.filters.T @ mel, magnitudes.clamp(min=EPS)  # what is zero stays zero
+        asked, columns = mel.mT.flatten(0, 1) @ self.filters, magnitudes.shape[-1]
+        found = magnitudes.mT.flatten(0, 1).clamp(min=EPS)  # [B T, bins]; what is zero stays zero
+        told = torch.empty_like(found)
         for _ in range(MEL_UPDATES):
-            magnitudes = magnitudes * asked / (self.filters.T @ (self.filters @ magnitudes)).clamp(min=EPS)
-        return magnitudes
+            told.zero_()
+            for mels, bins in self.bands:
+                filters = self.filters[mels, bins]
+                told[:, bins].addmm_(found[:, bins] @ filters.T, filters)
+            found.mul_(asked).div_(told.clamp_(min=EPS))
+        return found.unflatten(0, (-1, columns)).mT
 
 
 class GriffinLim(nn.Module):

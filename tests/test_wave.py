@@ -10,7 +10,7 @@ import torch
 from frieren.nets.starts import start_from_filters
 from frieren.nets.vocos import Vocos, VocosConfig, overlap_add
 from frieren.spectrogram import MelConfig, log_mel, mel_filters, stft
-from frieren.wave import CHUNK, GriffinLim, GriffinLimRefinement, vocode
+from frieren.wave import CHUNK, MEL_UPDATES, GriffinLim, GriffinLimRefinement, vocode
 
 
 @pytest.fixture
@@ -42,6 +42,20 @@ def test_a_wave_that_is_too_loud_is_not_clipped():
     wave = vocode(Sine(), torch.tensor([4.0, 0.5, 0.0])[:, None, None].expand(3, 80, 50), 256)
     sine = torch.sin(torch.arange(50 * 256) / 7)
     torch.testing.assert_close(wave, torch.stack([sine / sine.abs().max(), 0.5 * sine, 0 * sine]))
+
+
+@pytest.mark.parametrize(("n_fft", "hop", "columns"), [(16, 4, 9), (16, 4, 1), (20, 6, 5), (12, 12, 3)])
+def test_overlap_add_is_the_sum_of_windowed_frames_over_that_of_squared_windows(n_fft, hop, columns):
+    spectrum = torch.randn(3, n_fft // 2 + 1, columns, dtype=torch.complex64)
+    window, length = torch.hann_window(n_fft, periodic=False) + 0.1, (columns - 1) * hop + n_fft
+    wave, envelope = torch.zeros(3, length), torch.zeros(length)
+    for column in range(columns):
+        at = slice(column * hop, column * hop + n_fft)
+        wave[:, at] += torch.fft.irfft(spectrum[:, :, column], n_fft) * window
+        envelope[at] += window**2
+    trim = (n_fft - hop) // 2
+    expected = (wave / envelope)[:, trim : trim + columns * hop]
+    torch.testing.assert_close(overlap_add(spectrum, window, hop), expected)
 
 
 def test_overlap_add_inverts_the_front_ends_spectrum():
@@ -134,6 +148,18 @@ def test_refinement_leaves_no_magnitude_that_the_mel_does_not_ask_for(knock):
     torch.testing.assert_close(mel_filters(MelConfig()) @ fitted, mel, atol=2e-3, rtol=0.1)
     kept = refinement.fitted(magnitudes, mel)[:, 1:-1]  # 0 and 8000 Hz are in no band
     torch.testing.assert_close(kept, magnitudes[:, 1:-1], atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("config", [MelConfig(), MelConfig(bins=7, fmin=500.0), MelConfig(bins=33, fmax=3000.0)])
+def test_bands_of_filters_are_all_filters(vocoder, config):
+    """Lee and Seung's updates with whole matrices give the same as those that pass over the zeros."""
+    generator = torch.Generator().manual_seed(0)
+    magnitudes, mel = torch.rand(3, 513, 5, generator=generator), torch.rand(3, config.bins, 5, generator=generator)
+    filters, expected = mel_filters(config), magnitudes
+    for _ in range(MEL_UPDATES):
+        expected = expected * (filters.T @ mel) / (filters.T @ (filters @ expected)).clamp(min=1e-9)
+    found = GriffinLimRefinement(vocoder, config, 1).fitted(magnitudes, mel)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("columns", [1, 4, 5, CHUNK + 40])

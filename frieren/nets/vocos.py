@@ -100,10 +100,13 @@ def overlap_add(spectrum: Tensor, window: Tensor, hop: int) -> Tensor:
         window: [n_fft], of the front end.
     """
     n_fft, columns = len(window), spectrum.shape[-1]
-    frames = torch.fft.irfft(spectrum, n_fft, dim=1) * window[:, None]
-    length = (columns - 1) * hop + n_fft
-    wave = F.fold(frames, (1, length), (1, n_fft), stride=(1, hop)).flatten(1)
-    envelope = window.square()[None, :, None].expand(1, -1, columns)
-    envelope = F.fold(envelope, (1, length), (1, n_fft), stride=(1, hop)).flatten(1)
+    parts = -(-n_fft // hop)  # hops that a frame covers
+    beyond = (0, parts * hop - n_fft)
+    frames = F.pad(torch.fft.irfft(spectrum.mT, n_fft) * window, beyond).unflatten(-1, (parts, hop))
+    squares = F.pad(window.square(), beyond).view(parts, hop)
+    wave, envelope = (frames.new_zeros(size, columns + parts - 1, hop) for size in (len(frames), 1))
+    for part in range(parts):
+        wave[:, part : part + columns] += frames[:, :, part]
+        envelope[:, part : part + columns] += squares[part]
     trim = (n_fft - hop) // 2
-    return (wave / envelope.clamp(min=1e-3))[:, trim : trim + columns * hop]
+    return (wave / envelope.clamp(min=1e-3)).flatten(1)[:, trim : trim + columns * hop]
