@@ -17,6 +17,7 @@ from frieren.cues import Cues
 
 # Channels behind the categories: a strike, its strength, how much moves; whether strikes, and motion, are known at all.
 STRIKE, STRENGTH, MOTION, STRIKES_KNOWN, MOTION_KNOWN = range(5)
+EVEN = 0.5  # probability of what is as likely as not
 
 
 def feature_size() -> int:
@@ -24,7 +25,7 @@ def feature_size() -> int:
     return len(categories()) + 5
 
 
-def cue_features(cues: Cues, seconds: float, clock: Clock, delay: float = 0.0) -> Tensor:
+def cue_features(cues: Cues, seconds: float, clock: Clock, delay: float = 0.0, *, decided: bool = False) -> Tensor:
     """Features [F, D] of a cue sheet, in 0..1.
 
     A strike lies on the two frames whose centres are nearest, in proportion, so that its instant is kept between
@@ -34,6 +35,8 @@ def cue_features(cues: Cues, seconds: float, clock: Clock, delay: float = 0.0) -
         seconds: length of the video.
         clock: gives the frames; frame i lasts from i / fps to (i + 1) / fps.
         delay: s, added to every strike (`ModelConfig.strike_delay`).
+        decided: take what is likeliest at each frame for certain, and what is less likely than not for absent. A model
+            that is told "perhaps a dog, perhaps a cat" makes something between them.
     """
     frames = clock.frames(seconds)
     sounds = np.zeros((len(categories()), frames), np.float32)
@@ -42,6 +45,9 @@ def cue_features(cues: Cues, seconds: float, clock: Clock, delay: float = 0.0) -
         end = frames / clock.fps if sound.end is None or sound.end >= seconds else sound.end
         row = rows[sound.category.name]
         sounds[row] = np.maximum(sounds[row], sound.certainty * _covered(sound.start, end, frames, clock.fps))
+    if decided:
+        likeliest = (sounds == sounds.max(axis=0)) & (sounds > 0)
+        sounds = np.where(likeliest, 1.0, np.where(sounds < EVEN, 0.0, sounds)).astype(np.float32)
     rest = np.zeros((5, frames), np.float32)
     for strike in cues.strikes:
         place = (strike.time + delay) * clock.fps - 0.5

@@ -6,6 +6,7 @@ The file is decoded once; every frame goes to both eyes, `strikes` and `recognit
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
 from torch import Tensor
@@ -21,6 +22,7 @@ from frieren.strikes import Curve, MotionSpotter, load_encoder
 from frieren.video import probe, warn_of_times
 
 KNOWN = 0.2  # least probability of a category to be named; below it nothing is known
+LASTING = 0.05  # least probability at which one that was named still is: a thing does not vanish while it is half hidden
 DIGITS = 3  # after the point, of what is written down
 
 
@@ -92,7 +94,7 @@ def motion_cue(activity: Curve) -> Motion:
 
 
 def sound_cues(probabilities: Tensor, starts: Tensor, seconds: float) -> tuple[SoundCue, ...]:
-    """Spans in which a category is probable enough to be named; one ends at a hard cut.
+    """Spans in which a category is there: around frames where it is KNOWN, as long as it is LASTING; within a shot.
 
     Args:
         probabilities: [F, C], twice a second.
@@ -100,20 +102,23 @@ def sound_cues(probabilities: Tensor, starts: Tensor, seconds: float) -> tuple[S
         seconds: length of the video.
 
     Returns:
-        In order of time, the surest first; the certainty is the mean over the span.
+        In order of time, the surest first; the certainty is the mean over the frames where it is KNOWN.
     """
     cues = []
     for row, category in enumerate(categories()):
-        values = probabilities[:, row].tolist()
-        begin = None
-        for index in range(len(values) + 1):
-            ends = index == len(values) or values[index] < KNOWN or bool(starts[index])
-            if begin is not None and ends:
-                mean = sum(values[begin:index]) / (index - begin)
-                start, end = begin / FPS, min(index / FPS, seconds)
-                if end > start:
-                    cues.append(SoundCue(category.name, start, end, round(min(mean, 1.0), DIGITS)))
-                begin = None
-            if begin is None and index < len(values) and values[index] >= KNOWN:
-                begin = index
+        values = probabilities[:, row]
+        for begin, end in _spans(values >= LASTING, starts):
+            known = values[begin:end][values[begin:end] >= KNOWN]
+            if len(known) and begin / FPS < min(end / FPS, seconds):
+                certainty = round(min(float(known.mean()), 1.0), DIGITS)
+                cues.append(SoundCue(category.name, begin / FPS, min(end / FPS, seconds), certainty))
     return tuple(sorted(cues, key=lambda cue: (cue.start, -cue.certainty)))
+
+
+def _spans(lasts: Tensor, starts: Tensor) -> Iterator[tuple[int, int]]:
+    """First frames, and those behind the last ones, of the runs of `lasts` [F] bool, which end where a shot starts."""
+    first = lasts & (starts | ~lasts.roll(1))
+    first[:1] = lasts[:1]
+    for begin in first.nonzero().flatten().tolist():
+        ends = (~lasts | starts)[begin + 1 :].nonzero()
+        yield begin, begin + 1 + int(ends[0]) if len(ends) else len(lasts)

@@ -47,6 +47,25 @@ def test_the_louder_of_two_cues_of_a_category_counts() -> None:
     assert torch.allclose(dog[[0, -1]], torch.tensor([0.4, 0.9]))
 
 
+def test_decided_features_have_the_likeliest_for_certain_and_nothing_that_is_less_likely_than_not() -> None:
+    sounds = (SoundCue("dog", 0, 1, 0.4), SoundCue("cat", certainty=0.3), SoundCue("rain_storm", 1.2, 2, 0.6))
+    cues = Cues(sounds=sounds, strikes=(Strike(0.5, 0.7),))
+    plain, decided = (cue_features(cues, 2.0, CLOCK, decided=each) for each in (False, True))
+    dog, cat, rain = (decided[:, NAMES.index(name)] for name in ("dog", "cat", "rain_storm"))
+    assert dog[:31].eq(1).all() and cat[:31].eq(0).all()
+    assert cat[33:37].eq(1).all() and dog[33:].eq(0).all()  # alone there
+    assert rain[38:].eq(1).all() and cat[38:].eq(0).all()
+    assert torch.equal(plain[:, REST:], decided[:, REST:])  # strikes are what they were
+
+
+def test_decided_features_keep_all_that_is_surely_there() -> None:
+    cues = Cues(sounds=(SoundCue("dog", certainty=0.9), SoundCue("rain_storm", certainty=0.7)))
+    decided = cue_features(cues, 1.0, CLOCK, decided=True)
+    assert decided[:, NAMES.index("dog")].eq(1).all()
+    assert torch.allclose(decided[:, NAMES.index("rain_storm")], torch.tensor(0.7))
+    assert not cue_features(Cues(), 1.0, CLOCK, decided=True).any()
+
+
 def test_motion_is_read_at_the_frames_centres_and_stays_at_its_end() -> None:
     cues = Cues(motion=Motion(25.0, tuple(index / 100 for index in range(25))))
     motion = cue_features(cues, 2.0, CLOCK)[:, REST + MOTION]

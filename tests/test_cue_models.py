@@ -58,12 +58,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_given_sheet_is_what_the_sound_is_made_of(model: Model, clip: Path) -> None:
     sound = model.generate(clip, seed=3, cues=SHEET)
-    features = cue_features(SHEET, 1.5, model.clock)
+    features = cue_features(SHEET, 1.5, model.clock, decided=True)
     latent = model.sample(features, seconds=1.5, seed=3)
     assert torch.equal(sound.wave, model.vocode(model.decode(latent))[: len(sound.wave)])
     assert len(sound.wave) == 24_000
     recorded = from_json(json.dumps(sound.record["cues"]))
     assert recorded == dataclasses.replace(SHEET, seconds=1.5)
+
+
+def test_what_is_likeliest_is_made_as_if_it_were_certain(model: Model, clip: Path) -> None:
+    unsure, sure = (Cues((SoundCue("dog", certainty=each),), SHEET.strikes) for each in (0.3, 1.0))
+    assert torch.equal(model.generate(clip, cues=unsure).wave, model.generate(clip, cues=sure).wave)
 
 
 def test_strikes_are_delayed_by_what_the_model_is_early(model: Model, clip: Path) -> None:

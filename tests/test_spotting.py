@@ -57,6 +57,17 @@ def test_spans() -> None:
     assert sound_cues(values * 0.2, starts, 3.2) == ()
 
 
+def test_a_span_lasts_while_what_was_named_is_likely_enough_and_ends_at_a_cut() -> None:
+    """Seven frames of dogs: the span reaches over the unlikely ones beside the likely, whose mean is its certainty."""
+    dog = torch.tensor([0.04, 0.1, 0.3, 0.5, 0.06, 0.06, 0.3])
+    values = torch.zeros(7, len(NAMES))
+    values[:, NAMES.index("dog")] = dog
+    starts = torch.tensor([True, False, False, False, False, True, False])
+    spans = [(cue.start, cue.end, cue.certainty) for cue in sound_cues(values, starts, 3.5)]
+    assert spans == [(0.5, 2.5, 0.4), (2.5, 3.5, 0.3)]
+    assert sound_cues(values.clamp(max=0.19), starts, 3.5) == ()  # it lasts, but was never named
+
+
 def test_the_likeliest_are_means_over_the_whole_video(tmp_path: Path, encoder: MotionEncoder) -> None:
     values = torch.zeros(4, len(NAMES))
     values[:, NAMES.index("harp")], values[3, NAMES.index("dog")] = 0.1, 0.8

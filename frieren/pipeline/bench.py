@@ -68,7 +68,7 @@ class TimedClip:
             sheet = model.spot(self.video)
         assert sheet.seconds is not None
         self.seconds = sheet.seconds
-        features = cue_features(sheet, self.seconds, model.clock, model.config.strike_delay)
+        features = cue_features(sheet, self.seconds, model.clock, model.config.strike_delay, decided=True)
         self.features = features.expand(self.batch, *features.shape)
 
     def sample(self, model: Model) -> None:

@@ -42,7 +42,7 @@ def see(
     if by_cues:
         sheet = model.spot(path, cues=cues, sounds=sounds, on_frame=on_frame, isolate=isolate)
         assert sheet.seconds is not None
-        features = cue_features(sheet, sheet.seconds, model.clock, model.config.strike_delay)
+        features = cue_features(sheet, sheet.seconds, model.clock, model.config.strike_delay, decided=True)
         return Seen(features, seconds=sheet.seconds, cues=sheet)
     if kind == "video":
         return Seen(*model.encode_video(path, on_frame=on_frame, isolate=isolate))
