@@ -22,7 +22,7 @@ from frieren.strikes import Curve, MotionSpotter, load_encoder
 from frieren.video import probe, warn_of_times
 
 KNOWN = 0.2  # least probability of a category to be named; below it nothing is known
-LASTING = 0.05  # least probability at which one that was named still is: a thing does not vanish while it is half hidden
+LASTING = 0.05  # least probability at which what was named lasts: a thing does not vanish while it is half hidden
 DIGITS = 3  # after the point, of what is written down
 
 
