@@ -53,16 +53,9 @@ def run(
     """
     total, failures = len(items) + len(missing), list(missing)
     if items:
-        options = options.settled()
-        model = options.load()
-        lead = time.perf_counter() - STARTED
+        make_one = loaded(options, make)
         for item in items:
-            try:
-                with explained(item.source):
-                    make(model, item, options, lead)
-                    lead = 0.0
-            except FrierenError as error:
-                complain(error)
+            if (error := make_one(item)) is not None:
                 failures.append(error)
     if failures and total > 1:
         typer.echo(f"frieren: {len(failures)} of {total} failed:", err=True)
@@ -70,6 +63,25 @@ def run(
             typer.echo(f"  {failure}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def loaded(options: Options, make: Make) -> Callable[[BatchItem], FrierenError | None]:
+    """Load the model, and return what makes an item with it: an error is printed and given back, not raised."""
+    options = options.settled()
+    model, lead = options.load(), time.perf_counter() - STARTED
+
+    def make_one(item: BatchItem) -> FrierenError | None:
+        nonlocal lead
+        try:
+            with explained(item.source):
+                make(model, item, options, lead)
+                lead = 0.0
+        except FrierenError as error:
+            complain(error)
+            return error
+        return None
+
+    return make_one
 
 
 def make(

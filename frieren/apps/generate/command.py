@@ -5,6 +5,7 @@ frieren generate clips/ "more/*.mov" -o out/ --samples 3
 frieren generate clip.mp4 --sound "rain, dog@2-4"
 frieren generate clip.mp4 --cues clip.json
 frieren generate clip.mp4 --samples 8 --best 3
+frieren generate --watch incoming/ -o out/
 frieren generate --features clip.npz --model frieren
 frieren generate --replay out/clip_frieren.mp4.json
 frieren generate --redo 2.0:3.5 --from out/clip_frieren.mp4.json
@@ -12,16 +13,13 @@ frieren generate --redo 2.0:3.5 --from out/clip_frieren.mp4.json
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
-from frieren.apps.checks import needs_extra
 from frieren.apps.faults import Debug, complain
-from frieren.apps.generate.batch import make, run
-from frieren.apps.generate.best import make_best
+from frieren.apps.generate.batch import run
 from frieren.apps.generate.options import (
     Kind,
     Options,
@@ -33,9 +31,11 @@ from frieren.apps.generate.options import (
     parse_refinements,
     parse_sample_rate,
 )
-from frieren.apps.generate.plan import Format, NamingError, find_sources, plan_outputs, wrong_option
+from frieren.apps.generate.outputs import Outputs
+from frieren.apps.generate.plan import Format, find_sources, wrong_option
 from frieren.apps.generate.replay import redo_stretch
 from frieren.apps.generate.replay import replay as replay_record
+from frieren.apps.generate.watch import watch as watch_folder
 from frieren.cues import read as read_cues
 from frieren.formats import AudioCodec
 
@@ -44,6 +44,7 @@ TOGETHER = {
     "mel": ({"steps", "guidance", "solver", "refine", "sound", "cues"}, "--mel only vocodes"),
     "features": ({"sound", "cues"}, "cues are for videos"),
     "best": ({"features", "mel", "resume"}, "--best makes all takes of a video, and then chooses"),
+    "watch": ({"videos", "cues", "features", "mel"}, "--watch takes the videos that appear in its folder"),
 }
 REDO = {"redo", "before", "seed", "out", "overwrite", "debug"}  # options of --redo
 RATES = "16000|44100|48000"
@@ -86,6 +87,7 @@ def generate(
     features: Annotated[bool, typer.Option("--features", help="The files are visual features (.npy, .npz).")] = False,
     mel: Annotated[bool, typer.Option("--mel", help="The files are log10 mels (.npy); only vocode them.")] = False,
     replay: Annotated[Path | None, typer.Option(help="Make the sound of this record again; takes only -o.")] = None,
+    watch: Annotated[Path | None, typer.Option(metavar="DIR", help="Take new videos of a folder until Ctrl-C.")] = None,
     redo: Annotated[str | None, typer.Option(metavar="FROM:TO", help="Make these seconds of --from again.")] = None,
     before: Annotated[Path | None, typer.Option("--from", metavar="RECORD", help="Keep the rest of it.")] = None,
     debug: Debug = False,
@@ -105,7 +107,8 @@ def generate(
             sample_rate=parse_sample_rate(sample_rate), refine=parse_refinements(refine or []),
             kind=kind_of(features, mel), cues=None if cues is None else read_cues(cues), sounds=sound,
         )  # fmt: skip
-    generate_all(videos or [], out, form, options, samples, best, overwrite, resume)
+    outputs = Outputs(out, form, options, samples, best, overwrite, resume)
+    generate_all(videos or [], outputs) if watch is None else watch_folder(watch, outputs)
 
 
 def is_given(context: typer.Context, name: str) -> bool:
@@ -138,20 +141,8 @@ def kind_of(features: bool, mel: bool) -> Kind:
     return "features" if features else "mel" if mel else "video"
 
 
-def generate_all(
-    patterns: list[str],
-    out: str | None,
-    form: Format | None,
-    options: Options,
-    samples: int,
-    best: int | None,
-    overwrite: bool | None,
-    resume: bool,
-) -> None:
+def generate_all(patterns: list[str], outputs: Outputs) -> None:
     """Find the inputs, name the outputs and work through them.
-
-    Args:
-        best: of the samples, that are kept; None: all.
 
     Raises:
         typer.BadParameter: nothing is given, or an output cannot be what was asked for.
@@ -159,20 +150,10 @@ def generate_all(
     """
     if not patterns:
         raise typer.BadParameter("give at least one VIDEO, or --replay RECORD")
-    if options.is_half_on_cpu():
-        raise typer.BadParameter("--precision float16 needs a GPU; on a CPU take bfloat16 or float32")
-    if best is not None:
-        if best > samples:
-            raise typer.BadParameter(f"--best {best} of --samples {samples} cannot be; ask for more samples")
-        needs_extra("eval")
-    takes = range(options.seed, options.seed + samples) if best is None else range(1, best + 1)
-    label = "seed" if best is None else "best"
-    found, failures = find_sources(patterns, options.kind)
-    if options.cues and len(found) > 1:
+    found, failures = find_sources(patterns, outputs.options.kind)
+    if outputs.options.cues and len(found) > 1:
         raise typer.BadParameter("--cues is the sheet of one video; give one VIDEO")
-    with wrong_option(NamingError):
-        items = plan_outputs(found, out, form, takes, label=label, kind=options.kind, needs_video=options.needs_video())
+    items = outputs.plan(found)
     for failure in failures:
         complain(failure)
-    one = partial(make, resume=resume) if best is None else partial(make_best, samples=samples)
-    run(items, failures, options, partial(one, overwrite=overwrite))
+    run(items, failures, outputs.options, outputs.maker())
