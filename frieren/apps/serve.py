@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ import typer
 
 from frieren.apps.checks import check_device, needs_extra
 from frieren.apps.faults import Debug, MachineError
+from frieren.apps.generate.options import Precision
 from frieren.errors import reason
 from frieren.files import cache_folder
 
@@ -40,6 +42,10 @@ def serve(
     device: Annotated[
         list[str] | None, typer.Option(metavar="DEVICE", help="Each has a worker.", show_default="auto")
     ] = None,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks; auto: the fastest.")] = "float32",
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster for the workers, which sees --folder too.")
+    ] = None,
     folder: Annotated[Path | None, typer.Option(help="Of jobs and results; by default in the user's cache.")] = None,
     queue: Annotated[int, typer.Option(min=1, help="Jobs that wait or run, at most.")] = 64,
     batch: Annotated[int, typer.Option(min=1, help="Jobs that are sampled together, at most.")] = 8,
@@ -60,11 +66,11 @@ def serve(
 
     for name in models:
         config_of(name)  # a name that is wrong is said now, not to the first client
-    for one in devices:
-        check_device(one)
+    check_devices(devices, precision, ray)
     try:
         settings = Settings(
-            folder=folder or cache_folder() / "service", models=tuple(models), devices=tuple(devices), queue=queue,
+            folder=folder or cache_folder() / "service", models=tuple(models), devices=tuple(devices),
+            precision=precision, ray=ray, queue=queue,
             batch=batch, max_bytes=max_size * MIB, max_seconds=max_length * 60, max_pixels=max_pixels,
             keep_hours=keep, token=os.environ.get(TOKEN) or None,
         )  # fmt: skip
@@ -72,6 +78,25 @@ def serve(
         raise typer.BadParameter(str(error)) from error
     warn_of_openness(host, settings.token)
     run(settings, host, port, {*LOOPBACK, *(allow_host or ())} if host in LOOPBACK else None)
+
+
+def check_devices(devices: Sequence[str], precision: Precision, ray: str | None) -> None:
+    """Check that the devices are there and can do the arithmetic; those of a cluster are told by its nodes.
+
+    Raises:
+        UnavailableError, ClusterError: a device is not there, or nobody is at the cluster's address.
+        typer.BadParameter: float16 on a CPU, or a numbered device on a cluster.
+    """
+    if ray is not None:
+        from frieren.dataset.scatter import connect
+
+        if unknown := set(devices) - {"auto", "cpu", "cuda"}:
+            raise typer.BadParameter(f"{min(unknown)}: Ray numbers the devices of its nodes; give cpu or cuda")
+        connect(ray)
+    for one in devices if ray is None else ():
+        check_device(one)
+    if precision == "float16" and any(one == "cpu" for one in devices):
+        raise typer.BadParameter("--precision float16 needs a GPU; on a CPU take bfloat16 or float32")
 
 
 def warn_of_openness(host: str, token: str | None) -> None:

@@ -19,6 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from frieren.errors import FrierenError
@@ -176,6 +177,25 @@ def end_with_parent() -> None:
 
 def on_cluster(work: Work, jobs: Sequence[ShardJob], address: str, threads: int, gpus: float) -> Generator[Outcome]:
     """The jobs over a Ray cluster, which starts lost ones again."""
+    ray = connect(address)
+    remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(attempt)
+    pending = {remote.remote(work, job, threads): job for job in jobs}
+    while pending:
+        (first, *_), _ = ray.wait(list(pending), num_returns=1)
+        job = pending.pop(first)
+        try:
+            outcome = ray.get(first)
+        except ray.exceptions.RayError as error:
+            outcome = f"Ray gave it up after {RETRIES + 1} attempts ({type(error).__name__})"
+        yield job, outcome
+
+
+def connect(address: str) -> ModuleType:
+    """Ray's module, connected to a cluster.
+
+    Raises:
+        ClusterError: there is no Ray, or no cluster at this address.
+    """
     try:
         import ray
     except ImportError as error:
@@ -187,13 +207,5 @@ def on_cluster(work: Work, jobs: Sequence[ShardJob], address: str, threads: int,
             raise ClusterError(
                 f"{address}: no Ray cluster to be reached ({error}); start one: ray start --head"
             ) from error
-    remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(attempt)
-    pending = {remote.remote(work, job, threads): job for job in jobs}
-    while pending:
-        (first, *_), _ = ray.wait(list(pending), num_returns=1)
-        job = pending.pop(first)
-        try:
-            outcome = ray.get(first)
-        except ray.exceptions.RayError as error:
-            outcome = f"Ray gave it up after {RETRIES + 1} attempts ({type(error).__name__})"
-        yield job, outcome
+    module: ModuleType = ray
+    return module

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from frieren import isolation
-from frieren.catalogue import find
+from frieren.catalogue import choose_device, find
 from frieren.errors import FrierenError, OutputError, VideoError
 from frieren.formats import CONTAINERS
 from frieren.openvideo import VideoInfo
@@ -117,9 +117,15 @@ class Intake:
         if options.model not in self.settings.models:
             known = ", ".join(self.settings.models)
             raise HTTPException(422, f"options: model: there is no {options.model!r} here; choose one of {known}")
+        if (options.precision or self.settings.precision) == "float16" and self._has_cpu():
+            raise HTTPException(422, "options: precision: float16 needs a GPU; take bfloat16 or float32")
         if config_of(options.model).condition != "cues" and (options.sounds or options.cues):
             raise HTTPException(422, f"options: {options.model} sees frames and takes no sounds or cues")
         return options
+
+    def _has_cpu(self) -> bool:
+        """Whether a job may come to a worker without a GPU."""
+        return any(choose_device(device) == "cpu" for device in self.settings.devices)
 
     def _upload(self, form: FormData) -> UploadFile:
         """The file of a form."""
@@ -148,7 +154,8 @@ class Intake:
             raise self._known(known, digest)
         async with self._inspections:
             video = await self._inspected(folder / UPLOAD, clean(upload.filename), sha256, options)
-        sampling = [options.model, options.steps, options.guidance, options.solver]
+        precision = options.precision or self.settings.precision
+        sampling = [options.model, precision, options.steps, options.guidance, options.solver]
         alone = "dopri5" in (options.solver, config_of(options.model).solver if options.solver is None else "")
         job = StoredJob(
             id=name,

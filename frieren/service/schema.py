@@ -12,6 +12,7 @@ from frieren.cues import Cues, parse_sounds
 from frieren.errors import ConfigError
 from frieren.formats import SOUND_FILES, AudioCodec, SampleRate
 from frieren.redo import Redo
+from frieren.service.settings import Precision
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
@@ -60,6 +61,7 @@ class JobOptions(BaseModel):
     steps: int | None = Field(None, ge=1, le=1000, description="Solver steps; otherwise the model's own.")
     guidance: float | None = Field(None, ge=0, le=1000, description="Guidance; otherwise the model's own.")
     solver: Solver | None = Field(None, description="Solver of the flow; otherwise the model's own.")
+    precision: Precision | None = Field(None, description="Arithmetic of the networks; otherwise the service's own.")
     redo: tuple[Stretch, ...] = Field((), max_length=100, description="What is then made again, one after the other.")
     loudness: float | None = Field(-20.0, ge=-70, le=0, description="LUFS of the sound (BS.1770); null leaves it.")
     keep_original: bool = Field(False, description="Mix the new sound under the old.")

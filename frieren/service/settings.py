@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from frieren.isolation import Limits
 
+Precision = Literal["float32", "bfloat16", "float16", "auto"]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -18,6 +20,8 @@ class Settings:
         folder: of the database, uploads and results; one service at a time.
         models: names that clients may ask for.
         devices: each has a worker with one model in memory.
+        precision: arithmetic of the networks where a job does not ask for another.
+        ray: address of a Ray cluster that the workers are on, and that sees `folder` under the same path; None: here.
         queue: jobs that wait or run, at most; more are refused with 429.
         batch: jobs of one model that are sampled together, at most.
         max_bytes, max_seconds, max_pixels: of an upload, at most; pixels of one frame.
@@ -31,6 +35,8 @@ class Settings:
     folder: Path
     models: tuple[str, ...] = ("mini", "mini-reflow", "mini-1step")
     devices: tuple[str, ...] = ("auto",)
+    precision: Precision = "float32"
+    ray: str | None = None
     queue: int = 64
     batch: int = 8
     max_bytes: int = 512 * 2**20

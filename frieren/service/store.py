@@ -211,16 +211,18 @@ class Store:
                 self._note(connection, row["id"], "state", {"state": "running"})
         return [StoredJob(**row) for row in rows]
 
-    def requeue(self, names: Sequence[str] | None = None) -> None:
-        """Let running jobs wait again; with names, those, whose attempt does not count; otherwise all.
+    def requeue(self, names: Sequence[str] | None = None, *, counts: bool = True) -> None:
+        """Let running jobs wait again.
 
-        All is for the start: those that a dead process was at work on.
+        Args:
+            names: of which; None: all, those that a dead process was at work on.
+            counts: whether this was an attempt, of which a job has only some.
         """
         with self._writing() as connection:
             rows = connection.execute("SELECT id FROM jobs WHERE state = 'running'").fetchall()
             for row in rows:
                 if names is None or row["id"] in names:
-                    less = 0 if names is None else 1
+                    less = 0 if counts else 1
                     connection.execute(
                         "UPDATE jobs SET state = 'queued', started = NULL, attempts = attempts - ? WHERE id = ?",
                         (less, row["id"]),

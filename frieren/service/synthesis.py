@@ -17,6 +17,7 @@ from frieren.errors import FrierenError, reason
 from frieren.files import write_json
 from frieren.isolation import Limits
 from frieren.service.schema import JobOptions
+from frieren.service.settings import Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +31,10 @@ UPLOAD, RECORD = "input", "record.json"  # names in a job's folder
 NOT_COMMANDED = {"cues", "format"}  # options that a record has elsewhere
 
 Report = Callable[[str, int, int], None]  # stage, done, total; raises EndedError where a job is not wanted any more
+
+
+class LostError(Exception):
+    """The machine that was at work on a job has gone."""
 
 
 class EndedError(Exception):
@@ -69,10 +74,15 @@ class Work:
 class Synthesis:
     """Makes the sounds of jobs with one model in memory at a time."""
 
-    def __init__(self, device: str, limits: Limits) -> None:
-        """limits: of the processes that read uploads."""
-        self.device, self.limits = device, limits
-        self._name = ""
+    def __init__(self, device: str, limits: Limits, precision: Precision = "float32") -> None:
+        """Begin without a model.
+
+        Args:
+            limits: of the processes that read uploads.
+            precision: of jobs that ask for none.
+        """
+        self.device, self.limits, self.precision = device, limits, precision
+        self._name, self._asked = "", ""
         self._model: Model | None = None
         self._seen: OrderedDict[str, Seen] = OrderedDict()
 
@@ -81,23 +91,28 @@ class Synthesis:
         """Name of the model in memory; "" if there is none."""
         return self._name
 
-    def load(self, name: str) -> Model:
-        """The model of this name; the one before goes first, so that memory never holds two."""
+    def load(self, name: str, precision: Precision | None = None) -> Model:
+        """The model of this name and precision; the one before goes first, so that memory never holds two."""
         from frieren.catalogue import load
 
-        if self._model is None or self._name != name:
-            self._name, self._model = "", None
-            self._seen.clear()
-            gc.collect()
-            self._model = load(name, device=self.device)
-            self._name = name
+        wanted = precision or self.precision
+        if self._model is None or (self._name, self._asked) != (name, wanted):
+            self.close()
+            self._model = load(name, device=self.device, precision=wanted)
+            self._name, self._asked = name, wanted
         return self._model
+
+    def close(self) -> None:
+        """Let the model go."""
+        self._name, self._asked, self._model = "", "", None
+        self._seen.clear()
+        gc.collect()
 
     def make(self, works: Sequence[Work]) -> Iterator[Work]:
         """Make the results of jobs that may be sampled together, and yield each as it is there, has failed or ended."""
         wanted: list[tuple[Work, Seen]] = []
         try:
-            model = self.load(works[0].options.model)
+            model = self.load(works[0].options.model, works[0].options.precision)
         except Exception as error:  # whatever it is, the clients hear of it
             for work in works:
                 work.error = error
@@ -208,7 +223,7 @@ def _write(model: Model, work: Work, seen: Seen, latent: Tensor, together: int, 
     record = make_record(made_by, options.seed, wave, rate, seconds, seen.cues, redo)
     record |= {"unasked": [one.table() for one in unasked]} if unasked else {}
     _save(Sound(wave, rate, upload, record, level_of=first), work, limits)
-    command = options.model_dump(exclude=NOT_COMMANDED)
+    command = options.model_dump(exclude=NOT_COMMANDED) | {"precision": model.precision}
     output = f"{Path(work.name).stem}_frieren.{options.format}"
     write_json(work.folder / RECORD, {**record, "command": {"video": work.name, "output": output, **command}})
     work.spent, work.warnings = seconds, [f"the sound {one}" for one in unasked]

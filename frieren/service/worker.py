@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from frieren.service.cluster import ClusterSynthesis
 from frieren.service.metrics import Metrics
 from frieren.service.schema import JobOptions
 from frieren.service.settings import Settings
 from frieren.service.store import Store, StoredJob
-from frieren.service.synthesis import RECORD, EndedError, Synthesis, Work, told
+from frieren.service.synthesis import RECORD, EndedError, LostError, Synthesis, Work, told
 
 EVERY = 0.25  # seconds between two notes of a stage's progress
 log = logging.getLogger("frieren.service")
@@ -26,7 +27,7 @@ class Workers:
     ) -> None:
         """on_change: called with a job's id whenever something happened to it, from any thread."""
         self.settings, self.store, self.metrics, self.on_change = settings, store, metrics, on_change
-        self._synthesis = [Synthesis(device, settings.reader) for device in settings.devices]
+        self._synthesis = [self._placed(device) for device in settings.devices]
         self._threads = [
             threading.Thread(target=self._run, args=(one,), name=f"frieren {one.device}", daemon=True)
             for one in self._synthesis
@@ -34,6 +35,12 @@ class Workers:
         self._news = threading.Condition()
         self._closing = threading.Event()  # no new batch is begun
         self._stopped = threading.Event()  # what runs is put back
+
+    def _placed(self, device: str) -> Synthesis | ClusterSynthesis:
+        """What makes the sounds of one worker: here, or on the cluster."""
+        if self.settings.ray is None:
+            return Synthesis(device, self.settings.reader, self.settings.precision)
+        return ClusterSynthesis(self.settings.ray, device, self.settings.reader, self.settings.precision)
 
     def start(self) -> None:
         """Take up what a process before this one has left, and begin."""
@@ -56,6 +63,8 @@ class Workers:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
+        for one in self._synthesis:
+            one.close()
 
     @property
     def alive(self) -> int:
@@ -67,7 +76,7 @@ class Workers:
         """Names of the models in memory."""
         return {one.loaded for one in self._synthesis} - {""}
 
-    def _run(self, synthesis: Synthesis) -> None:
+    def _run(self, synthesis: Synthesis | ClusterSynthesis) -> None:
         while not self._closing.is_set():
             batch = self.store.claim(self.settings.batch, self.settings.attempts)
             if batch:
@@ -76,7 +85,7 @@ class Workers:
                 with self._news:
                     self._news.wait(1.0)  # a job may have come between the look and the wait
 
-    def _make(self, synthesis: Synthesis, batch: list[StoredJob]) -> None:
+    def _make(self, synthesis: Synthesis | ClusterSynthesis, batch: list[StoredJob]) -> None:
         """Make the results of a batch, and end each of its jobs, or let it wait again."""
         works = [(self._work(job), job) for job in batch]
         for made in synthesis.make([work for work, _ in works]):
@@ -103,8 +112,8 @@ class Workers:
 
     def _end(self, job: StoredJob, work: Work) -> None:
         """Write down how a job ended."""
-        if isinstance(work.error, EndedError):
-            self.store.requeue([job.id])  # one that was cancelled does not run, and stays as it is
+        if isinstance(work.error, EndedError | LostError):  # one that was cancelled does not run, and stays as it is
+            self.store.requeue([job.id], counts=isinstance(work.error, LostError))
         elif work.error is not None:
             log.warning("job %s: %s", job.id, work.error, exc_info=work.error)
             if self.store.finish(job.id, {"error": told(work.error, work)}, work.seconds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,13 @@ def test_the_command_line_makes_the_settings(tmp_path: Path, monkeypatch: pytest
     asked = []
     monkeypatch.setattr(serve, "run", lambda *arguments: asked.append(arguments))
     monkeypatch.setenv("FRIEREN_TOKEN", TOKEN)
-    line = f"--folder {tmp_path} --model tiny --device cpu --queue 3 --batch 2 --max-size 5 --max-length 0.5"
-    assert run("serve", *f"{line} --max-pixels 7 --keep 2 --port 81 --allow-host sounds.example".split()) == 0
+    line = f"--folder {tmp_path} --model tiny --device cpu --precision bfloat16 --queue 3 --batch 2 --max-size 5"
+    more = "--max-length 0.5 --max-pixels 7 --keep 2 --port 81 --allow-host sounds.example"
+    assert run("serve", *line.split(), *more.split()) == 0
     ((settings, host, port, hosts),) = asked
     assert settings == Settings(
-        folder=tmp_path, models=("tiny",), devices=("cpu",), queue=3, batch=2, max_bytes=5 * 2**20, max_seconds=30.0,
+        folder=tmp_path, models=("tiny",), devices=("cpu",), precision="bfloat16",
+        queue=3, batch=2, max_bytes=5 * 2**20, max_seconds=30.0,
         max_pixels=7, keep_hours=2.0, token=TOKEN,
     )  # fmt: skip
     assert (host, port, hosts) == ("127.0.0.1", 81, {"127.0.0.1", "::1", "localhost", "sounds.example"})
@@ -84,6 +87,12 @@ def test_what_cannot_be_served_is_said_at_once(
     folder = ("--folder", tmp_path, "--device", "cpu", "--model")
     assert run("serve", *folder, "no-such-model") == 1
     assert "no such model" in capsys.readouterr().err
+    for wrong in (("--precision", "float16"), ("--ray", "auto", "--device", "cuda:1")):
+        assert run("serve", *folder, "tiny", *wrong) == 2
+    assert "Ray numbers the devices" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run("serve", *folder, "tiny", "--ray", "auto") == 1
+    assert "pip install 'frieren[ray]'" in capsys.readouterr().err
     monkeypatch.setenv("FRIEREN_TOKEN", "short")
     assert run("serve", *folder, "tiny") == 2
     assert "can be guessed" in capsys.readouterr().err

@@ -52,6 +52,8 @@ def refused(answer: Any, status: int, said: str) -> None:
     ("options", "status", "said"),
     [
         ({"steps": 0}, 422, "options: steps: Input should be greater than or equal to 1"),
+        ({"precision": "float16"}, 422, "options: precision: float16 needs a GPU"),
+        ({"precision": "float8"}, 422, "options: precision"),
         ({"steps": "3"}, 422, "options: steps: Input should be a valid integer"),
         ({"steps": 10**9}, 422, "options: steps"),
         ({"guidance": -1}, 422, "options: guidance"),

@@ -72,6 +72,35 @@ def test_options_reach_the_sound(client: TestClient, clip: Path) -> None:
     assert files[7].startswith(b"fLaC")
 
 
+def test_a_job_may_ask_for_another_precision_and_its_record_replays(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The service's own is float32 here, then bfloat16: the same sound as that of a job that asks for it."""
+    hashes = []
+    for own, asked in (("float32", "bfloat16"), ("bfloat16", None), ("bfloat16", "float32")):
+        with service(tmp_path / f"{own} {asked}", precision=own) as client:
+            more = {} if asked is None else {"precision": asked}
+            job = done(client, submit(client, clip, seed=5, steps=1, **more).json()["id"])
+            record = client.get(job["result"]["record"]).json()
+        assert record["options"]["precision"] == record["command"]["precision"] == (asked or own)
+        hashes.append(record["wave_sha256"])
+    assert hashes[0] == hashes[1] != hashes[2]
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    record["command"]["precision"], record["wave_sha256"] = "bfloat16", hashes[0]
+    (tmp_path / "clip.wav.json").write_text(json.dumps(record))
+    assert run("generate", "--replay", tmp_path / "clip.wav.json") == 0
+    assert "identical" in capsys.readouterr().out
+
+
+def test_jobs_of_two_precisions_are_not_sampled_together(tmp_path: Path, clip: Path) -> None:
+    with service(tmp_path) as client:
+        client.app.state.running.workers.stop(0)
+        for precision in (None, "float32", "bfloat16", None):
+            assert submit(client, clip, **({} if precision is None else {"precision": precision})).status_code == 202
+        store = client.app.state.running.store
+        assert [len(store.claim(8, 5)) for _ in range(3)] == [3, 1, 0]
+
+
 def test_a_stretch_is_redone_as_on_the_command_line(client: TestClient, clip: Path) -> None:
     stretch = {"from": 0.4, "to": 0.8, "seed": 9}
     jobs = []

@@ -16,8 +16,9 @@ from serving import Process, processes, service  # noqa: F401
 
 from frieren.apps.generate.options import Options
 from frieren.service.schema import JobOptions
+from frieren.service.settings import Settings
 
-OPERATORS = {"device", "precision", "vocoder", "refine", "isolate", "max_length", "kind"}  # what clients cannot choose
+OPERATORS = {"device", "vocoder", "refine", "isolate", "max_length", "kind"}  # what clients cannot choose
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,9 @@ def test_options_are_those_of_the_command_line() -> None:
     ours = {name: field.default for name, field in JobOptions.model_fields.items()}
     assert theirs.keys() - ours.keys() == OPERATORS
     assert ours.keys() - theirs.keys() == {"format"}
-    assert {name: ours[name] for name in ours.keys() & theirs.keys()} == {
-        name: theirs[name] for name in ours.keys() & theirs.keys()
-    }
+    shared = ours.keys() & theirs.keys() - {"precision"}  # which is the service's own where a job asks for none
+    assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}
+    assert ours["precision"] is None and theirs["precision"] == Settings(folder=Path()).precision
 
 
 def test_the_schema_has_examples_and_every_refusal(client: TestClient) -> None:
