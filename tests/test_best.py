@@ -43,6 +43,9 @@ def test_what_is_heard_is_the_probability_of_each_sound_in_its_span() -> None:
     assert what_is_heard(heard, [SoundCue("dog", 3)], 5.0) == 0
     both = [SoundCue("puppy", 0, 2.5), SoundCue("rain", 2.5)]
     assert what_is_heard(heard, both, 5.0) == pytest.approx(0.7)
+    leaked = windows({"dog": 0.8, "rain_storm": 0.1}, {"rain_storm": 0.6, "dog": 0.1})
+    apart = [SoundCue("dog", 0, 1.5), SoundCue("rain", 1.5)]
+    assert what_is_heard(leaked, apart, 3.0) == pytest.approx(0.7)
 
 
 def test_sounds_asked_for_at_the_same_time_take_nothing_from_each_other() -> None:

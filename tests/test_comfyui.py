@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -94,11 +95,9 @@ def test_images_are_seen_as_they_are(package: ModuleType, tiny: frieren.Model, t
     path = package.write_frames(tmp_path / "a.mkv", images, 23.976)
     info = probe(path)
     assert info.seconds == pytest.approx(12 * 1001 / 24_000, abs=2e-3) and (info.width, info.height) == (64, 48)
-    seen = frieren.read_frames(path, dataclasses.replace(tiny.clock, fps=24_000 / 1001))
-    assert len(seen.images) == 12
-    size = seen.images.shape[-1]
-    resized = torch.nn.functional.interpolate(images.permute(0, 3, 1, 2), (size, size), mode="area")
-    assert (seen.images - resized).abs().mean() < 0.1 < (seen.images - resized.flip(0)).abs().mean()
+    with av.open(str(path)) as container:
+        seen = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    assert np.array_equal(seen, (images.numpy() * 255).round().astype(np.uint8))
     audio, record = execute(package, "FrierenGenerate", model=tiny, images=images, fps=12.0)
     assert audio["waveform"].shape[-1] == 16_000
     same = tiny.generate(package.write_frames(tmp_path / "b.mkv", images, 12.0), seed=0)

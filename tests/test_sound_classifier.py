@@ -392,6 +392,9 @@ def test_music_and_voices_that_were_not_asked_for_are_found(monkeypatch):
     monkeypatch.setattr(scorer, "recognise_sound", lambda *_: windows_of({"piano": 0.3, "wind": 0.7}))
     assert scorer.find_unasked(wave, 16_000, []) == []
     assert scorer.find_unasked(torch.zeros(100), 16_000, []) == []
+    faint = dataclasses.replace(heard, levels=torch.tensor([-3.0, -3.0, 0.0]))
+    monkeypatch.setattr(scorer, "recognise_sound", lambda *_: faint)
+    assert scorer.find_unasked(wave, 16_000, []) == []
 
 
 def test_a_melody_is_music_and_silence_and_noise_are_not():

@@ -15,7 +15,11 @@ from command import make_video
 from serving import done, ended, service, submit, until
 
 import frieren
+from frieren.isolation import Limits
 from frieren.service import cluster
+from frieren.service.schema import JobOptions
+
+LIMITS = Limits(memory=4 * 2**30, seconds=300, silence=120.0)
 
 
 class LostNodeError(Exception):
@@ -30,6 +34,7 @@ class StandIn:
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
         self.killed = 0
+        self.ended: list[int] = []  # jobs that were given up
         self.losses = 0  # batches that are lost after their first message
 
     def remote(self, **options: Any) -> Any:
@@ -48,8 +53,12 @@ class StandIn:
                     self.losses -= 1
                     raise LostNodeError("the node died")
 
+        def end(index: int) -> None:
+            self.ended.append(index)
+            actor.end(index)
+
         streaming = lambda num_returns: SimpleNamespace(remote=make)  # noqa: E731
-        return SimpleNamespace(make=SimpleNamespace(options=streaming), end=SimpleNamespace(remote=actor.end))
+        return SimpleNamespace(make=SimpleNamespace(options=streaming), end=SimpleNamespace(remote=end))
 
     def get(self, reference: Any) -> Any:
         return reference
@@ -94,6 +103,19 @@ def check_jobs(folder: Path, clip: Path, address: str) -> None:
 def test_jobs_are_made_on_a_cluster(ray: StandIn, tmp_path: Path, clip: Path) -> None:
     check_jobs(tmp_path / "jobs", clip, "auto")
     assert ray.options == {"num_cpus": 1, "num_gpus": 0, "max_restarts": -1, "max_concurrency": 2} and ray.killed == 1
+    assert ray.ended and {*ray.ended} == {0}
+
+
+def test_an_actor_gives_up_what_is_not_wanted_any_more(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "input").write_bytes(clip.read_bytes())
+    options = JobOptions(model="tiny", format="wav", steps=1000, solver="rk4")
+    actor, told = cluster.Actor("cpu", LIMITS, "float32"), []
+    for message in actor.make([(options.model_dump_json(), "x.mp4", "hash", str(tmp_path))]):
+        told.append(message)
+        if message[2][0] == "sample":
+            actor.end(0)
+    kind, index, (_, is_ended, *_) = told[-1]
+    assert (kind, index, is_ended) == ("made", 0, True) and not (tmp_path / "result.wav").exists()
 
 
 def test_a_gpu_is_asked_for(ray: StandIn, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +18,16 @@ from fastapi.testclient import TestClient
 from serving import done, ended, events, service, submit, until
 
 import frieren
+from frieren import sound_recognition
+from frieren.conditioning import feature_size
 from frieren.isolation import Limits
+from frieren.nets.field import VectorField
+from frieren.pipeline import Model
 from frieren.redo import Redo
+from frieren.service import synthesis as synthesis_module
 from frieren.service.schema import JobOptions
 from frieren.service.synthesis import Synthesis, Work
+from frieren.sound_recognition import Unasked
 
 LIMITS = Limits(memory=4 * 2**30, seconds=300, silence=120.0)
 
@@ -77,13 +85,14 @@ def test_a_job_may_ask_for_another_precision_and_its_record_replays(
 ) -> None:
     """The service's own is float32 here, then bfloat16: the same sound as that of a job that asks for it."""
     hashes = []
-    for own, asked in (("float32", "bfloat16"), ("bfloat16", None), ("bfloat16", "float32")):
-        with service(tmp_path / f"{own} {asked}", precision=own) as client:
-            more = {} if asked is None else {"precision": asked}
-            job = done(client, submit(client, clip, seed=5, steps=1, **more).json()["id"])
-            record = client.get(job["result"]["record"]).json()
-        assert record["options"]["precision"] == record["command"]["precision"] == (asked or own)
-        hashes.append(record["wave_sha256"])
+    for own, wishes in (("float32", ["bfloat16"]), ("bfloat16", [None, "float32"])):
+        with service(tmp_path / own, precision=own) as client:
+            for asked in wishes:
+                more = {} if asked is None else {"precision": asked}
+                job = done(client, submit(client, clip, seed=5, steps=1, **more).json()["id"])
+                record = client.get(job["result"]["record"]).json()
+                assert record["options"]["precision"] == record["command"]["precision"] == (asked or own)
+                hashes.append(record["wave_sha256"])
     assert hashes[0] == hashes[1] != hashes[2]
     (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
     record["command"]["precision"], record["wave_sha256"] = "bfloat16", hashes[0]
@@ -138,6 +147,46 @@ def test_jobs_sampled_together_are_within_rounding_of_those_alone(clip: Path, tm
         assert np.abs(together - alone).max() < 1e-4
         told = json.loads((works[number].folder / "record.json").read_text())
         assert told["options"]["sampled_together"] == 3
+
+
+def test_other_sounds_of_the_same_video_are_made_anew_and_what_nobody_asked_for_is_said(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `tiny` as a model that sees cue sheets; what is seen of a video is kept for the same sounds alone."""
+    tiny = frieren.load("tiny", device="cpu")
+    field = VectorField(dataclasses.replace(tiny.field.config, features=feature_size()))
+    cued = Model(dataclasses.replace(tiny.config, condition="cues"), {**tiny.parts, "field": field})
+    synthesis = Synthesis("cpu", LIMITS)
+    monkeypatch.setattr(synthesis, "load", lambda *_: cued)
+    heard = Unasked("music", "piano", 1.5, 0.9)
+    monkeypatch.setattr(sound_recognition, "find_unasked", lambda *given: [heard] if "dog" in [*given[2]] else [])
+    hashes, works = [], []
+    for number, sounds in enumerate(("dog", "rain", "dog")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "input").write_bytes(clip.read_bytes())
+        options = JobOptions(model="tiny", sounds=sounds, format="wav", cues={"strikes": [{"time": 0.5}]})
+        works.append(Work(options, "x.mp4", "the same", folder, lambda *at: None))
+        assert [work.error for work in synthesis.make(works[-1:])] == [None]
+        record = json.loads((folder / "record.json").read_text())
+        assert record["cues"]["sounds"][0]["name"] == sounds
+        assert ("unasked" in record) == bool(works[-1].warnings) == (sounds == "dog")
+        hashes.append(record["wave_sha256"])
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert works[0].warnings == ["the sound holds music (piano, at 1.5 s) that was not asked for; another seed may do"]
+
+
+def test_warnings_are_told_with_the_result(client: TestClient, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = synthesis_module._write
+
+    def warned(model: Model, work: Work, *more: Any) -> bool:
+        whole(model, work, *more)
+        work.warnings = ["the sound holds music"]
+        return True
+
+    monkeypatch.setattr(synthesis_module, "_write", warned)
+    job = done(client, submit(client, clip, seed=91).json()["id"])
+    assert job["result"]["warnings"] == ["the sound holds music"]
 
 
 def test_ranges_are_served(client: TestClient, clip: Path) -> None:
