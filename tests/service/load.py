@@ -1,6 +1,6 @@
 """How a service bears many clients: `tiny` on the loopback, each client with one job after another until time is up.
 
-python tests/service/load.py --clients 200 --seconds 60
+PYTHONPATH=tests python tests/service/load.py --clients 200 --seconds 60
 """
 
 from __future__ import annotations

@@ -79,6 +79,15 @@ def test_a_stop_is_no_attempt(store: Store) -> None:
     assert found is not None and found.attempts == 0 and found.started is None
 
 
+def test_a_job_that_was_interrupted_is_not_sampled_with_others(store: Store) -> None:
+    for id in "12":
+        store.add(job(id))
+    assert ids(store.claim(2, 5)) == ["1", "2"]
+    store.requeue(["1"], counts=False)
+    store.requeue(["2"])
+    assert [ids(store.claim(2, 5)) for _ in range(2)] == [["1"], ["2"]]
+
+
 def test_events_are_numbered_without_gaps(store: Store) -> None:
     store.add(job("1"))
     store.claim(1, 5)
