@@ -33,8 +33,9 @@ FLOORS = {
     5: "pipeline dataset",
     6: "catalogue",
     7: "training evaluation service __init__",
-    8: "apps",
-    9: "__main__",
+    8: "reproduction",
+    9: "apps",
+    10: "__main__",
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 # Names that say nothing about what a file yields.

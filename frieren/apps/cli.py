@@ -1,6 +1,7 @@
 """The command line: all verbs, and errors as one line.
 
-frieren generate | spot | serve | world | prepare | pairs | train | bench | evaluate | weights | doctor
+frieren generate | spot | serve | world | prepare | pairs | train | bench | evaluate | reproduce |
+weights | doctor
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 import frieren
-from frieren.apps import doctor, evaluate, pairs, prepare, serve, spot, train, weights, world
+from frieren.apps import doctor, evaluate, pairs, prepare, reproduce, serve, spot, train, weights, world
 from frieren.apps.bench import command as bench
 from frieren.apps.faults import Debug, Tracebacks, complain, explained, own_output
 from frieren.apps.generate.command import generate
@@ -39,6 +40,7 @@ app.command("pairs")(pairs.pairs)
 app.command("train")(train.train)
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="evaluate")
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
 

@@ -231,12 +231,43 @@ def _plot_curves(
     ceiling: float | None,
     chance: float | None,
 ) -> None:
-    """Plot measured points joined by lines, their intervals as bars; every measured setting has its own tick."""
-    ticks = sorted({point.at for points in curves.values() for point in points})
-    if not ticks:
+    """Plot one score against one setting; see `plot_guidance`."""
+    if not any(curves.values()):
         raise ValueError(f"nothing to draw: no point of {score} against {setting} was given")
     figure = _figure(6.0, 4.0)
     axis = figure.subplots()
+    _draw_curves(axis, curves, setting, score, scale)
+    for name, level, style in (("reference sound (ceiling)", ceiling, "--"), ("chance", chance, ":")):
+        if level is not None:
+            axis.axhline(level, color="gray", linewidth=1.0, linestyle=style, label=name)
+    axis.legend()
+    figure.savefig(path, dpi=110)
+
+
+def plot_panels(path: str | Path, panels: Mapping[str, Mapping[str, Sequence[Point]]], *, setting: str) -> None:
+    """Plot several scores against solver steps or guidance side by side, three in a row.
+
+    Args:
+        path: where to write; the suffix decides the format.
+        panels: score -> name -> measured points; all panels have the same names.
+        setting: "steps", on a logarithmic axis, or "guidance".
+    """
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = _figure(3.6 * columns, 0.4 + 2.7 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    scale, words = ("log", "solver steps") if setting == "steps" else ("linear", setting)
+    for axis, (score, curves) in zip(axes, panels.items(), strict=False):
+        _draw_curves(axis, curves, words, score, scale)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=len(labels), loc="outside upper center")
+    figure.savefig(path, dpi=80)
+
+
+def _draw_curves(axis: Any, curves: Mapping[str, Sequence[Point]], setting: str, score: str, scale: str) -> None:
+    """Draw measured points joined by lines, their intervals as bars; every measured setting has its own tick."""
     for name, points in curves.items():
         points = sorted(points)
         (drawn,) = axis.plot(
@@ -245,16 +276,12 @@ def _plot_curves(
         for point in points:
             if point.interval is not None:
                 axis.vlines(point.at, *point.interval, color=drawn.get_color(), linewidth=1.0)
-    for name, level, style in (("reference sound (ceiling)", ceiling, "--"), ("chance", chance, ":")):
-        if level is not None:
-            axis.axhline(level, color="gray", linewidth=1.0, linestyle=style, label=name)
+    ticks = sorted({point.at for points in curves.values() for point in points})
     axis.set_xscale(scale)
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_xlabel(setting)
     axis.set_ylabel(score)
-    axis.legend()
-    figure.savefig(path, dpi=110)
 
 
 def plot_groups(

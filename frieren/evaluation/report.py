@@ -97,10 +97,11 @@ class Report:
         }
 
     def to_json(self) -> str:
-        """Return everything, in full."""
+        """Return everything, in full, but for what comparisons need."""
         body = dataclasses.asdict(self)
         for entry, score in zip(body["scores"], self.scores, strict=True):
             entry["interval"] = score.interval._asdict() if score.interval else None
+            del entry["terms"], entry["without"]
         return json.dumps(body | {"versions": versions()}, indent=2) + "\n"
 
     def markdown(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from frieren.evaluation.divergence import kl_divergence
 from frieren.evaluation.frechet import frechet_distance, moments
 from frieren.evaluation.inception import inception_score, splits_of
-from frieren.evaluation.intervals import Interval, bootstrap, deal, jackknife, wilson
+from frieren.evaluation.intervals import Interval, bootstrap, by_cluster, deal, jackknife, wilson
 from frieren.evaluation.kernel import kernel_distance
 from frieren.evaluation.protocol import Preset
 from frieren.evaluation.scorers.features import FeatureSet
@@ -34,6 +34,9 @@ class Score:
         spread: population standard deviation over splits or subsets, as the reference tools print it.
         baselines: the same measure of something else, by what that is: ceilings and chance.
         notes: warnings.
+        terms: (video, numerator, denominator) of a score that is a ratio of sums over videos, else empty: for
+            comparisons, see `differences`.
+        without: the estimates without each group of videos, of a score of whole sets, likewise.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Score:
     spread: float | None = None
     baselines: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    terms: tuple[tuple[str, float, float], ...] = ()
+    without: tuple[float, ...] = ()
 
 
 class Comparison:
@@ -83,7 +88,8 @@ class Comparison:
             without.append(frechet_distance(both[0].without(generated.rows[generated_group == group]), left))
         value = frechet_distance(*both)
         interval = jackknife(value, np.array(without))
-        return Score(name, value, "lower", interval, len(generated.rows), notes=few_rows(few, generated.rows.shape[1]))
+        notes = few_rows(few, generated.rows.shape[1])
+        return Score(name, value, "lower", interval, len(generated.rows), notes=notes, without=tuple(without))
 
     def inception(self, name: str, generated: np.ndarray, reference: np.ndarray) -> Score:
         """IS of logits [N, K], with that of the reference sounds [R, K] as a baseline."""
@@ -101,7 +107,10 @@ class Comparison:
         if len(reference) >= splits:
             baselines["reference sounds"] = inception_score(reference, splits_of(len(reference), splits, seed))[0]
         interval = jackknife(value, without)
-        return Score(name, value, "higher", interval, len(generated), spread=spread, baselines=baselines)
+        kept_out = tuple(without.tolist())
+        return Score(
+            name, value, "higher", interval, len(generated), spread=spread, baselines=baselines, without=kept_out
+        )
 
     def divergence(self, name: str, generated: np.ndarray, reference: np.ndarray) -> Score:
         """KL of logits [N, K] from those of their references [R, K]; from other videos' as a baseline."""
@@ -111,7 +120,8 @@ class Comparison:
         values, others = divergence(self.reference_of), divergence((self.reference_of + 1) % len(reference))
         interval = bootstrap(values, self.videos)
         baselines = {"another video's sound": float(others.mean())} if len(reference) > 1 else {}
-        return Score(name, float(values.mean()), "lower", interval, len(values), baselines=baselines)
+        terms = terms_of(values, self.videos)
+        return Score(name, float(values.mean()), "lower", interval, len(values), baselines=baselines, terms=terms)
 
     def kernel(self, name: str, generated: FeatureSet, reference: FeatureSet) -> Score:
         """KID, with mean and spread over subsets."""
@@ -130,9 +140,17 @@ class Comparison:
         )
         notes = (f"subsets of {few} files, fewer than the {preset.kid_size} of the protocol",)
         # A small subset may come from one group alone, and nothing be left without it.
-        interval = jackknife(value, without) if np.isfinite(without).all() else None
-        shown = notes if few < preset.kid_size else ()
-        return Score(name, value, "lower", interval, len(generated.rows), spread=spread, notes=shown)
+        whole = bool(np.isfinite(without).all())
+        return Score(
+            name,
+            value,
+            "lower",
+            jackknife(value, without) if whole else None,
+            len(generated.rows),
+            spread=spread,
+            notes=notes if few < preset.kid_size else (),
+            without=tuple(without.tolist()) if whole else (),
+        )
 
 
 def few_rows(rows: int, width: int) -> tuple[str, ...]:
@@ -172,4 +190,12 @@ def agreement_score(
     value = means.pop("generated")
     if share:
         means["mean probability"] = float(joined["generated"].mean())
-    return Score(name, value, better, interval, len(clusters), baselines=means)
+    terms = terms_of(counted["generated"], clusters)
+    return Score(name, value, better, interval, len(clusters), baselines=means, terms=terms)
+
+
+def terms_of(values: np.ndarray, videos: Sequence[str] | np.ndarray) -> tuple[tuple[str, float, float], ...]:
+    """Return the terms of a mean of values [N] of videos [N]: each video's sum and count, in order of its name."""
+    names = np.unique(np.asarray(videos)).tolist()
+    sums, counts = by_cluster(np.asarray(values, np.float64), videos)
+    return tuple(zip(names, sums.tolist(), counts.tolist(), strict=True))

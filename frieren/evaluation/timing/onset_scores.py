@@ -74,6 +74,15 @@ class TimingScores:
             chance_offsets=tuple(self.chance_offsets[clip] for clip in clips),
         )
 
+    def terms(self, name: str) -> tuple[tuple[str, float, float], ...]:
+        """Return (video, numerator, denominator) of one of the pooled scores, of the videos for which it is defined."""
+        one, found = self.pooled[name], dict[str, tuple[float, float]]()
+        for video, value, weight in zip(self.videos, one.values[:, 0].tolist(), one.weights.tolist(), strict=True):
+            if weight:
+                sums = found.get(video, (0.0, 0.0))
+                found[video] = (sums[0] + value, sums[1] + weight)
+        return tuple((video, *sums) for video, sums in sorted(found.items()))
+
     def offset_interval(self) -> Interval | None:
         """Percentile bootstrap of the median offset over videos, ms; None if fewer than two have a matched onset."""
         videos = np.repeat(np.asarray(self.videos), [len(one) for one in self.offsets])

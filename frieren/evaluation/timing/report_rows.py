@@ -103,14 +103,18 @@ class TimingScorer:
         offset = body["offset_ms"] | {"value": body["offset_ms"]["median"], "clips": body["offset_ms"]["pairs"]}
         offset["ceiling"] = body["ceiling_offset_ms"]["median"]
         quarters = dict(zip(("lower quartile", "upper quartile"), offset["quartiles"], strict=True))
-        onsets = [self._score(name, body[name], "onsets") for name in timing.pooled if name.startswith("onset")]
+        names = [name for name in timing.pooled if name.startswith("onset")]
+        onsets = [self._score(name, body[name], "onsets", timing.terms(name)) for name in names]
         last = self._score("onset_offset_ms", offset, "onsets")
         known = {**last.baselines, **quarters} if offset["pairs"] else {}
         notes = () if offset["pairs"] else ("no onset is matched",)
         onsets.append(dataclasses.replace(last, better="nearer 0", baselines=known, notes=notes))
-        return {"onsets": onsets, "envelope": [self._score("envelope", body["envelope"], "envelope")]}
+        envelope = self._score("envelope", body["envelope"], "envelope", timing.terms("envelope"))
+        return {"onsets": onsets, "envelope": [envelope]}
 
-    def _score(self, name: str, row: Mapping[str, Any], kind: str) -> Score:
+    def _score(
+        self, name: str, row: Mapping[str, Any], kind: str, terms: tuple[tuple[str, float, float], ...] = ()
+    ) -> Score:
         """Turn a row of the summary into a score."""
         left_out = row.get("left_out", 0)
         return Score(
@@ -123,6 +127,7 @@ class TimingScorer:
             self.digest,
             baselines={what: row[key] for key, what in BASELINES.items() if row[key] is not None},
             notes=(f"not defined for {left_out} of the sounds",) if left_out else (),
+            terms=terms,
         )
 
 
