@@ -28,9 +28,10 @@ from frieren.reproduction import speed  # noqa: E402
 from frieren.reproduction.cells import Cell, Sampling  # noqa: E402
 from frieren.reproduction.claims import CLAIMS, Claim, check, verdict  # noqa: E402
 from frieren.reproduction.results import NAMES, rows_of  # noqa: E402
-from frieren.reproduction.systems import SYSTEMS, NotTrainedError, Workshop  # noqa: E402
+from frieren.reproduction.systems import SYSTEMS, NotTrainedError, Stage, Workshop  # noqa: E402
 from frieren.reproduction.tables import ACC, FAD, FIGURES, TABLES  # noqa: E402
 from frieren.tiny import tiny_model  # noqa: E402
+from frieren.training.recipe import read_recipe  # noqa: E402
 from frieren.weights import save_model_config, save_part  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -190,8 +191,8 @@ def test_a_system_without_a_model_says_what_trains_it(tmp_path: Path) -> None:
 
 def test_a_run_is_found_again_until_its_recipe_changes(tmp_path: Path) -> None:
     here = workshop(tmp_path, quick=True)
-    paths = [here.recipes / recipe for recipe in SYSTEMS["foleyworld"].quick]
-    run = tmp_path / "runs" / f"foleyworld-{here.digest(paths, [])}" / "model"
+    recipes = [Stage(here.recipes / file) for file in SYSTEMS["foleyworld"].quick]
+    run = tmp_path / "runs" / f"tiny-{here.digest(recipes, [])}" / "model"
     run.mkdir(parents=True)
     (run / "config.json").write_text("{}")
     assert here.model("foleyworld") == run
@@ -199,7 +200,23 @@ def test_a_run_is_found_again_until_its_recipe_changes(tmp_path: Path) -> None:
         here.model("foleyworld-1step")  # of the same run, but not there
     with pytest.raises(NotTrainedError):
         here.model("foleyworld", seed=1)
-    assert here.digest(paths, ["optim.lr=1"]) != here.digest(paths, [])
+    assert here.digest(recipes, ["optim.lr=1"]) != here.digest(recipes, [])
+
+
+def test_every_systems_recipes_can_be_read(tmp_path: Path) -> None:
+    """Their changes go with their keys; distillation alone begins with the run's field."""
+    here = workshop(tmp_path, given={"foleyworld": tmp_path / "model"}, data=tmp_path / "data")
+    for system in SYSTEMS.values():
+        for file, *own in map(str.split, system.recipes):
+            if not (here.recipes / file).exists():
+                continue
+            recipe = read_recipe(here.recipes / file, Stage(Path(file), own).changes(here.changes(system, 1), tmp_path))
+            assert recipe.seed == 1
+            if system.lent:
+                assert recipe.shared.frozen == str(tmp_path / "model")
+                assert recipe.shared.data == (str(tmp_path / "data") if system.prepared else "")
+            if own == ["init={run}/field"]:
+                assert recipe.init == f"{tmp_path}/field" and recipe.part == "distillation"
 
 
 # -- the command --
@@ -217,7 +234,9 @@ def test_tables_from_end_to_end_and_again(tmp_path: Path, tiny: Path, capsys: py
     asked = ["reproduce", "table9", "table8", "--quick", "--no-train", "--model", f"foleyworld={tiny}", "-o", out]
     assert code(*asked) == 0
     text = capsys.readouterr().out
-    assert "## Table 9" in text and "## Table 8" in text and "## Not run" in text and "rivals/frieren.toml" in text
+    assert (
+        "## Table 9" in text and "## Table 8" in text and "## Not run" in text and "rivals/frieren/field.toml" in text
+    )
     assert "A learned vocoder beats Griffin-Lim: FAD" in text
     cells = sorted((out / "cells").iterdir())
     assert len(cells) == 2  # learned and Griffin-Lim, of the one model that is there

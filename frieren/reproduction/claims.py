@@ -73,6 +73,12 @@ CLAIMS = (
     Claim("Guidance improves alignment and IS", "frieren-25", "frieren-25-plain", (ACC, IS, F1)),
     Claim("and diversity suffers from more of it: FAD", "guidance-6", "guidance-2", (FAD, FD), worse=True),
     Claim("Stronger guidance raises IS and Acc further", "guidance-4.5", "guidance-2", (IS, ACC)),
+    Claim("The small network is worse", "small-25", "base-25", (FD, IS, KL, FAD, KID, ACC), worse=True),
+    Claim("The large network is no better: worse", "large-25", "base-25", (IS, KL, FAD, KID, ACC), worse=True),
+    Claim("A low feature rate limits synchrony", "contrastive-4-25", "contrastive-20-25", (ACC, F1), worse=True),
+    Claim("The weight gains IS and Acc", "weighted-25", "uniform-25", (IS, ACC)),
+    Claim("but loses FD, FAD and KID", "weighted-25", "uniform-25", (FD, FAD, KID), worse=True),
+    Claim("Reflow has to be of the guided field", "same-reflow-5", "same-reflow-plain-5", (FD, IS, FAD, ACC)),
     Claim("A learned vocoder beats Griffin-Lim", "frieren-25", "frieren-25-griffin-lim", (FD, IS, FAD)),
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from frieren.training.stages import Announce
 DIGITS = 8  # of a digest, in the name of a folder
 SHORT, TRAININGS = 10.0, 3  # minutes below which a system is trained as often, with other seeds
 SIMPLE = ("encoder", "autoencoder", "vocoder", "classifier", "field")
+REFLOW, DISTILLATION = "ablations/reflow.toml", "ablations/distillation.toml"
 CHAIN = (*SIMPLE, "reflow", "distillation")
 
 
@@ -36,11 +37,14 @@ class System:
 
     Attributes:
         title: its name in tables.
-        recipes: below the folder of recipes, in the order of training; all of them in one run.
-        changes: of the recipes, as by `--set`.
+        recipes: below the folder of recipes, in the order of training; all of them in one run. Changes of its own, as
+            by `--set`, may follow one after a space; `{run}` in them is the run's folder.
+        changes: of all of the recipes.
         lent: the system whose other parts it is trained and assembled with, if it does not train them.
         model: which of the run's model folders it is.
         minutes: that its training takes on two cores, about.
+        prepared: whether `--data` is what it learns from: not where it trains an encoder, whose features the data set
+            would have to have.
         quick: recipes in place of its own with `--quick`; none: it is left out then.
     """
 
@@ -50,23 +54,30 @@ class System:
     lent: str = ""
     model: str = "model"
     minutes: float = 0.0
+    prepared: bool = True
     quick: tuple[str, ...] = ()
 
 
 def stage(title: str, model: str) -> System:
     """Return one of the three models of `frieren train foleyworld`, which are made by one run."""
-    return System(title, files("foleyworld", CHAIN), (), "", model, 1500.0, files("tiny", CHAIN))
-
-
-def budgeted(title: str, *changes: str, minutes: float = 40.0, more: tuple[str, ...] = ()) -> System:
-    """Return a field of the budget at which systems are compared, with changes; other parts are FoleyWorld's."""
-    recipes = ("reproduction/field.toml", *more)
-    return System(title, recipes, changes, "foleyworld", minutes=minutes)
+    return System(title, files("foleyworld", CHAIN), model=model, minutes=1500.0, quick=files("tiny", CHAIN))
 
 
 def rival(title: str, name: str, minutes: float = 40.0) -> System:
-    """Return a system that the paper compares with."""
-    return System(title, (f"rivals/{name}.toml",), lent="foleyworld", minutes=minutes)
+    """Return a system of one budget with the others; the parts that it does not train are FoleyWorld's."""
+    return System(title, (f"rivals/{name}/field.toml",), lent="foleyworld", minutes=minutes)
+
+
+def variant(title: str, *changes: str, more: tuple[str, ...] = (), model: str = "model", minutes: float = 40) -> System:
+    """Return Frieren of that budget with changes of its recipe, or stages after it."""
+    return System(title, ("rivals/frieren/field.toml", *more), changes, "foleyworld", model, minutes)
+
+
+def contrastive(rate: float) -> System:
+    """Return Frieren with a contrastive encoder of so many frames per second, and their features by time stamps."""
+    recipes = (f"ablations/cavp.toml loss.frames={round(4 * rate)}", "rivals/frieren/field.toml")
+    changes = (f"shared.clock.fps={rate}", "shared.data=")
+    return System(f"contrastive, {rate:g} Hz", recipes, changes, "foleyworld", minutes=150.0, prepared=False)
 
 
 SYSTEMS: dict[str, System] = {
@@ -80,6 +91,30 @@ SYSTEMS: dict[str, System] = {
     "specvqgan-flow": rival("SpecVQGAN (RGB + flow)", "specvqgan-flow"),
     "diff-foley": rival("Diff-Foley", "diff-foley"),
     "im2wav": rival("Im2Wav", "im2wav"),
+    "small": variant("small", "network.width=64", minutes=15),
+    "large": variant("large", "network.width=256", minutes=120),
+    "weighted": variant("weighted (paper)", "loss.weight=logit-normal", "loss.time=uniform"),
+    "uniform": variant("uniform", "loss.weight=uniform", "loss.time=uniform"),
+    "contrastive-4": contrastive(4.0),
+    "contrastive-10": contrastive(10.0),
+    "contrastive-20": contrastive(20.0),
+    "repeated-4": System(
+        "features repeated, 4 Hz",
+        ("ablations/cavp.toml", "rivals/frieren/field.toml network.regulator=repeat"),
+        ("shared.clock.fps=4.0", "shared.data="),
+        "foleyworld",
+        minutes=150.0,
+        prepared=False,
+    ),
+    "joined": variant("clips joined (authors' code)", "loss.join=0.5"),
+    "same-reflow": variant("reflow of the guided field", more=(REFLOW,), model="model-reflow", minutes=90),
+    "same-reflow-plain": variant(
+        "reflow of the plain field", more=(f"{REFLOW} loss.guidance=1.0",), model="model-reflow", minutes=90
+    ),
+    "same-1step": variant("reflow, then distillation", more=(REFLOW, DISTILLATION), model="model-1step", minutes=110),
+    "same-1step-alone": variant(
+        "distillation alone", more=(f"{DISTILLATION} init={{run}}/field",), model="model-1step", minutes=90
+    ),
 }
 
 
@@ -138,20 +173,21 @@ class Workshop:
         if name in self.given and not seed:
             return self.given[name]
         system = SYSTEMS[name]
-        recipes = system.quick if self.quick else system.recipes
-        paths = [self.recipes / recipe for recipe in recipes]
-        if not paths or not all(path.exists() for path in paths):
+        recipes = [Stage(self.recipes / file, own) for file, *own in map(str.split, self.recipes_of(system))]
+        if not recipes or not all(stage.recipe.exists() for stage in recipes):
             raise NotTrainedError(name, f"frieren train {self.recipes}/{system.recipes[0]}", system.minutes)
         changes = self.changes(system, seed)
-        run = self.out / "runs" / f"{name.partition('-')[0]}-{self.digest(paths, changes)}"
-        model = run / system.model
-        if not (model / "config.json").exists():
+        run = self.out / "runs" / f"{recipes[-1].recipe.parent.name}-{self.digest(recipes, changes)}"
+        if not (run / system.model / "config.json").exists():
             if not self.train:
-                command = f"frieren train {' '.join(map(str, paths))}" + "".join(f" --set {one}" for one in changes)
-                raise NotTrainedError(name, command, system.minutes)
-            for path in paths:
-                train_all(path, run, changes, None, self.announce)
-        return model
+                raise NotTrainedError(name, command(recipes, changes, run), system.minutes)
+            for stage in recipes:
+                train_all(stage.recipe, run, stage.changes(changes, run), None, self.announce)
+        return run / system.model
+
+    def recipes_of(self, system: System) -> tuple[str, ...]:
+        """Return the recipes of a system, or its quick ones."""
+        return system.quick if self.quick else system.recipes
 
     def models(self, name: str) -> list[Path]:
         """Return the models of a system: three trainings of other seeds where one is short, otherwise one.
@@ -165,13 +201,35 @@ class Workshop:
     def changes(self, system: System, seed: int) -> list[str]:
         """Return what is changed in the recipes of a system."""
         lent = [f"shared.frozen={self.model(system.lent)}"] if system.lent and not self.quick else []
-        data = [f"shared.data={self.data}"] if self.data and not self.quick else []
+        data = [f"shared.data={self.data}"] if self.data and system.prepared and not self.quick else []
         return [*system.changes, *lent, *data, *([f"seed={seed}"] if seed else [])]
 
-    def digest(self, paths: list[Path], changes: list[str]) -> str:
+    def digest(self, recipes: Sequence[Stage], changes: list[str]) -> str:
         """Return a digest of everything that a training depends on beside the code."""
+        run = Path()  # where it lies does not matter
         body = {
-            "recipes": [dataclasses.asdict(read_recipe(path, changes)) for path in paths],
+            "recipes": [dataclasses.asdict(read_recipe(one.recipe, one.changes(changes, run))) for one in recipes],
             "data": file_hash(self.data / "dataset.json") if self.data else None,
         }
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A recipe of a run, with the changes of its own."""
+
+    recipe: Path
+    own: Sequence[str] = ()
+
+    def changes(self, shared: Sequence[str], run: Path) -> list[str]:
+        """Return all changes of the recipe: the run's, then its own."""
+        return [*shared, *(one.format(run=run) for one in self.own)]
+
+
+def command(recipes: Sequence[Stage], changes: Sequence[str], run: Path) -> str:
+    """Return what trains a run on the command line."""
+    parts = []
+    for stage in recipes:
+        settings = "".join(f" --set {one}" for one in stage.changes(changes, run))
+        parts.append(f"frieren train {stage.recipe} -o {run}{settings}")
+    return " && ".join(dict.fromkeys(parts))

@@ -46,7 +46,7 @@ def dataset(recipe: AnyRecipe, out: Path, fields: tuple[str, ...], on_done: OnDo
 
     Args:
         out: the run.
-        fields: that are read; the encoder of the run, or of `shared.frozen`, makes features.
+        fields: that are read; the encoder of the run, or else of `shared.frozen`, makes features.
         on_done: called with the numbers of shards made and in all.
 
     Raises:
@@ -65,7 +65,7 @@ def dataset(recipe: AnyRecipe, out: Path, fields: tuple[str, ...], on_done: OnDo
     names = (f"foleyworld:train:{clips}", f"foleyworld:valid:{shared.valid}")
     source = ClipSource(", ".join(names), tuple(item for name in names for item in world_source(name).items))
     kept = ("features", "mel") if features else CLIP_FIELDS  # one data set for the field, one for all other parts
-    encoder = trained(recipe.frozen_folder(out, "encoder")) if features else None
+    encoder = trained(recipe.model_parts(out)["encoder"]) if features else None  # the run's own, if it has trained one
     spec = DatasetSpec(kept, encoder, size=shared.image_size, seconds=SECONDS, clock=shared.clock, mel=shared.mel)
     description = json.dumps(described(source, spec, spec.per_shard), sort_keys=True)
     folder = out / "data" / f"{'-'.join(kept)}-{hashlib.sha256(description.encode()).hexdigest()[:8]}"
