@@ -33,7 +33,7 @@ def save(folder: Path, names: Sequence[str], results: Results, about: Mapping[st
         about: what all numbers depend on, in words, under its heading.
     """
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)
-    sections = ["# Results\n", opening(about)]
+    sections = ["# Results\n", opening({**about, **warnings_of(results)})]
     sections += [drawn(folder, name, results) for name in names if name in FIGURES]
     sections += [claims(check(CLAIMS, results.cells))]
     sections += [tabulated(TABLES[name], results) for name in names if name in TABLES]
@@ -51,10 +51,16 @@ def opening(about: Mapping[str, Any]) -> str:
         "parameters. The paper's own figures are of VGGSound and of networks sixty times as large: compare the order",
         "of rows, not numbers. Intervals are 95 %, over videos; where a row was trained three times those over",
         "trainings are given as well.\n",
-        *(f"- {name}: {text}" for name, text in about.items()),
-        f"- versions: {', '.join(f'{name} {number}' for name, number in versions().items())}",
     ]
-    return "\n".join(lines) + "\n"
+    facts = {**about, "versions": ", ".join(f"{name} {number}" for name, number in versions().items())}
+    return "\n".join([*lines, *(wrapped(f"- {name}: {text}", "  ").rstrip() for name, text in facts.items())]) + "\n"
+
+
+def warnings_of(results: Results) -> dict[str, str]:
+    """Return what the evaluation warns of, by score, as it does so for any row."""
+    cells = [cell for of_row in results.cells.values() for cell in of_row]
+    notes = {name: one.notes for cell in cells for name, one in cell.scores.items() if one.notes}
+    return {name: "; ".join(some) for name, some in notes.items()}
 
 
 def drawn(folder: Path, name: str, results: Results) -> str:
@@ -199,6 +205,6 @@ def cost(results: Results) -> str:
     return f"## Cells\n\n{text}\n\n{table(head, rows, words=4)}" if rows else ""
 
 
-def wrapped(text: str) -> str:
-    """Return prose in lines that a page may have."""
-    return textwrap.fill(text, 118, break_on_hyphens=False) + "\n"
+def wrapped(text: str, indent: str = "") -> str:
+    """Return prose in lines that a page may have; those after the first are indented."""
+    return textwrap.fill(text, 118, break_on_hyphens=False, subsequent_indent=indent) + "\n"
