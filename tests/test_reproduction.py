@@ -15,20 +15,20 @@ for package in ("librosa", "matplotlib", "scipy"):
 
 from frieren.apps.cli import main  # noqa: E402
 from frieren.errors import FrierenError  # noqa: E402
-from frieren.evaluation.differences import (  # noqa: E402
+from frieren.evaluation.intervals import Interval  # noqa: E402
+from frieren.evaluation.scores import Score  # noqa: E402
+from frieren.reproduction import speed  # noqa: E402
+from frieren.reproduction.cells import Cell, Sampling  # noqa: E402
+from frieren.reproduction.claims import CLAIMS, Claim, check, outcome  # noqa: E402
+from frieren.reproduction.differences import (  # noqa: E402
     DifferenceError,
     difference,
     over_seeds,
     pooled,
     seeds_apart,
 )
-from frieren.evaluation.intervals import Interval  # noqa: E402
-from frieren.evaluation.scores import Score  # noqa: E402
-from frieren.reproduction import speed  # noqa: E402
-from frieren.reproduction.cells import Cell, Sampling  # noqa: E402
-from frieren.reproduction.claims import CLAIMS, Claim, check, verdict  # noqa: E402
 from frieren.reproduction.results import NAMES, rows_of  # noqa: E402
-from frieren.reproduction.systems import SYSTEMS, NotTrainedError, Stage, Workshop  # noqa: E402
+from frieren.reproduction.systems import SYSTEMS, NotTrainedError, RecipeStage, Workshop  # noqa: E402
 from frieren.reproduction.tables import ACC, FAD, FIGURES, TABLES  # noqa: E402
 from frieren.tiny import tiny_model  # noqa: E402
 from frieren.training.recipe import read_recipe  # noqa: E402
@@ -129,7 +129,7 @@ def interval(low: float, high: float) -> Interval:
     ],
 )
 def test_verdicts(sign, intervals, expected) -> None:
-    assert verdict(sign, *intervals) == expected
+    assert outcome(sign, *intervals) == expected
 
 
 def test_a_claim_goes_by_the_better_side_of_its_score() -> None:
@@ -142,13 +142,13 @@ def test_a_claim_goes_by_the_better_side_of_its_score() -> None:
     )
     cells = {"low": [low], "high": [high]}
     better, worse = Claim("", "high", "low", (ACC, FAD)), Claim("", "high", "low", (ACC, FAD), worse=True)
-    assert [one.verdict for one in check([better, worse], cells)] == [
+    assert [one.outcome for one in check([better, worse], cells)] == [
         "holds",
         "does not hold",
         "does not hold",
         "holds",
     ]
-    assert check([Claim("", "low", "gone", (ACC,))], cells)[0].verdict == "not measured"
+    assert check([Claim("", "low", "gone", (ACC,))], cells)[0].outcome == "not measured"
 
 
 def test_every_row_of_tables_and_claims_is_there_and_means_one_thing() -> None:
@@ -177,21 +177,23 @@ def tiny(tmp_path: Path) -> Path:
 
 
 def workshop(out: Path, **options) -> Workshop:
-    root = Path(__file__).parent.parent
-    return Workshop(out, root / "recipes", lambda heading: lambda *_: None, **{"given": {}, "train": False, **options})
+    recipes = options.pop("recipes", Path(__file__).parent.parent / "recipes")
+    return Workshop(out, recipes, lambda heading: lambda *_: None, **{"given": {}, "train": False, **options})
 
 
 def test_a_system_without_a_model_says_what_trains_it(tmp_path: Path) -> None:
     with pytest.raises(NotTrainedError, match="about 1500 minutes") as error:
         workshop(tmp_path).model("foleyworld")
     assert error.value.command.startswith("frieren train ") and "foleyworld/field.toml" in error.value.command
+    with pytest.raises(NotTrainedError, match="no recipe here"):
+        workshop(tmp_path, given={"foleyworld": tmp_path}, recipes=tmp_path).model("im2wav")
     with pytest.raises(FrierenError, match="no such system"):
         workshop(tmp_path, given={"nobody": tmp_path})
 
 
 def test_a_run_is_found_again_until_its_recipe_changes(tmp_path: Path) -> None:
     here = workshop(tmp_path, quick=True)
-    recipes = [Stage(here.recipes / file) for file in SYSTEMS["foleyworld"].quick]
+    recipes = [RecipeStage(here.recipes / file) for file in SYSTEMS["foleyworld"].quick]
     run = tmp_path / "runs" / f"tiny-{here.digest(recipes, [])}" / "model"
     run.mkdir(parents=True)
     (run / "config.json").write_text("{}")
@@ -210,7 +212,9 @@ def test_every_systems_recipes_can_be_read(tmp_path: Path) -> None:
         for file, *own in map(str.split, system.recipes):
             if not (here.recipes / file).exists():
                 continue
-            recipe = read_recipe(here.recipes / file, Stage(Path(file), own).changes(here.changes(system, 1), tmp_path))
+            recipe = read_recipe(
+                here.recipes / file, RecipeStage(Path(file), own).changes(here.changes(system, 1), tmp_path)
+            )
             assert recipe.seed == 1
             if system.lent:
                 assert recipe.shared.frozen == str(tmp_path / "model")
@@ -238,7 +242,7 @@ def test_tables_from_end_to_end_and_again(tmp_path: Path, tiny: Path, capsys: py
         "## Table 9" in text and "## Table 8" in text and "## Not run" in text and "rivals/frieren/field.toml" in text
     )
     assert "A learned vocoder beats Griffin-Lim: FAD" in text
-    cells = sorted((out / "cells").iterdir())
+    cells = sorted((out / "cells").glob("[!s]*"))
     assert len(cells) == 2  # learned and Griffin-Lim, of the one model that is there
     bodies = [json.loads(path.read_text()) for path in cells]
     assert {body["settings"]["sampling"]["vocoder"] for body in bodies} == {"model", "griffin-lim"}
@@ -256,6 +260,13 @@ def test_tables_from_end_to_end_and_again(tmp_path: Path, tiny: Path, capsys: py
     cells[0].unlink()
     assert code(*asked) == 0
     assert lost.read_bytes() == before and cells[1].stat().st_mtime_ns == made and cells[0].exists()
+    # With --kept the page is written of what is there: a row without its cell is left, times are those of before.
+    cells[0].unlink()
+    page = (out / "results.md").read_text()
+    assert code(*asked, "--kept") == 0
+    again = (out / "results.md").read_text()
+    assert not cells[0].exists() and "without `--kept`" in again and "without `--kept`" not in page
+    assert again.partition("## Table 8")[2].partition("##")[0] == page.partition("## Table 8")[2].partition("##")[0]
 
 
 def test_an_unknown_table_is_a_wrong_option(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

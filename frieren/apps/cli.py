@@ -17,10 +17,11 @@ from typing import Annotated, Any
 import typer
 
 import frieren
-from frieren.apps import doctor, evaluate, pairs, prepare, reproduce, serve, spot, train, weights, world
+from frieren.apps import doctor, evaluate, pairs, prepare, serve, spot, train, weights, world
 from frieren.apps.bench import command as bench
 from frieren.apps.faults import Debug, Tracebacks, complain, explained, own_output
 from frieren.apps.generate.command import generate
+from frieren.apps.reproduce.command import reproduce
 from frieren.errors import FrierenError
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ app.command("pairs")(pairs.pairs)
 app.command("train")(train.train)
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="evaluate")
-app.command("reproduce")(reproduce.reproduce)
+app.command("reproduce")(reproduce)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)
 

@@ -12,7 +12,6 @@ frechet     FD and FAD: the Fréchet distance
 inception   IS: the inception score
 divergence  KL: the divergence of the classes
 kernel      KID: the kernel distance
-differences a score of two systems, of the same videos
 intervals   95 %: bootstrap, jackknife, Wilson, with whole videos as the unit
 pictures    motion and mels with onsets marked, a score against steps or guidance, scores by group
 tables      Markdown tables that read well in a terminal and in a pipe

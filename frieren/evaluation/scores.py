@@ -35,7 +35,7 @@ class Score:
         baselines: the same measure of something else, by what that is: ceilings and chance.
         notes: warnings.
         terms: (video, numerator, denominator) of a score that is a ratio of sums over videos, else empty: for
-            comparisons, see `differences`.
+            comparisons, see `reproduction.differences`.
         without: the estimates without each group of videos, of a score of whole sets, likewise.
     """
 

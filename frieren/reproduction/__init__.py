@@ -5,6 +5,7 @@ tables      the rows of every table and the curves of every figure, with the pap
 clips       the clips of a test split: videos, reference sounds, and what decides about them
 cells       a row measured: sounds made, scored by `evaluate`, kept as JSON
 speed       time per sample of several systems, in turns
+differences a score of two systems, for the same videos
 claims      the paper's claims, each checked by a difference and its interval
 page        all of it as Markdown and plots
 """

@@ -93,6 +93,7 @@ class Measurer:
         preset: of the evaluation.
         samples: sounds of each clip.
         precision: arithmetic of the networks, see `frieren.load`.
+        kept: take the cells that are there, and make none.
     """
 
     def __init__(
@@ -103,9 +104,10 @@ class Measurer:
         *,
         samples: int = 1,
         precision: str = "float32",
+        kept: bool = False,
     ) -> None:
         self.out, self.clips, self.preset = out, clips, preset
-        self.samples, self.precision = samples, precision
+        self.samples, self.precision, self.kept = samples, precision, kept
         self.load = lru_cache(maxsize=4)(self._load)
 
     def _load(self, folder: str | Path, vocoder: str) -> Model:
@@ -127,8 +129,8 @@ class Measurer:
 
     def measure(
         self, folder: str | Path, sampling: Sampling, on_progress: Progress = lambda stage, done, total: None
-    ) -> Cell:
-        """Return the cell of a model, from its file or made now.
+    ) -> Cell | None:
+        """Return the cell of a model, from its file or made now; None if it is not there and none are to be made.
 
         Raises:
             WeightsError: the model cannot be read.
@@ -146,6 +148,8 @@ class Measurer:
         }
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:DIGITS]
         path, place = self.out / "cells" / f"{key}.json", self.out / "sounds" / key
+        if self.kept and not path.exists():
+            return None
         if not path.exists():
             sampled = timed(lambda: self.sample(model, sampling, place, on_progress))
             report, evaluated = self.score(place, on_progress)
@@ -193,8 +197,8 @@ class Measurer:
                     continue
                 encoded = [self.encoded(model, names[index]) for index in indices]
                 seed = start + sample * len(names)
-                alike = len({(features.shape, seconds) for features, seconds in encoded}) == 1
-                groups = [range(len(encoded))] if alike else [range(k, k + 1) for k in range(len(encoded))]
+                together = len({(features.shape, seconds) for features, seconds in encoded}) == 1
+                groups = [range(len(encoded))] if together else [range(k, k + 1) for k in range(len(encoded))]
                 for group in groups:
                     features = torch.stack([encoded[k][0] for k in group])
                     seconds = encoded[group[0]][1]

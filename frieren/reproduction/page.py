@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from frieren.evaluation.differences import over_seeds, pooled
 from frieren.evaluation.intervals import Interval
 from frieren.evaluation.pictures import Point, plot_panels
 from frieren.evaluation.report import versions
@@ -16,11 +15,13 @@ from frieren.evaluation.tables import NOT_DEFINED, table
 from frieren.files import write_text
 from frieren.reproduction.cells import Cell
 from frieren.reproduction.claims import CLAIMS, Check, check, scores_of
+from frieren.reproduction.differences import over_seeds, pooled
 from frieren.reproduction.results import Results
 from frieren.reproduction.systems import SYSTEMS
-from frieren.reproduction.tables import FIGURES, SPEED_ROWS, TABLES, Column, Row, Table
+from frieren.reproduction.tables import FIGURES, SPEED_ROWS, TABLES, Column, ResultRow, ResultTable
 
 PLOTS = "results"  # folder of the plots, beside the page
+STAGES = ("sample", "evaluate")  # of a cell's cost
 SHOWN = 12  # digits of a hash
 BASELINES = ("reference sounds", "ceiling")  # of a score: what the true sounds have
 
@@ -92,8 +93,8 @@ def value_of(cells: Sequence[Cell], column: Column) -> tuple[float, Interval | N
 
 def claims(checks: Sequence[Check]) -> str:
     """Return the list of claims, and how many hold."""
-    counts = Counter(one.verdict for one in checks)
-    known = [one for one in checks if one.verdict != "not measured"]
+    counts = Counter(one.outcome for one in checks)
+    known = [one for one in checks if one.outcome != "not measured"]
     if not known:
         return ""
     rows = []
@@ -104,7 +105,7 @@ def claims(checks: Sequence[Check]) -> str:
         rows.append(
             (
                 f"{one.claim.text}: {one.column.title[:-2]}",
-                one.verdict,
+                one.outcome,
                 f"{one.difference.value * scale:+.{digits}f}",
                 bounds(one.difference.interval, scale, digits) + (f"; trainings {seeds}" if seeds else ""),
             )
@@ -115,11 +116,11 @@ def claims(checks: Sequence[Check]) -> str:
         "the difference lies on the side that the claim names, does not hold if it lies on the other, and is "
         "undecided if zero is in it."
     )
-    head = ("claim, by score", "verdict", "difference", "95 % interval")
+    head = ("claim, by score", "outcome", "difference", "95 % interval")
     return f"## The claims\n\n{wrapped(text)}\n{summary}.\n\n{table(head, rows, words=2)}"
 
 
-def tabulated(one: Table, results: Results) -> str:
+def tabulated(one: ResultTable, results: Results) -> str:
     """Return a table's section; rows that were not measured are dashes."""
     opinions = ("MOS-Q", "MOS-A") if one.opinions else ()
     head = ("system", *one.heads, *(column.title for column in one.columns), *opinions, "paper (VGGSound)")
@@ -129,7 +130,7 @@ def tabulated(one: Table, results: Results) -> str:
     return f"## {one.title}\n\n{note}{table(head, rows, words=1 + len(one.heads))}"
 
 
-def body(row: Row, one: Table, cells: Sequence[Cell], opinions: tuple[str, ...]) -> tuple[str, ...]:
+def body(row: ResultRow, one: ResultTable, cells: Sequence[Cell], opinions: tuple[str, ...]) -> tuple[str, ...]:
     """Return a row as text."""
     scores = [entry(cells, column) for column in one.columns]
     return (SYSTEMS[row.system].title, *row.labels, *scores, *("" for _ in opinions), row.paper)
@@ -151,7 +152,7 @@ def bounds(interval: Interval | None, scale: float, digits: int) -> str:
     return "" if interval is None else f"({interval.low * scale:.{digits}f} … {interval.high * scale:.{digits}f})"
 
 
-def true_sounds(one: Table, results: Results, opinions: tuple[str, ...]) -> tuple[str, ...]:
+def true_sounds(one: ResultTable, results: Results, opinions: tuple[str, ...]) -> tuple[str, ...]:
     """Return the scores that the true sounds of the clips have, as the last row."""
     cells = [results.cells[name][0] for name in one.rows if name in results.cells][:1]
     texts = []
@@ -180,15 +181,19 @@ def speed_table(results: Results) -> str:
 
 
 def not_run(results: Results) -> str:
-    """Return what has no model: the command that trains it, and how long that takes."""
+    """Return what was not measured: the command that trains its model or measures it, and how long that takes."""
     errors = {error.command: error for error in results.missing.values()}
-    if not errors:
-        return ""
     rows = []
     for command, error in errors.items():
         names = [name for name, one in results.missing.items() if one.command == command]
-        rows.append((", ".join(names), f"`{command}`", f"{error.minutes:g}"))
-    return f"## Not run\n\n{table(('rows', 'what trains the model', 'minutes, two cores, about'), rows, words=2)}"
+        how = (f"`{command}`", f"{error.minutes:g}") if command else ("no recipe here", NOT_DEFINED)
+        rows.append((", ".join(names), *how))
+    if results.left:
+        known = [sum(cell.seconds[stage] for stage in STAGES) for cells in results.cells.values() for cell in cells]
+        minutes = f"{len(results.left) * sum(known) / len(known) / 60:.0f}" if known else NOT_DEFINED
+        rows.append((", ".join(results.left), "`frieren reproduce all`, without `--kept`", minutes))
+    head = ("rows", "what makes them", "minutes, about")
+    return f"## Not run\n\n{table(head, rows, words=2)}" if rows else ""
 
 
 def cost(results: Results) -> str:
@@ -196,7 +201,7 @@ def cost(results: Results) -> str:
     rows = []
     for name, cells in results.cells.items():
         for cell in cells:
-            minutes = (f"{cell.seconds[stage] / 60:.1f}" for stage in ("sample", "evaluate"))
+            minutes = (f"{cell.seconds[stage] / 60:.1f}" for stage in STAGES)
             digest = str(cell.settings["model_sha256"])[:SHOWN]
             sampling = ", ".join(f"{key} {value}" for key, value in cell.settings["sampling"].items())
             rows.append((name, digest, sampling, f"`{cell.key}`", *minutes))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from frieren.evaluation.intervals import Interval
 from frieren.files import write_json
 from frieren.reproduction import speed
-from frieren.reproduction.cells import Cell, Measurer
+from frieren.reproduction.cells import DIGITS, PROTOCOL, Cell, Measurer
 from frieren.reproduction.clips import Progress
 from frieren.reproduction.speed import Speed
 from frieren.reproduction.systems import NotTrainedError, Workshop
-from frieren.reproduction.tables import FIGURES, SPEED_ROWS, TABLES, Row
+from frieren.reproduction.tables import FIGURES, SPEED_ROWS, TABLES, ResultRow
 from frieren.training.loop import Report
 from frieren.training.stages import Announce
 
@@ -27,12 +30,14 @@ class Results:
         rows: that were asked for, by name.
         cells: of every row that could be measured, one for each training.
         missing: why a row could not.
+        left: rows that have a model and were not to be measured now.
         speeds: seconds per sample, by the row's name.
     """
 
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, ResultRow] = field(default_factory=dict)
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     missing: dict[str, NotTrainedError] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
     speeds: dict[str, Speed] = field(default_factory=dict)
 
 
@@ -52,7 +57,11 @@ def measure(names: tuple[str, ...], workshop: Workshop, measurer: Measurer) -> R
             results.missing[name] = error
             continue
         on_progress = progress(workshop.announce, name)
-        results.cells[name] = [measurer.measure(model, row.sampling, on_progress) for model in models]
+        cells = [cell for model in models if (cell := measurer.measure(model, row.sampling, on_progress))]
+        if len(cells) == len(models):
+            results.cells[name] = cells
+        else:
+            results.left.append(name)
     if "table8" in names:
         results.speeds = speeds(workshop, measurer, results.missing)
     return results
@@ -70,7 +79,7 @@ def progress(announce: Announce, name: str) -> Progress:
     return on_progress
 
 
-def rows_of(name: str) -> Mapping[str, Row]:
+def rows_of(name: str) -> Mapping[str, ResultRow]:
     """Return the rows that a table or figure needs cells of."""
     if name in TABLES:
         return TABLES[name].rows
@@ -85,12 +94,22 @@ def speeds(workshop: Workshop, measurer: Measurer, missing: dict[str, NotTrained
             models[name] = workshop.model(row.system)
         except NotTrainedError as error:
             missing[name] = error
-    systems = {}
-    seconds = 0.0
-    for name, folder in models.items():
-        model, sampling = measurer.load(folder, "model"), SPEED_ROWS[name].sampling
-        features, seconds = measurer.encoded(model, measurer.clips.names[0])
-        systems[name] = (model, sampling, features)
-    found = speed.measure(systems, seconds, on_progress=progress(workshop.announce, "table8")) if systems else {}
-    write_json(measurer.out / "speed.json", {name: vars(one) for name, one in found.items()})
-    return found
+    loaded = {name: measurer.load(folder, "model") for name, folder in models.items()}
+    about = {name: [one.digest, SPEED_ROWS[name].sampling.options()] for name, one in loaded.items()}
+    digest = hashlib.sha256(json.dumps([PROTOCOL, measurer.precision, about], sort_keys=True).encode()).hexdigest()
+    path = measurer.out / "cells" / f"speed-{digest[:DIGITS]}.json"
+    if not path.exists() and loaded and not measurer.kept:
+        systems, seconds = {}, 0.0
+        for name, model in loaded.items():
+            features, seconds = measurer.encoded(model, measurer.clips.names[0])
+            systems[name] = (model, SPEED_ROWS[name].sampling, features)
+        found = speed.measure(systems, seconds, on_progress=progress(workshop.announce, "table8"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {name: vars(one) for name, one in found.items()})
+    if not path.exists():
+        return {}
+    body = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        name: Speed(**{**one, "interval": Interval(*one["interval"]) if one["interval"] else None})
+        for name, one in body.items()
+    }

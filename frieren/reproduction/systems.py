@@ -74,7 +74,7 @@ def variant(title: str, *changes: str, more: tuple[str, ...] = (), model: str = 
 
 
 def contrastive(rate: float) -> System:
-    """Return Frieren with a contrastive encoder of so many frames per second, and their features by time stamps."""
+    """Return Frieren with a contrastive encoder at `rate` Hz, whose features are laid out by time stamps."""
     recipes = (f"ablations/cavp.toml loss.frames={round(4 * rate)}", "rivals/frieren/field.toml")
     changes = (f"shared.clock.fps={rate}", "shared.data=")
     return System(f"contrastive, {rate:g} Hz", recipes, changes, "foleyworld", minutes=150.0, prepared=False)
@@ -87,9 +87,9 @@ SYSTEMS: dict[str, System] = {
     "frieren": rival("Frieren", "frieren"),
     "ldm": rival("LDM", "ldm"),
     "meanflow": rival("MeanFlow", "meanflow"),
-    "specvqgan-rgb": rival("SpecVQGAN (RGB)", "specvqgan-rgb"),
-    "specvqgan-flow": rival("SpecVQGAN (RGB + flow)", "specvqgan-flow"),
-    "diff-foley": rival("Diff-Foley", "diff-foley"),
+    "specvqgan": rival("SpecVQGAN", "specvqgan"),
+    "diff-foley": rival("Diff-Foley, guided", "diff-foley"),
+    "diff-foley-unguided": rival("Diff-Foley", "diff-foley-unguided"),
     "im2wav": rival("Im2Wav", "im2wav"),
     "small": variant("small", "network.width=64", minutes=15),
     "large": variant("large", "network.width=256", minutes=120),
@@ -122,12 +122,13 @@ class NotTrainedError(FrierenError):
     """A system has no model yet, and is not to be trained now.
 
     Attributes:
-        command: that trains it.
+        command: that trains it; "" where there is no recipe.
         minutes: that this takes on two cores, about.
     """
 
     def __init__(self, name: str, command: str, minutes: float) -> None:
-        super().__init__(f"{name}: not trained; {command} does it in about {minutes:g} minutes of two cores")
+        how = f"{command} does it in about {minutes:g} minutes of two cores" if command else "it has no recipe here"
+        super().__init__(f"{name}: not trained; {how}")
         self.command, self.minutes = command, minutes
 
 
@@ -173,9 +174,9 @@ class Workshop:
         if name in self.given and not seed:
             return self.given[name]
         system = SYSTEMS[name]
-        recipes = [Stage(self.recipes / file, own) for file, *own in map(str.split, self.recipes_of(system))]
+        recipes = [RecipeStage(self.recipes / file, own) for file, *own in map(str.split, self.recipes_of(system))]
         if not recipes or not all(stage.recipe.exists() for stage in recipes):
-            raise NotTrainedError(name, f"frieren train {self.recipes}/{system.recipes[0]}", system.minutes)
+            raise NotTrainedError(name, "", 0.0)
         changes = self.changes(system, seed)
         run = self.out / "runs" / f"{recipes[-1].recipe.parent.name}-{self.digest(recipes, changes)}"
         if not (run / system.model / "config.json").exists():
@@ -204,7 +205,7 @@ class Workshop:
         data = [f"shared.data={self.data}"] if self.data and system.prepared and not self.quick else []
         return [*system.changes, *lent, *data, *([f"seed={seed}"] if seed else [])]
 
-    def digest(self, recipes: Sequence[Stage], changes: list[str]) -> str:
+    def digest(self, recipes: Sequence[RecipeStage], changes: list[str]) -> str:
         """Return a digest of everything that a training depends on beside the code."""
         run = Path()  # where it lies does not matter
         body = {
@@ -215,7 +216,7 @@ class Workshop:
 
 
 @dataclass(frozen=True)
-class Stage:
+class RecipeStage:
     """A recipe of a run, with the changes of its own."""
 
     recipe: Path
@@ -226,7 +227,7 @@ class Stage:
         return [*shared, *(one.format(run=run) for one in self.own)]
 
 
-def command(recipes: Sequence[Stage], changes: Sequence[str], run: Path) -> str:
+def command(recipes: Sequence[RecipeStage], changes: Sequence[str], run: Path) -> str:
     """Return what trains a run on the command line."""
     parts = []
     for stage in recipes:

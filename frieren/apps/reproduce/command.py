@@ -26,33 +26,37 @@ EVERYTHING = "all"
 QUICK_CLIPS = 4
 
 
+Given = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FOLDER", help="A system's model, which is then not trained; may be repeated."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for results.md, plots, sounds and runs.")]
+Data = Annotated[Path | None, typer.Option(help="Data set of `frieren prepare` to train on in the recipes' place.")]
+Videos = Annotated[
+    Path | None, typer.Option(help="Folder of the data set's videos, by their ids: compare by them, not FoleyWorld.")
+]
+Precision = Annotated[Literal["float32", "bfloat16", "auto"], typer.Option(help="Arithmetic of the systems' networks.")]
+Train = Annotated[
+    bool, typer.Option(help="Train systems that have no model; or list what trains them, and how long that takes.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="The smallest networks and four clips: does the command work?")]
+
+
 def reproduce(
     what: Annotated[list[str], typer.Argument(metavar="WHAT...", help="table2, figure4, ..., or all.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results.md, plots, sounds and runs.")] = Path(
-        "out/results"
-    ),
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FOLDER", help="A system's model, which is then not trained; may be repeated."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Data set of `frieren prepare` in FoleyWorld's place; needs --videos.")
-    ] = None,
-    videos: Annotated[Path | None, typer.Option(help="Folder of the data set's videos, by their ids.")] = None,
+    out: Out = Path("out/results"),
+    model: Given = None,
+    data: Data = None,
+    videos: Videos = None,
     split: Annotated[Split, typer.Option(help="Whose clips systems are compared by.")] = "test",
     clips: Annotated[int, typer.Option(min=4, help="How many clips, the first ones.")] = 64,
     samples: Annotated[int, typer.Option(min=1, help="Sounds of each clip; the paper has 10.")] = 1,
     preset: Annotated[Preset, typer.Option(help="Networks and settings of the evaluation.")] = "world",
-    precision: Annotated[
-        Literal["float32", "bfloat16", "auto"], typer.Option(help="Arithmetic of the systems' networks.")
-    ] = "float32",
-    train: Annotated[
-        bool, typer.Option(help="Train systems that have no model; or list what trains them, and how long that takes.")
-    ] = True,
+    precision: Precision = "float32",
+    train: Train = True,
+    kept: Annotated[bool, typer.Option("--kept", help="Only write the page of what is finished.")] = False,
     recipes: Annotated[Path, typer.Option(help="Folder of recipes.")] = Path("recipes"),
-    quick: Annotated[
-        bool, typer.Option("--quick", help="The smallest networks and four clips: does the command work?")
-    ] = False,
+    quick: Quick = False,
 ) -> None:
     """Train, sample, evaluate, and write tables, plots and the paper's claims as checks. Needs the extra `eval`.
 
@@ -71,9 +75,11 @@ def reproduce(
     prepare_folder(out)
     with Losses() as losses:
         given = named(model or [])
-        workshop = Workshop(out, recipes, losses.announce, given=given, data=data, train=train, quick=quick)
+        workshop = Workshop(
+            out, recipes, losses.announce, given=given, data=data, train=train and not kept, quick=quick
+        )
         chosen = choose_clips(out, data, videos, split, QUICK_CLIPS if quick else clips)
-        measurer = Measurer(out, chosen, PRESETS[preset], samples=samples, precision=precision)
+        measurer = Measurer(out, chosen, PRESETS[preset], samples=samples, precision=precision, kept=kept)
         results = measure(names, workshop, measurer)
     about: dict[str, Any] = {
         "clips": f"the first {len(chosen.names)} of {chosen.about}, {samples} sample{'s' * (samples > 1)} each",

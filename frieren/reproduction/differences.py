@@ -23,14 +23,14 @@ class DifferenceError(FrierenError):
     """Two scores cannot be compared: of different names, videos or groups, or not measured."""
 
 
-class Difference(NamedTuple):
+class ScoreDifference(NamedTuple):
     """The first score minus the second; the interval is None where there are too few videos."""
 
     value: float
     interval: Interval | None
 
 
-def difference(first: Score, second: Score, *, draws: int = DRAWS, seed: int = 0) -> Difference:
+def difference(first: Score, second: Score, *, draws: int = DRAWS, seed: int = 0) -> ScoreDifference:
     """Compare two scores of sounds for the same videos.
 
     A ratio of sums over videos gets a percentile bootstrap in which videos are drawn for both at once; a score of whole
@@ -51,7 +51,7 @@ def difference(first: Score, second: Score, *, draws: int = DRAWS, seed: int = 0
         # A score may be undefined for a video of one of them alone: it then counts for the other.
         videos = sorted(ours.keys() | theirs.keys())
         if len(videos) < 2:
-            return Difference(value, None)
+            return ScoreDifference(value, None)
         columns = np.array([[*ours.get(video, (0.0, 0.0)), *theirs.get(video, (0.0, 0.0))] for video in videos]).T
 
         def apart(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -61,10 +61,10 @@ def difference(first: Score, second: Score, *, draws: int = DRAWS, seed: int = 0
         with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", DegenerateDataWarning)  # of draws without a term: there is no interval then
             interval = percentile(tuple(columns), apart, draws, seed, paired=True, vectorized=True)
-        return Difference(value, interval if np.isfinite(interval[:2]).all() else None)
+        return ScoreDifference(value, interval if np.isfinite(interval[:2]).all() else None)
     if len(first.without) != len(second.without):
         raise DifferenceError(f"{first.name}: of other videos; measure both on the same ones")
-    return Difference(value, jackknife(value, np.subtract(first.without, second.without)))
+    return ScoreDifference(value, jackknife(value, np.subtract(first.without, second.without)))
 
 
 def pooled(scores: Sequence[Score]) -> Score:
