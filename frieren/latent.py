@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from frieren.clock import Clock
+from frieren.errors import ConfigError
 from frieren.flow import guided_velocity
 from frieren.nets.field import FieldConfig, VectorField, column_frames
-from frieren.solver import Velocity, solve
+from frieren.paths import Predict, path, resumes
 from frieren.unfinished import Unfinished
 from frieren.windows import weights, window_starts
 
@@ -176,12 +178,12 @@ class GuidedField:
         """Note that what is evaluated next belongs to this solver step."""
         self.step, self.stage = step, 0
 
-    def __call__(self, x: Tensor, t: float) -> Tensor:
+    def __call__(self, x: Tensor, t: float, span: float = 0.0) -> Tensor:
         total, velocity = len(x) * len(self.starts), torch.empty(0)
         for first in range(0, total, self.batch):
             places = [divmod(place, len(self.starts)) for place in range(first, min(first + self.batch, total))]
             windows = torch.stack([x[item, :, start : start + self.size] for item, start in self._starts(places)])
-            found = self._kept(first, windows, t)
+            found = self._kept(first, windows, t, span)
             if not first:
                 velocity = found.new_zeros(x.shape)
             for (item, window), part in zip(places, found, strict=True):
@@ -193,14 +195,14 @@ class GuidedField:
     def _starts(self, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
         return [(item, self.starts[window]) for item, window in places]
 
-    def _kept(self, first: int, windows: Tensor, t: float) -> Tensor:
+    def _kept(self, first: int, windows: Tensor, t: float, span: float) -> Tensor:
         """The velocities of the batch that begins with window `first`, evaluated if they are not there yet."""
         if self.unfinished is None:
-            return self.evaluate(windows, self.condition(first), t)
+            return self.evaluate(windows, self.condition(first), t, span)
         name = f"velocity-{self.step}-{self.stage}-{first}"
         found = self.unfinished.get(name)
         if found is None:
-            found = self.evaluate(windows, self.condition(first), t)
+            found = self.evaluate(windows, self.condition(first), t, span)
             self.unfinished.put(name, found)
         return found.to(windows.device)
 
@@ -217,10 +219,11 @@ class GuidedField:
             self.conditions[first] = condition
         return condition
 
-    def evaluate(self, x: Tensor, condition: Tensor, t: float) -> Tensor:
+    def evaluate(self, x: Tensor, condition: Tensor, t: float, span: float = 0.0) -> Tensor:
         """One guided evaluation of windows x [N, C, size]: two network evaluations unless guidance is 1."""
         times, null = x.new_full((len(x),), t), self.null.expand_as(condition)
-        return guided_velocity(self.field, x, times, condition, null, self.guidance, self.guidance_rescale)
+        field = partial(self.field, span=span) if span else self.field
+        return guided_velocity(field, x, times, condition, null, self.guidance, self.guidance_rescale)
 
 
 @torch.inference_mode()
@@ -254,12 +257,12 @@ def sample_latent(
         guidance_rescale: smaller guidance whose standard deviation velocities get (`flow.guided_velocity`); 0: off.
         published: windows side by side; the noise must then be a whole number of windows long.
         batch: windows that go through the network at once.
-        unfinished: keeps what is finished; a step that is there already is not made again. The steps of dopri5, which
-            depend on one another in more than x, all begin anew.
+        unfinished: keeps what is finished; a step that is there already is not made again. The steps of dopri5 and
+            of diffusions, which depend on one another in more than x, all begin anew.
         kept: [B, C, L] what the latent has to be at the end; NaN where it is free. What is kept goes straight there
             from its noise, and the field sees it on the way, as it has learnt to see data.
     """
-    if solver == "dopri5":
+    if not resumes(solver):
         unfinished = None
     done, x = _last_step(unfinished, steps, noise)
     columns = columns or [noise.shape[-1]]
@@ -271,8 +274,8 @@ def sample_latent(
         yield 1.0, x
         return
     velocity.begin(done)
-    field_or_straight = velocity if kept is None else _held(velocity, kept, noise)
-    for step, (t, after) in enumerate(solve(field_or_straight, x, steps, solver, first=done), done + 1):
+    predict, predicts = velocity if kept is None else _held(velocity, kept, noise), field.config.predicts
+    for step, (t, after) in enumerate(path(predicts, predict, x, steps, solver, first=done), done + 1):
         if unfinished is not None:
             unfinished.put(f"latent-{step}", after)
             unfinished.drop("velocity-*")
@@ -281,10 +284,12 @@ def sample_latent(
         yield t, after
 
 
-def _held(velocity: Velocity, kept: Tensor, noise: Tensor) -> Velocity:
+def _held(velocity: GuidedField, kept: Tensor, noise: Tensor) -> Predict:
     """A velocity that leads to `kept` wherever that is a number: the straight path's, which every solver keeps to."""
+    if velocity.field.config.predicts == "noise":
+        raise ConfigError("redo: a model that predicts noise does not hold what is kept; generate it anew")
     free, straight = kept.isnan(), kept - noise
-    return lambda x, t: torch.where(free, velocity(x, t), straight)
+    return lambda x, t, span=0.0: torch.where(free, velocity(x, t, span), straight)
 
 
 def _last_step(unfinished: Unfinished | None, steps: int, noise: Tensor) -> tuple[int, Tensor]:

@@ -14,9 +14,9 @@ from frieren.errors import VideoError
 
 
 def test_the_choices_are_those_of_the_package() -> None:
-    from frieren import catalogue, pipeline, solver
+    from frieren import catalogue, paths, pipeline
 
-    assert set(get_args(Solver)) == set(solver.SOLVERS)
+    assert set(get_args(Solver)) == {name for names in paths.SOLVERS_OF.values() for name in names}
     assert get_args(Precision) == (*pipeline.PRECISIONS, "auto")
     assert get_args(Vocoder) == catalogue.VOCODERS
     assert get_args(Refinement) == catalogue.REFINEMENTS

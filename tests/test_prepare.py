@@ -282,6 +282,8 @@ def test_a_table_that_cannot_be_understood_is_an_error(table: str, message: str,
 
 def test_clips_of_foleyworld_are_counted_from_the_first_or_from_another_one() -> None:
     assert [item.index for item in source("foleyworld:train:3").items] == [0, 1, 2]
+    both = source("foleyworld:train:1+2,test:1").items
+    assert [(item.split, item.index) for item in both] == [("train", 1), ("train", 2), ("test", 0)]
     assert [(item.id, item.split, item.index) for item in source("foleyworld:valid:7+2").items] == [
         ("valid-000007", "valid", 7),
         ("valid-000008", "valid", 8),

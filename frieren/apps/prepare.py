@@ -29,7 +29,8 @@ def prepare(
         typer.Argument(
             metavar="SOURCE",
             help="A folder of videos, a CSV (with a header of id, start, label, split; or VGGSound's own), "
-            "or foleyworld:SPLIT:COUNT, or foleyworld:SPLIT:FIRST+COUNT, or mixtures:SPLIT:COUNT.",
+            "or foleyworld:SPLIT:COUNT, or foleyworld:SPLIT:FIRST+COUNT, or mixtures:SPLIT:COUNT; SPLIT:COUNT of "
+            "several splits with commas.",
         ),
     ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder for the data set.")],
@@ -50,6 +51,7 @@ def prepare(
         int | None, typer.Option(min=16, max=1024, help="Of images, in pixels.", show_default="the encoder's")
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="Longest part of a clip that is used.")] = 10.0,
+    precision: Annotated[str, typer.Option(help="Of the encoder: float32 or bfloat16.")] = "float32",
     per_shard: Annotated[
         int | None, typer.Option(min=1, help="Clips in one file.", show_default="256, or what has 200 MB of images")
     ] = None,
@@ -65,7 +67,7 @@ def prepare(
     found = read_source(source, videos=videos, lists=split_list or [], recordings=recordings or [])
     report_coverage(found, data)
     try:
-        spec = spec_from(model, tuple(fields.split(",")), size, seconds)
+        spec = spec_from(model, tuple(fields.split(",")), size, seconds, precision)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     prepare_folder(data)
@@ -82,7 +84,7 @@ def prepare(
     report(summary, data)
 
 
-def spec_from(model: str, fields: tuple[str, ...], size: int | None, seconds: float) -> DatasetSpec:
+def spec_from(model: str, fields: tuple[str, ...], size: int | None, seconds: float, precision: str) -> DatasetSpec:
     """The specification of a data set at the rates of a model."""
     from frieren.catalogue import find
     from frieren.dataset.prepare import DatasetSpec
@@ -93,8 +95,9 @@ def spec_from(model: str, fields: tuple[str, ...], size: int | None, seconds: fl
     encoder, autoencoder = parts.get("encoder"), parts.get("autoencoder")
     if encoder and not size:
         size = read_json(encoder / "config.json")["image_size"]
+    size = size or DatasetSpec.size
     return DatasetSpec(
-        fields, encoder, autoencoder, config.condition, size or DatasetSpec.size, seconds, config.clock, config.mel
+        fields, encoder, autoencoder, config.condition, size, seconds, config.clock, config.mel, precision
     )
 
 

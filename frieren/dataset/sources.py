@@ -100,7 +100,8 @@ def read_source(
     Args:
         name: a folder of videos; a CSV with a header (id and, if known, start, label, split) or VGGSound's without one
             (YouTube id, start in seconds, label, split); or "foleyworld:SPLIT:COUNT",
-            or "foleyworld:SPLIT:FIRST+COUNT"; or "mixtures:SPLIT:COUNT,SPLIT:COUNT" of recordings.
+            or "foleyworld:SPLIT:FIRST+COUNT"; or "mixtures:SPLIT:COUNT" of recordings; both of several splits as
+            "foleyworld:SPLIT:COUNT,SPLIT:COUNT".
         videos: the folder with the files of a CSV: `<id>_<start, 6 digits>.mp4`, or `<id>.mp4`, or any other suffix.
             A file is the clip itself; nothing is cut out of it at `start`.
         lists: text files with an id per line; a list's name, in small letters, is the split of what it names, and what
@@ -163,18 +164,21 @@ def cover(wanted: dict[str, SourceItem], items: list[SourceItem]) -> tuple[Split
 
 
 def world_source(name: str) -> ClipSource:
-    """Clips of one of FoleyWorld's splits, in their own order, which goes through levels and kinds.
+    """Clips of one or more of FoleyWorld's splits, each in its own order, which goes through levels and kinds.
 
-    "foleyworld:train:500": the first 500; "foleyworld:train:500+200": the 200 that follow.
+    "foleyworld:train:500": the first 500; "foleyworld:train:500+200": the 200 that follow;
+    "foleyworld:train:500,test:8": of two splits.
     """
-    found = re.fullmatch(rf"{WORLD}:({'|'.join(world.SPLITS)}):(?:(\d+)\+)?(\d+)", name, re.ASCII)
-    if not found or int(found[3]) == 0:
+    clip = rf"({'|'.join(world.SPLITS)}):(?:(\d+)\+)?([1-9]\d*)"
+    if not re.fullmatch(rf"{WORLD}:{clip}(?:,{clip})*", name, re.ASCII):
         splits = ", ".join(world.SPLITS)
         raise SourceError(f"{name}: expected {WORLD}:SPLIT:COUNT or :FIRST+COUNT with SPLIT one of {splits}")
-    split, first, count = found[1], int(found[2] or 0), int(found[3])
-    return ClipSource(
-        name, tuple(SourceItem(f"{split}-{i:06d}", split=split, index=i) for i in range(first, first + count))
+    items = (
+        SourceItem(f"{split}-{i:06d}", split=split, index=i)
+        for split, first, count in re.findall(clip, name, re.ASCII)
+        for i in range(int(first or 0), int(first or 0) + int(count))
     )
+    return ClipSource(name, tuple(items))
 
 
 def mixtures_source(name: str, recordings: tuple[Path, ...]) -> ClipSource:

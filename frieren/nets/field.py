@@ -1,5 +1,7 @@
 """The vector field: a transformer that gives the velocity of a noisy latent (paper sections 4.3 and 4.4).
 
+For comparisons the same network predicts other things: the noise in the latent, or the average velocity over a span.
+
 Work is split by how often it is done: `condition` once per video, `forward` once per solver step.
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 TIME_SCALE = 1000  # the time embedding sees 0..1000 where the solver sees 0..1
+Prediction = Literal["velocity", "noise", "average velocity"]
 LONGEST_PERIOD = 10_000  # of the time embedding's cosines, in units of 2 pi / TIME_SCALE
 
 
@@ -42,12 +45,17 @@ class FieldConfig:
     regulator: Literal["repeat", "time"] = "repeat"  # features to columns: by count (published) or by time stamps
     repeat: int = 8  # latent columns per feature, for "repeat"
     summary: bool = False  # every feature is added the mean over its window; published: it is not
-    time_steps: int | None = 1000  # t is rounded down to a multiple of 1 / time_steps (published); None: it is not
+    time_steps: int | None = 1000  # a velocity's t is rounded down to a multiple of 1 / time_steps (published), or not
+    # A flow's velocity; a diffusion's noise, t being k / 1000 (`diffusion`); or the average velocity over [t, t + span]
+    # (MeanFlow, arXiv 2505.13447).
+    predicts: Prediction = "velocity"
     gradient_checkpointing: bool = False  # recompute the blocks in the backward pass to save memory
 
     def __post_init__(self) -> None:
         if self.regulator not in ("repeat", "time"):
             raise ValueError(f"regulator must be 'repeat' or 'time', got {self.regulator!r}")
+        if self.predicts not in get_args(Prediction):
+            raise ValueError(f"predicts must be one of {', '.join(get_args(Prediction))}, got {self.predicts!r}")
         for name, divisor in (("2", 2), ("heads", self.heads), ("block_groups", self.block_groups)):
             if self.width % divisor:
                 raise ValueError(f"width must be a multiple of {name} ({divisor}), got {self.width}")
@@ -195,6 +203,8 @@ class VectorField(nn.Module):
         self.config = config
         width = config.width
         self.embed_time = TimeEmbedding(config.time_features, width)
+        average = config.predicts == "average velocity"
+        self.embed_span = TimeEmbedding(config.time_features, width) if average else None
         self.embed_features = FeatureEmbedding(config)
         self.project_condition = nn.Linear(width, width // 2)
         self.input = nn.Conv1d(config.latent, width, config.input_kernel, padding=config.input_kernel // 2)
@@ -212,8 +222,9 @@ class VectorField(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for layer in (self.embed_time.hidden, self.embed_time.out):
-            nn.init.normal_(layer.weight, std=0.02)
+        for embedding in filter(None, (self.embed_time, self.embed_span)):
+            for layer in (embedding.hidden, embedding.out):
+                nn.init.normal_(layer.weight, std=0.02)
         nn.init.xavier_normal_(self.positions.weight)
         if self.embed_features.summary is not None:
             nn.init.zeros_(self.embed_features.summary.weight)
@@ -251,13 +262,14 @@ class VectorField(nn.Module):
         zeros = like.new_zeros(1, 1, self.config.features)
         return self.project_condition(self.embed_features(zeros)).expand_as(like)
 
-    def forward(self, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """The velocity; once per solver step.
+    def forward(self, x: Tensor, t: Tensor, c: Tensor, span: Tensor | float = 0.0) -> Tensor:
+        """The velocity, or what `predicts` says; once per solver step.
 
         Args:
             x: [B, C, L] point on the path, scaled latent.
             t: [B] time in 0..1, 0 is noise.
             c: [B, L, W / 2] from `condition` or `null_condition`.
+            span: [B] or a number, over which the velocity is averaged, if that is what is predicted.
 
         Returns:
             v [B, C, L].
@@ -269,7 +281,7 @@ class VectorField(nn.Module):
         if tokens > self.config.positions:
             raise ValueError(f"{x.shape[-1]} latent columns, at most {self.config.positions - 1}: sample in windows")
         latent = self.project_input(self.input(x).mT)
-        h = torch.cat([self.embed_time(self._time(t)).unsqueeze(1), torch.cat([latent, c], dim=-1)], dim=1)
+        h = torch.cat([self.embed_times(t, span).unsqueeze(1), torch.cat([latent, c], dim=-1)], dim=1)
         h = (h + self.positions.weight[:tokens]).mT
         for block in self.blocks:
             if self.config.gradient_checkpointing and self.training:
@@ -278,8 +290,15 @@ class VectorField(nn.Module):
                 h = block(h)
         return self.output(self.norm_out(h[..., 1:]))
 
+    def embed_times(self, t: Tensor, span: Tensor | float) -> Tensor:
+        """The token of time t [B] and, if there is one, of the span: [B, W]."""
+        token = self.embed_time(self._time(t))
+        if self.embed_span is None:
+            return token
+        return token + self.embed_span(TIME_SCALE * (span if isinstance(span, Tensor) else torch.full_like(t, span)))
+
     def _time(self, t: Tensor) -> Tensor:
         """Input of the time embedding. The product is rounded down in float32, as published (paper section 7)."""
-        if self.config.time_steps is None:
+        if self.config.time_steps is None or self.config.predicts != "velocity":
             return t.float() * TIME_SCALE
         return torch.floor(t.float() * self.config.time_steps) * (TIME_SCALE / self.config.time_steps)

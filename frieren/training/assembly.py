@@ -50,6 +50,7 @@ def assemble(recipe: AnyRecipe, out: Path, model: Path) -> Path:
         shared.description,
         steps=shared.steps,
         guidance=shared.guidance,
+        solver=shared.solver,
         griffin_lim_iterations=shared.griffin_lim_iterations,
         clock=shared.clock,
         mel=shared.mel,

@@ -81,6 +81,15 @@ class VocoderLoss:
 
 
 @dataclass(frozen=True)
+class MeanFlowLoss:
+    """MeanFlow's own settings, for a field that predicts average velocities; the defaults are the published ones."""
+
+    spans: float = 0.25  # share of the items that are averaged over a span; the others learn the velocity
+    guidance: float = 1.0  # of the field that is learnt, in one evaluation; published: depends on the size
+    power: float = 1.0  # of the adaptive weight
+
+
+@dataclass(frozen=True)
 class FieldLoss:
     """Rectified flow with condition dropout (paper sections 3 and 6)."""
 
@@ -94,6 +103,7 @@ class FieldLoss:
     classifier: str = ""  # folder of the classifier behind it; "": the run's own tagger
     onset_weight: float = 0.0  # weight of the onset loss on the end of the flow (`tasks.flow_losses`)
     end_start: int = 0  # step from which on these two count
+    mean_flow: MeanFlowLoss = field(default_factory=MeanFlowLoss)
 
 
 @dataclass(frozen=True)

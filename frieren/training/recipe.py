@@ -1,6 +1,7 @@
 """Recipes of training runs: TOML files over frozen dataclasses.
 
-A recipe folder holds `model.toml` (what the parts have in common) and one file per part. Only what differs from the
+A recipe folder holds `model.toml` (what the parts have in common) and one file per part; a `model.toml` in the folder
+above holds what several recipe folders have in common. Only what differs from the
 defaults below needs to be written; an unknown key is an error that names the nearest right one.
 """
 
@@ -60,6 +61,7 @@ class Shared:
     valid: int = 60  # validation clips: FoleyWorld's, or the first ones of `data`
     steps: int = 25  # default solver steps of the finished model
     guidance: float = 4.5
+    solver: str = "euler"  # of the finished model
     griffin_lim_iterations: int = 0  # on the waves of the finished model (`wave.GriffinLimRefinement`)
     data: str = ""  # prepared data set to learn from; "": FoleyWorld, prepared by the run
     splits: tuple[str, str] = ("train", "valid")  # of `data`: for training and for validation
@@ -241,7 +243,7 @@ def trained(folder: Path) -> Path:
 
 
 def read_recipe(path: Path, changes: list[str] | None = None) -> AnyRecipe:
-    """Reads one part's TOML file and the `model.toml` beside it.
+    """Reads one part's TOML file, the `model.toml` beside it, and, below that, the one of the folder above if there is.
 
     Args:
         path: the recipe.
@@ -251,7 +253,8 @@ def read_recipe(path: Path, changes: list[str] | None = None) -> AnyRecipe:
         RecipeError: if a file is missing or not TOML, a key is unknown, or a value does not go with its key.
     """
     table = read_toml(path)
-    table["shared"] = read_toml(path.with_name("model.toml"))
+    above = path.parent.parent / "model.toml"
+    table["shared"] = (read_toml(above) if above.exists() else {}) | read_toml(path.with_name("model.toml"))
     for change in changes or []:
         apply_change(table, change)
     part = table.setdefault("part", path.stem)

@@ -96,7 +96,7 @@ class FastField(nn.Module):
         super().__init__()
         self.config, self.dtype = plain.config, dtype
         self.embed_features, self.project_condition = plain.embed_features, plain.project_condition
-        self.embed_time = plain.embed_time
+        self.embed_time, self.embed_span = plain.embed_time, plain.embed_span
         self.input = Convolution(plain.input, dtype)
         self.project_input = in_dtype(plain.project_input, dtype)
         self.positions: Tensor
@@ -107,18 +107,17 @@ class FastField(nn.Module):
 
     condition = VectorField.condition
     null_condition = VectorField.null_condition
+    embed_times, _time = VectorField.embed_times, VectorField._time
 
     @torch.inference_mode()
-    def forward(self, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, c: Tensor, span: Tensor | float = 0.0) -> Tensor:
         """The velocity [B, C, L] of x [B, C, L] at t [B], given c [B, L, W / 2]; see `VectorField.forward`."""
         columns = x.shape[-1]
         if columns >= self.config.positions:
             raise ValueError(f"{columns} latent columns, at most {self.config.positions - 1}: sample in windows")
         latent = self.project_input(self.input(padded(x.mT.to(self.dtype), self.input.margin)))
         rows = torch.cat([latent, c.to(self.dtype)], dim=-1)
-        h = torch.cat(
-            [self.embed_time(VectorField._time(cast(VectorField, self), t)).to(self.dtype)[:, None], rows], dim=1
-        )
+        h = torch.cat([self.embed_times(t, span).to(self.dtype)[:, None], rows], dim=1)
         h = h + self.positions[: columns + 1]
         for block in self.blocks:
             h = block(h)

@@ -1,7 +1,8 @@
 """The vector field in its three stages: flow, reflow on the guided field, one-step distillation (paper section 6).
 
-One task with three losses. The flow learns from clips; reflow and distillation from pairs of noise and the latent to
-which the guided flow led from it (`dataset.pairs`).
+One task with three losses, and two more where the network predicts something else (`FieldConfig.predicts`). The flow
+learns from clips; reflow and distillation from pairs of noise and the latent to which the guided flow led from it
+(`dataset.pairs`).
 """
 
 from __future__ import annotations
@@ -23,18 +24,21 @@ from frieren.mel import decode_latent, encode_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.starts import start_white
+from frieren.paths import path
 from frieren.solver import solve
 from frieren.training import machines
 from frieren.training.crops import TrainingWindows
 from frieren.training.learner import Losses, Trainable
 from frieren.training.loop import TrainingTask
 from frieren.training.loss_settings import FieldLoss, PairsLoss
-from frieren.training.recipe import Recipe
+from frieren.training.recipe import Recipe, RecipeError
 from frieren.training.tasks.classification import IGNORE_INDEX, ClassificationLoss, Classifier
 from frieren.training.tasks.flow_losses import (
+    diffusion_loss,
     distillation_loss,
     flow_loss,
     logit_normal_weight,
+    mean_flow_loss,
     onset_loss,
     reflow_loss,
 )
@@ -73,6 +77,17 @@ def condition(network: VectorField, features: Tensor) -> Tensor:
     return network.condition(features, torch.arange(features.shape[1], device=features.device))
 
 
+def raise_if_unfit(recipe: Recipe[FieldConfig, FieldLoss]) -> None:
+    """Raises RecipeError if a recipe's losses are those of a velocity, and its network predicts something else."""
+    loss, predicts = recipe.loss, recipe.network.predicts
+    weighted = loss.weight != "uniform" or loss.class_weight or loss.onset_weight
+    if predicts != "velocity" and (recipe.part != "field" or weighted):
+        raise RecipeError(
+            f"network.predicts: {predicts} has one loss, without reflow, distillation and losses of the flow's end; "
+            "set loss.weight = 'uniform' and no loss.class_weight and loss.onset_weight, or predicts = 'velocity'"
+        )
+
+
 class FieldTask(TrainingTask[VectorField]):
     """Random windows and the loss of the recipe's stage."""
 
@@ -93,9 +108,10 @@ class FieldTask(TrainingTask[VectorField]):
             tagger: of the classification loss, if the recipe has one (`loss.class_weight`).
 
         Raises:
-            RecipeError: no clip has one kind that the tagger knows.
+            RecipeError: no clip has one kind that the tagger knows; a loss that is not for what the network predicts.
         """
         self.recipe, self.network = recipe, network
+        raise_if_unfit(recipe)
         self.autoencoder = autoencoder.to(machines.device()).requires_grad_(False).eval()
         self.trainables = {recipe.part: Trainable(network, self.losses)}
         cut = partial(TrainingWindows, field=network.config, clock=recipe.shared.clock)
@@ -118,7 +134,16 @@ class FieldTask(TrainingTask[VectorField]):
                 windows["class"] = windows["class"].where(kept, IGNORE_INDEX)
         if self.classify and self.recipe.shared.condition == "cues":
             windows["class"] = self.classify.shown(windows["features"], windows["class"])
-        return {"ids": ids, "t": draw_times(len(ids), self.recipe.loss.time), **windows}
+        return {"ids": ids, **self.draw_times(len(ids)), **windows}
+
+    def draw_times(self, count: int) -> dict[str, Tensor]:
+        """Random times [B] and, of average velocities, spans [B]: with a second time, from the earlier to the later."""
+        t = draw_times(count, self.recipe.loss.time)
+        if self.network.config.predicts != "average velocity":
+            return {"t": t}
+        other = draw_times(count, self.recipe.loss.time)
+        some = torch.rand(count) < self.recipe.loss.mean_flow.spans
+        return {"t": torch.where(some, torch.minimum(t, other), t), "span": (t - other).abs() * some}
 
     def targets(self, ids: list[str]) -> dict[str, Tensor]:
         """Classes [B] of windows of these clips, for the classification loss; nothing without it."""
@@ -137,7 +162,8 @@ class FieldTask(TrainingTask[VectorField]):
         else:
             x1 = windows["latent"]
         x0 = windows["noise"] if "noise" in windows else torch.randn_like(x1)
-        kept: dict[str, Tensor] = {name: windows[name] for name in ("features", "t", "class") if name in windows}
+        names = ("features", "t", "span", "class")
+        kept: dict[str, Tensor] = {name: windows[name] for name in names if name in windows}
         return {**kept, "x0": x0, "x1": x1}
 
     def losses(self, batch: Any, step: int) -> Losses:
@@ -155,6 +181,11 @@ class FieldTask(TrainingTask[VectorField]):
         x0, x1, t, loss = batch["x0"], batch["x1"], batch["t"], self.recipe.loss
         c = condition(network, batch["features"])
         weight = logit_normal_weight if loss.weight == "logit-normal" else torch.ones_like
+        if network.config.predicts == "noise":
+            return diffusion_loss(network, x0, x1, t, c)
+        if network.config.predicts == "average velocity":
+            mean, given = loss.mean_flow, batch["features"].flatten(1).any(1)
+            return mean_flow_loss(network, x0, x1, t, c, batch["span"], given, mean.guidance, mean.power)
         if not isinstance(loss, PairsLoss):
             return flow_loss(network(interpolate(x0, x1, t), t, c), x0, x1, t, weight)
         null = network.null_condition(c)
@@ -211,7 +242,7 @@ class FieldTask(TrainingTask[VectorField]):
         rows = [self.valid.window([self.valid.fixed(index)], self.fields) for index in indices]
         windows = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         windows |= self.targets([self.valid.data.ids[self.valid.items[index]] for index in indices])
-        return machines.move(windows | {"t": draw_times(len(rows), self.recipe.loss.time)}, machines.device())
+        return machines.move(windows | self.draw_times(len(rows)), machines.device())
 
     @torch.inference_mode()
     def validate(self, network: VectorField) -> dict[str, float]:
@@ -257,10 +288,12 @@ class FieldTask(TrainingTask[VectorField]):
         c = condition(network, batch["features"])
         null = network.null_condition(c)
 
-        def velocity(x: Tensor, t: float) -> Tensor:
-            return guided_velocity(network, x, x.new_full((len(x),), t), c, null, guidance)
+        def predict(x: Tensor, t: float, span: float = 0.0) -> Tensor:
+            field = partial(network, span=span) if span else network
+            return guided_velocity(field, x, x.new_full((len(x),), t), c, null, guidance)
 
-        *_, (_, latent) = solve(velocity, batch["x0"], STEPS.get(self.recipe.part, shared.steps))
+        steps = STEPS.get(self.recipe.part, shared.steps)
+        *_, (_, latent) = path(network.config.predicts, predict, batch["x0"], steps, shared.solver)
         decode = partial(decode_latent, self.autoencoder, window=shared.clock.window, overlap=0)
         mels = {"true": windows["mel"] if "mel" in windows else decode(batch["x1"]), "generated": decode(latent)}
         names = [self.valid.data.ids[item] for item in self.valid.items[:SHOWN]]

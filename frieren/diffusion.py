@@ -1,0 +1,79 @@
+"""Gaussian diffusion, and the way back by the schedulers of `diffusers` (extra `rivals`): what a flow is compared with.
+
+x_k = sqrt(a_k) x1 + sqrt(1 - a_k) x0 for k = 0 .. 999, with noise x0 and data x1; the squared signal a_k falls as in
+latent diffusion models (arXiv 2112.10752). Its time t = k / 1000 runs from data to noise, against that of the flow. A
+network predicts x0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from frieren.errors import FrierenError
+from frieren.solver import Step, Velocity
+
+TIMES = 1000  # of the diffusion
+FIRST_BETA, LAST_BETA = 0.00085, 0.012  # between which the square roots are equally spaced
+SCHEDULERS = ("ddim", "pndm", "dpm++")
+# Steps begin at the last of the times, so that even a single one begins where everything is noise (arXiv 2305.08891).
+SETTINGS: dict[str, Any] = {"beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}
+CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
+    "pndm": ("PNDMScheduler", {"skip_prk_steps": True, "set_alpha_to_one": False}),
+    # Of second order, with equal steps of the log of signal over noise, as its authors have it (arXiv 2211.01095).
+    "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "use_lu_lambdas": True}),
+}
+
+
+class ExtraError(FrierenError):
+    """A package of the extra `rivals` is missing."""
+
+
+def signal() -> Tensor:
+    """The squared signal a_k of every time, float32 [1000]."""
+    betas = torch.linspace(FIRST_BETA**0.5, LAST_BETA**0.5, TIMES, dtype=torch.float64).square()
+    return (1 - betas).cumprod(0).float()
+
+
+def diffuse(x0: Tensor, x1: Tensor, k: Tensor) -> Tensor:
+    """x_k between noise x0 and data x1 [B, ...] at times k [B], int64."""
+    a = signal().to(x1.device)[k].view(-1, *[1] * (x1.ndim - 1))
+    return a.sqrt() * x1 + (1 - a).sqrt() * x0
+
+
+def scheduler(name: str, steps: int) -> Any:
+    """A scheduler of `diffusers` that is set to a number of steps.
+
+    Raises:
+        ValueError: for an unknown name or fewer than one step.
+        ExtraError: if diffusers is not installed.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    if name not in SCHEDULERS:
+        raise ValueError(f"unknown scheduler {name!r}; a model that predicts noise takes {', '.join(SCHEDULERS)}")
+    try:
+        import diffusers
+    except ImportError as error:
+        raise ExtraError("diffusers is not installed; run pip install 'frieren[rivals]'") from error
+    kind, settings = CLASSES[name]
+    made = getattr(diffusers, kind)(TIMES, FIRST_BETA, LAST_BETA, **SETTINGS, **settings)
+    made.set_timesteps(steps)
+    return made
+
+
+def denoise(noise_in: Velocity, x: Tensor, steps: int, name: str) -> Iterator[Step]:
+    """Goes from noise x to data and yields (share of the steps that is done, x) after each.
+
+    Args:
+        noise_in: predicts the noise in x at t = k / 1000.
+        steps, name: see `scheduler`. "pndm" takes one evaluation more.
+    """
+    made = scheduler(name, steps)
+    for done, k in enumerate(made.timesteps.tolist(), 1):
+        x = made.step(noise_in(x, k / TIMES), k, x).prev_sample
+        yield done / len(made.timesteps), x
