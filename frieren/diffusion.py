@@ -7,13 +7,13 @@ network predicts x0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from frieren.errors import FrierenError
+from frieren.errors import package
 from frieren.solver import Step, Velocity
 
 TIMES = 1000  # of the diffusion
@@ -27,10 +27,6 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     # Of second order, with equal steps of the log of signal over noise, as its authors have it (arXiv 2211.01095).
     "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "use_lu_lambdas": True}),
 }
-
-
-class ExtraError(FrierenError):
-    """A package of the extra `rivals` is missing."""
 
 
 def signal() -> Tensor:
@@ -50,20 +46,29 @@ def scheduler(name: str, steps: int) -> Any:
 
     Raises:
         ValueError: for an unknown name or fewer than one step.
-        ExtraError: if diffusers is not installed.
+        PackageError: if diffusers is not installed.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if name not in SCHEDULERS:
         raise ValueError(f"unknown scheduler {name!r}; a model that predicts noise takes {', '.join(SCHEDULERS)}")
-    try:
-        import diffusers
-    except ImportError as error:
-        raise ExtraError("diffusers is not installed; run pip install 'frieren[rivals]'") from error
     kind, settings = CLASSES[name]
-    made = getattr(diffusers, kind)(TIMES, FIRST_BETA, LAST_BETA, **SETTINGS, **settings)
+    made = getattr(package("diffusers", "rivals"), kind)(TIMES, FIRST_BETA, LAST_BETA, **SETTINGS, **settings)
     made.set_timesteps(steps)
     return made
+
+
+def steer(noise: Tensor, x: Tensor, t: float, log_probability: Callable[[Tensor], Tensor], weight: float) -> Tensor:
+    """Classifier guidance: noise - weight sqrt(1 - a_k) times the gradient of a classifier (arXiv 2105.05233).
+
+    Args:
+        noise: predicted in x [B, ...] at t = k / 1000.
+        log_probability: x -> [B], of what is wanted, by a classifier of noisy data.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        moved = x.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(log_probability(moved).sum(), moved)
+    return noise - weight * (1 - signal()[round(t * TIMES)]).sqrt().to(noise) * gradient.to(noise)
 
 
 def denoise(noise_in: Velocity, x: Tensor, steps: int, name: str) -> Iterator[Step]:

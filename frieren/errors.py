@@ -6,13 +6,16 @@ FrierenError
 ├── OutputError     a result cannot be written
 ├── SamplingError   the field gives no finite velocity
 ├── ConfigError     a configuration has a key or a value that it should not have
+├── PackageError    a package of an extra is not installed
 └── WeightsError    a model cannot be found, or its files are not what they should be
     └── DamagedFileError    a file is broken, cut off, or not a file of weights at all
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 
 class FrierenError(Exception):
@@ -59,3 +62,19 @@ def reason(error: BaseException) -> str:
     """The cause of an error in one line, without numbers and paths: "No space left on device"."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return text.splitlines()[0]
+
+
+class PackageError(FrierenError):
+    """A package of an extra is not installed."""
+
+
+def package(name: str, extra: str) -> Any:
+    """A package of an extra, imported where it is needed.
+
+    Raises:
+        PackageError: if it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise PackageError(f"{name} is not installed; run pip install 'frieren[{extra}]'") from error

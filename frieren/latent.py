@@ -13,13 +13,18 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from frieren.autoregression import sample_codes
 from frieren.clock import Clock
+from frieren.diffusion import steer
 from frieren.errors import ConfigError
 from frieren.flow import guided_velocity
 from frieren.nets.field import FieldConfig, VectorField, column_frames
-from frieren.paths import Predict, path, resumes
+from frieren.nets.rivals.codes import CodeTransformer
+from frieren.nets.rivals.diff_foley import DiffFoley
+from frieren.paths import Predict, path, raise_if_unfit, resumes
 from frieren.unfinished import Unfinished
 from frieren.windows import weights, window_starts
 
@@ -92,7 +97,7 @@ def window_layout(columns: int, clock: Clock, published: bool) -> tuple[list[int
 
 
 def window_frames(
-    field: VectorField, times: Tensor, starts: list[int], size: int, clock: Clock, published: bool = False
+    field: VectorField | DiffFoley, times: Tensor, starts: list[int], size: int, clock: Clock, published: bool = False
 ) -> Tensor:
     """Index of the frame behind every latent column of every window, [N, size].
 
@@ -113,7 +118,11 @@ def window_frames(
 
 
 def _laid_out(
-    field: VectorField, times: Tensor | Sequence[Tensor], columns: int | Sequence[int], clock: Clock, published: bool
+    field: VectorField | DiffFoley,
+    times: Tensor | Sequence[Tensor],
+    columns: int | Sequence[int],
+    clock: Clock,
+    published: bool,
 ) -> tuple[list[int], int, Tensor, Tensor]:
     """The windows of sounds that lie one after another: starts, size, frames [N, size] and shares [N, size].
 
@@ -146,7 +155,7 @@ class GuidedField:
 
     def __init__(
         self,
-        field: VectorField,
+        field: VectorField | DiffFoley,
         features: Tensor,
         times: Tensor | Sequence[Tensor],
         columns: int | Sequence[int],
@@ -223,12 +232,24 @@ class GuidedField:
         """One guided evaluation of windows x [N, C, size]: two network evaluations unless guidance is 1."""
         times, null = x.new_full((len(x),), t), self.null.expand_as(condition)
         field = partial(self.field, span=span) if span else self.field
-        return guided_velocity(field, x, times, condition, null, self.guidance, self.guidance_rescale)
+        found = guided_velocity(field, x, times, condition, null, self.guidance, self.guidance_rescale)
+        return self._aligned(self.field, found, x, condition, t) if isinstance(self.field, DiffFoley) else found
+
+    @staticmethod
+    def _aligned(network: DiffFoley, noise: Tensor, x: Tensor, condition: Tensor, t: float) -> Tensor:
+        """The noise, steered by the gradient of the alignment classifier if the network's config says how much."""
+        if not network.config.alignment:
+            return noise
+
+        def log_probability(moved: Tensor) -> Tensor:
+            return F.logsigmoid(network.align(moved, moved.new_full((len(moved),), t), condition.clone()))
+
+        return steer(noise, x, t, log_probability, network.config.alignment)
 
 
 @torch.inference_mode()
 def sample_latent(
-    field: VectorField,
+    field: VectorField | CodeTransformer | DiffFoley,
     features: Tensor,
     times: Tensor | Sequence[Tensor],
     noise: Tensor,
@@ -262,6 +283,9 @@ def sample_latent(
         kept: [B, C, L] what the latent has to be at the end; NaN where it is free. What is kept goes straight there
             from its noise, and the field sees it on the way, as it has learnt to see data.
     """
+    if isinstance(field, CodeTransformer):
+        yield from _written(field, features, times, noise, clock, columns, solver, guidance, kept)
+        return
     if not resumes(solver):
         unfinished = None
     done, x = _last_step(unfinished, steps, noise)
@@ -282,6 +306,30 @@ def sample_latent(
             unfinished.drop(f"latent-{step - 1}")
         velocity.begin(step)
         yield t, after
+
+
+def _written(
+    network: CodeTransformer,
+    features: Tensor,
+    times: Tensor | Sequence[Tensor],
+    noise: Tensor,
+    clock: Clock,
+    columns: Sequence[int] | None,
+    solver: str,
+    guidance: float,
+    kept: Tensor | None,
+) -> Iterator[tuple[float, Tensor]]:
+    """The path of codes, of one sound after the other; arguments are those of `sample_latent`."""
+    raise_if_unfit(solver, network.config.predicts)
+    if kept is not None:
+        raise ConfigError("redo: a model that writes codes does not hold what is kept; generate it anew")
+    each, widths = [times] if isinstance(times, Tensor) else times, columns or [noise.shape[-1]]
+    before: list[Tensor] = []
+    parts = zip(features.split([len(some) for some in each], 1), each, noise.split(list(widths), -1), strict=True)
+    for index, (shown, when, part) in enumerate(parts):
+        for share, latent in sample_codes(network, shown, when, part, clock, guidance):
+            yield (index + share) / len(widths), torch.cat([*before, latent], dim=-1)
+        before.append(latent)
 
 
 def _held(velocity: GuidedField, kept: Tensor, noise: Tensor) -> Predict:

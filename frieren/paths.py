@@ -13,10 +13,11 @@ from frieren.nets.field import Prediction
 from frieren.solver import SOLVERS, Step, solve
 
 AVERAGE = "average"  # the solver of average velocities: a step is exact where the prediction is
-SOLVERS_OF: dict[Prediction, tuple[str, ...]] = {
+SOLVERS_OF: dict[str, tuple[str, ...]] = {
     "velocity": SOLVERS,
     "noise": diffusion.SCHEDULERS,
     "average velocity": (AVERAGE, *SOLVERS),
+    "codes": ("autoregressive",),  # `autoregression`
 }
 
 
@@ -40,14 +41,19 @@ def path(
     Raises:
         ValueError: for a solver that is none of them, or fewer than one step.
     """
-    if solver not in SOLVERS_OF[predicts]:
-        known = ", ".join(SOLVERS_OF[predicts])
-        raise ValueError(f"{solver!r} does not go with a model that predicts {predicts}; choose one of {known}")
+    raise_if_unfit(solver, predicts)
     if predicts == "noise":
         return diffusion.denoise(predict, noise, steps, solver)
     if solver == AVERAGE:
         return average(predict, noise, steps, first)
     return solve(predict, noise, steps, solver, first=first)
+
+
+def raise_if_unfit(solver: str, predicts: str) -> None:
+    """Raises ValueError for a solver that does not go with what a network predicts."""
+    if solver not in SOLVERS_OF[predicts]:
+        known = ", ".join(SOLVERS_OF[predicts])
+        raise ValueError(f"{solver!r} does not go with a model that predicts {predicts}; choose one of {known}")
 
 
 def resumes(solver: str) -> bool:

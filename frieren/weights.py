@@ -40,6 +40,8 @@ NETWORKS = {
     "VideoTower": "cavp",
     "MelAutoencoder": "autoencoder",
     "VectorField": "field",
+    "CodeTransformer": "rivals.codes",
+    "DiffFoley": "rivals.diff_foley",
     "Vocos": "vocos",
     "BigVGAN": "bigvgan",
     "CAVP": "cavp_pair",

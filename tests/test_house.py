@@ -26,7 +26,7 @@ FLOORS = {
     0: "clock formats frames errors version heartbeat",
     1: "nets limits flow solver diffusion windows spectrogram media files configs picture categories longwave "
     "isolation rows redo",
-    2: "weights paths world openvideo sounds arrays cues motion unfinished",
+    2: "weights paths autoregression world openvideo sounds arrays cues motion unfinished",
     3: "official video remux features latent mel wave loudness tiny recognition sound_recognition strikes "
     "conditioning seen",
     4: "soundtrack record spotting",

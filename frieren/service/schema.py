@@ -16,7 +16,7 @@ from frieren.service.settings import Precision
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
-Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5", "average", "ddim", "pndm", "dpm++"]
+Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5", "average", "ddim", "pndm", "dpm++", "autoregressive"]
 Format = Literal["mp4", "mov", "mkv", "wav", "flac"]
 ID = r"^[A-Za-z0-9_-]{1,64}$"
 OPTIONS: dict[str, JsonValue] = {"model": "mini", "seed": 1, "sounds": "rain, dog@2-4", "format": "mp4"}

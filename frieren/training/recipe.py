@@ -21,6 +21,8 @@ from frieren.nets.cavp import CAVPConfig
 from frieren.nets.cavp_pair import CAVPPairConfig
 from frieren.nets.field import FieldConfig
 from frieren.nets.motion import MotionConfig
+from frieren.nets.rivals.codes import CodeTransformerConfig
+from frieren.nets.rivals.diff_foley import DiffFoleyConfig
 from frieren.nets.scorers.alignment import AlignmentConfig
 from frieren.nets.scorers.sound_classifier import SoundClassifierConfig
 from frieren.nets.scorers.tagger import TaggerConfig
@@ -203,6 +205,7 @@ PARTS: dict[str, tuple[type, type]] = {
 STAGE_BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage of the field starts from
 STAGES = ("field", *STAGE_BEFORE)
 KINDS: dict[str, dict[str, type]] = {
+    "field": {"VectorField": FieldConfig, "CodeTransformer": CodeTransformerConfig, "DiffFoley": DiffFoleyConfig},
     "vocoder": {"Vocos": VocosConfig, "BigVGAN": BigVGANConfig},
     "recordings": {"SoundClassifier": SoundClassifierConfig, "Tagger": TaggerConfig},
 }

@@ -21,7 +21,9 @@ from frieren.dataset.pairs import Pairing, make_pairs
 from frieren.dataset.scatter import OnDone
 from frieren.dataset.shards import INDEX, Shards
 from frieren.nets.autoencoder import MelAutoencoder
-from frieren.nets.field import VectorField
+from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.rivals.codes import CodeTransformer, CodeTransformerConfig
+from frieren.nets.rivals.diff_foley import DiffFoley, DiffFoleyConfig
 from frieren.training import machines
 from frieren.training.data import TrainingData, dataset, fields_of, open_data, raise_if_incomplete
 from frieren.training.loop import Report, TrainingTask
@@ -32,7 +34,7 @@ from frieren.training.tasks.autoencoder import AutoencoderTask
 from frieren.training.tasks.classification import load_classifier
 from frieren.training.tasks.contrast import ContrastTask
 from frieren.training.tasks.encoder import EncoderTask
-from frieren.training.tasks.field import FieldTask
+from frieren.training.tasks.field import FieldNetwork, FieldTask
 from frieren.training.tasks.motion import MotionTask
 from frieren.training.tasks.recordings import RecordingsTask
 from frieren.training.tasks.tagger import TaggerTask
@@ -104,7 +106,14 @@ def field_task(recipe: Recipe[Any, FieldLoss], out: Path, on_done: OnDone) -> Fi
     if loss.class_weight:
         tagger = load_classifier(Path(loss.classifier or out / "classifier"), recipe.shared.mel)
     autoencoder = load_network(folder, MelAutoencoder)
-    return FieldTask(recipe, VectorField(recipe.network), train, valid, autoencoder, tagger)
+    return FieldTask(recipe, field_network(recipe.network), train, valid, autoencoder, tagger)
+
+
+def field_network(config: FieldConfig | CodeTransformerConfig | DiffFoleyConfig) -> FieldNetwork:
+    """The network of a config, in the place of the field."""
+    if isinstance(config, CodeTransformerConfig):
+        return CodeTransformer(config)
+    return DiffFoley(config) if isinstance(config, DiffFoleyConfig) else VectorField(config)
 
 
 def pairs_of(recipe: AnyRecipe, loss: PairsLoss, out: Path, data: Path, autoencoder: Path, on_done: OnDone) -> Path:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from frieren.apps.progress import Bars
     from frieren.unfinished import Unfinished
 
-Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5", "average", "ddim", "pndm", "dpm++"]
+Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5", "average", "ddim", "pndm", "dpm++", "autoregressive"]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 Vocoder = Literal["model", "griffin-lim"]
 Refinement = Literal["windows", "regulator", "time"]

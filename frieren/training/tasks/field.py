@@ -23,6 +23,8 @@ from frieren.flow import guided_velocity, interpolate
 from frieren.mel import decode_latent, encode_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
+from frieren.nets.rivals.codes import CodeTransformer
+from frieren.nets.rivals.diff_foley import DiffFoley
 from frieren.nets.starts import start_white
 from frieren.paths import path
 from frieren.solver import solve
@@ -42,8 +44,11 @@ from frieren.training.tasks.flow_losses import (
     onset_loss,
     reflow_loss,
 )
+from frieren.training.tasks.rivals.code_loss import code_loss
+from frieren.training.tasks.rivals.diff_foley_loss import diff_foley_losses
 from frieren.weights import save_part
 
+FITTED = 256  # windows whose latents make the codebooks
 WHITENED = 256  # windows whose features tell how to whiten
 VALIDATED, SHOWN = 64, 2  # windows of the validation split: in scores, on a board
 STEPS = {"reflow": 5, "distillation": 1}  # solver steps that a stage is made for; the field takes the model's own
@@ -51,6 +56,9 @@ STEPS = {"reflow": 5, "distillation": 1}  # solver steps that a stage is made fo
 # The first step of a field that was not straightened predicts a mean of many sounds; after five of eight it is decided
 # which one it will be. A choice of this project, by trial on FoleyWorld (docs/experiments.md).
 ENDS = {"field": (8, range(1, 6)), "reflow": (5, range(5)), "distillation": (1, range(1))}
+
+
+FieldNetwork = VectorField | CodeTransformer | DiffFoley  # what stands in the field's place
 
 
 def draw_times(count: int, distribution: str) -> Tensor:
@@ -72,7 +80,7 @@ def draw_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
     return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
 
 
-def condition(network: VectorField, features: Tensor) -> Tensor:
+def condition(network: VectorField | DiffFoley, features: Tensor) -> Tensor:
     """c [B, L, W / 2] of windows' features [B, L, D], which have one row per latent column."""
     return network.condition(features, torch.arange(features.shape[1], device=features.device))
 
@@ -88,13 +96,13 @@ def raise_if_unfit(recipe: Recipe[FieldConfig, FieldLoss]) -> None:
         )
 
 
-class FieldTask(TrainingTask[VectorField]):
+class FieldTask(TrainingTask[FieldNetwork]):
     """Random windows and the loss of the recipe's stage."""
 
     def __init__(
         self,
         recipe: Recipe[FieldConfig, FieldLoss],
-        network: VectorField,
+        network: FieldNetwork,
         train: Shards,
         valid: Shards,
         autoencoder: MelAutoencoder,
@@ -118,11 +126,14 @@ class FieldTask(TrainingTask[VectorField]):
         self.train, self.valid = cut(train, seed=recipe.seed, join=recipe.loss.join), cut(valid)
         self.classify = ClassificationLoss(tagger.to(machines.device())) if tagger else None
         self.classes = self.classify.classes(train) | self.classify.classes(valid) if self.classify else {}
-        if recipe.loss.white and recipe.part == "field" and not recipe.init:
-            start_white(network.embed_features, self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
         self.fields: tuple[str, ...] = ("mean", "log_variance") if "mean" in train.fields else ("mel",)
         if isinstance(recipe.loss, PairsLoss):
             self.fields = ("noise", "mean", "log_variance") if recipe.loss.reencode else ("noise", "latent")
+        if isinstance(network, CodeTransformer) and not recipe.init:
+            network.fit(self.with_ends(self.train.batch(0, FITTED, self.fields)[1])["x1"])
+        white = recipe.loss.white and recipe.part == "field" and not recipe.init
+        if isinstance(network, VectorField) and white:
+            start_white(network.embed_features, self.train.batch(0, WHITENED, ())[1]["features"].flatten(0, 1))
 
     def batch(self, index: int) -> dict[str, Any]:
         ids, windows = self.train.batch(index, self.recipe.optim.batch, self.fields)
@@ -176,9 +187,13 @@ class FieldTask(TrainingTask[VectorField]):
         total = flow + torch.stack([weights[name] * value for name, value in ends.items()]).sum()
         return {"total": total, "flow": flow, **ends}
 
-    def loss(self, network: VectorField, batch: dict[str, Tensor], stage: str) -> Tensor:
+    def loss(self, network: FieldNetwork, batch: dict[str, Tensor], stage: str) -> Tensor:
         """A stage's loss. The null condition is that of zero features, so the layers that see them learn as well."""
         x0, x1, t, loss = batch["x0"], batch["x1"], batch["t"], self.recipe.loss
+        if isinstance(network, CodeTransformer):
+            return code_loss(network, batch["features"], x1)
+        if isinstance(network, DiffFoley):
+            return torch.stack([*diff_foley_losses(network, x0, x1, t, batch["features"]).values()]).sum()
         c = condition(network, batch["features"])
         weight = logit_normal_weight if loss.weight == "logit-normal" else torch.ones_like
         if network.config.predicts == "noise":
@@ -193,7 +208,7 @@ class FieldTask(TrainingTask[VectorField]):
             return reflow_loss(network, x0, x1, t, c, null, loss.guidance, weight)
         return distillation_loss(network, x0, x1, c, null, loss.guidance)
 
-    def end_losses(self, network: VectorField, batch: dict[str, Tensor], stage: str) -> dict[str, Tensor]:
+    def end_losses(self, network: FieldNetwork, batch: dict[str, Tensor], stage: str) -> dict[str, Tensor]:
         """Classification and onset loss of the end of the flow, as far as the recipe has them."""
         if not (self.classify or self.recipe.loss.onset_weight):
             return {}
@@ -217,7 +232,7 @@ class FieldTask(TrainingTask[VectorField]):
         """Log10 mels [B, M, T] of latents [B, C, L] of the flow."""
         return self.autoencoder.decode(latent / self.autoencoder.config.scale).float()
 
-    def end(self, network: VectorField, batch: dict[str, Tensor], stage: str) -> Tensor:
+    def end(self, network: FieldNetwork, batch: dict[str, Tensor], stage: str) -> Tensor:
         """The end of the flow [B, C, L], x + (1 - t) v, guided as the finished model is.
 
         The field goes to x by itself, as when it is sampled: a velocity on the path to a real sound is nearly always
@@ -245,7 +260,7 @@ class FieldTask(TrainingTask[VectorField]):
         return machines.move(windows | self.draw_times(len(rows)), machines.device())
 
     @torch.inference_mode()
-    def validate(self, network: VectorField) -> dict[str, float]:
+    def validate(self, network: FieldNetwork) -> dict[str, float]:
         """Loss on fixed windows with their own features and, "mismatched", with another clip's.
 
         After a reflow also that of one step; and the losses on the end of the flow that the recipe has.
@@ -276,12 +291,14 @@ class FieldTask(TrainingTask[VectorField]):
         return dict(sums)
 
     @torch.inference_mode()
-    def preview(self, network: VectorField) -> dict[str, Tensor]:
+    def preview(self, network: FieldNetwork) -> dict[str, Tensor]:
         """Mels [M, T] of fixed validation windows: the reference, and what the guided field generates from noise.
 
         Of pairs, those of their latents, and of the latents that the field generates from the same noise.
         """
         shared, loss = self.recipe.shared, self.recipe.loss
+        if isinstance(network, CodeTransformer):
+            return {}
         guidance = loss.guidance if isinstance(loss, PairsLoss) else shared.guidance
         windows = self.fixed_windows(SHOWN)
         batch = self.with_ends(windows)
@@ -299,5 +316,5 @@ class FieldTask(TrainingTask[VectorField]):
         names = [self.valid.data.ids[item] for item in self.valid.items[:SHOWN]]
         return {f"{name}/{kind}": mel for kind in mels for name, mel in zip(names, mels[kind], strict=True)}
 
-    def finish(self, network: VectorField, folder: Path) -> None:
+    def finish(self, network: FieldNetwork, folder: Path) -> None:
         save_part(folder, network, network.config)

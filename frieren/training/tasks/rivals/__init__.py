@@ -1,0 +1,1 @@
+"""Losses of the rivals that are not those of a flow."""
