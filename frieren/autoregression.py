@@ -62,7 +62,8 @@ def draw(
     for index in range(codes.shape[1], total * groups):
         logits, cache = network.step(tokens, cache, index)
         if times == 2:
-            logits = guide(*logits.chunk(2), guidance)
+            conditional, unconditional = logits.chunk(2)
+            logits = guide(conditional, unconditional, guidance)
         drawn = pick(logits, chance[:, index], network.config.top)
         codes = torch.cat([codes, drawn[:, None]], dim=1)
         tokens = network.embed(drawn[:, None, None], index % groups).repeat(times, 1, 1)

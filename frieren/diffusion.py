@@ -20,7 +20,13 @@ TIMES = 1000  # of the diffusion
 FIRST_BETA, LAST_BETA = 0.00085, 0.012  # between which the square roots are equally spaced
 SCHEDULERS = ("ddim", "pndm", "dpm++")
 # Steps begin at the last of the times, so that even a single one begins where everything is noise (arXiv 2305.08891).
-SETTINGS: dict[str, Any] = {"beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}
+SETTINGS: dict[str, Any] = {
+    "num_train_timesteps": TIMES,
+    "beta_start": FIRST_BETA,
+    "beta_end": LAST_BETA,
+    "beta_schedule": "scaled_linear",
+    "timestep_spacing": "trailing",
+}
 CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True, "set_alpha_to_one": False}),
@@ -53,7 +59,7 @@ def scheduler(name: str, steps: int) -> Any:
     if name not in SCHEDULERS:
         raise ValueError(f"unknown scheduler {name!r}; a model that predicts noise takes {', '.join(SCHEDULERS)}")
     kind, settings = CLASSES[name]
-    made = getattr(package("diffusers", "rivals"), kind)(TIMES, FIRST_BETA, LAST_BETA, **SETTINGS, **settings)
+    made = getattr(package("diffusers", "rivals"), kind)(**SETTINGS, **settings)
     made.set_timesteps(steps)
     return made
 

@@ -13,14 +13,19 @@ from torch import Tensor, nn
 
 from frieren import diffusion, load, paths
 from frieren.clock import Clock
+from frieren.dataset.packing import ShardWriter, merge
+from frieren.dataset.shards import Shards
 from frieren.errors import ConfigError
 from frieren.latent import draw_noise, sample_latent, window_frames
+from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.fast import hastened
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.solver import solve
 from frieren.training.recipe import Recipe, RecipeError, read_recipe
-from frieren.training.tasks.field import raise_if_unfit
+from frieren.training.stages import field_network
+from frieren.training.tasks.field import FieldTask, raise_if_unfit
 from frieren.training.tasks.flow_losses import average_velocity_target, diffusion_loss, mean_flow_loss
+from frieren.weights import load_part
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 FIELD = FieldConfig(
@@ -252,3 +257,68 @@ def test_losses_of_a_velocity_are_refused_for_other_predictions():
     reflow: Recipe = dataclasses.replace(recipe, part="reflow")
     with pytest.raises(RecipeError, match="predicts"):
         raise_if_unfit(reflow)
+
+
+def trained(folder: Path, name: str, network: str) -> FieldTask:
+    """The task of a rival at toy size, with the recipe that is shipped."""
+    for number, split in enumerate(("train", "valid")):
+        writer = ShardWriter(folder, number)
+        for row in range(6):
+            fields = {"features": torch.randn(40, 6), "mean": torch.randn(128, 4), "log_variance": torch.randn(128, 4)}
+            writer.add(f"{split}{row}", fields, label="", split=split)
+        writer.write()
+    merge(folder)
+    recipe = read_recipe(
+        RECIPES / "rivals" / name / "field.toml",
+        [f"network={network}", "optim.batch=4", "shared.clock={fps = 10.0, window = 64, overlap = 0}"],
+    )
+    autoencoder = MelAutoencoder(
+        AutoencoderConfig(width=8, multipliers=(1, 2), blocks=1, groups=8, attention=False, latent=4, bins=16)
+    )
+    train, valid = (Shards(folder, split) for split in ("train", "valid"))
+    return FieldTask(recipe, field_network(recipe.network), train, valid, autoencoder)
+
+
+SMALL = "latent = 4, features = 6, width = 32, depth = 1, heads = 2"
+TINY_FIELD = f"{SMALL}, context = 8, ffn_mult = 1, ffn_kernel = 3, positions = 65, regulator = 'time'"
+
+
+@needs_diffusers
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("frieren", f"{{{TINY_FIELD}}}"),
+        ("ldm", f"{{{TINY_FIELD}, predicts = 'noise'}}"),
+        ("meanflow", f"{{{TINY_FIELD}, predicts = 'average velocity'}}"),
+        ("diff-foley", "{latent = 4, features = 6, window = 64, widths = [8, 8], groups = 4, heads = 2, hidden = 16}"),
+        ("specvqgan", f"{{{SMALL}, window = 64, groups = 2, codes = 8}}"),
+    ],
+)
+def test_a_recipe_trains_validates_and_is_kept(name, network, tmp_path):
+    torch.manual_seed(0)
+    task = trained(tmp_path, name, network)
+    optimiser = torch.optim.Adam(task.network.parameters(), 3e-3)
+    losses = []
+    for step in range(12):
+        torch.manual_seed(step % 2)  # two batches, again and again: what is learnt is not by chance
+        losses.append(task.losses(task.batch(step % 2), step)["total"])
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert name == "meanflow" or sum(losses[-2:]) < sum(losses[:2])
+    scores = task.validate(task.network)
+    assert all(math.isfinite(score) for score in scores.values()) and {"loss", "mismatched"} <= scores.keys()
+    task.finish(task.network, tmp_path / "field")
+    again = load_part(tmp_path / "field")
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in task.network.state_dict().items())
+
+
+def test_spans_are_drawn_between_two_times_for_a_share_of_the_items(tmp_path):
+    task = trained(tmp_path, "meanflow", f"{{{TINY_FIELD}, predicts = 'average velocity'}}")
+    torch.manual_seed(0)
+    drawn = task.draw_times(4000)
+    assert (drawn["span"] > 0).double().mean() == pytest.approx(0.25, abs=0.03)
+    assert (drawn["t"] + drawn["span"] <= 1).all() and (drawn["t"] >= 0).all()
+    ends = (drawn["t"] + drawn["span"])[drawn["span"] > 0]
+    assert torch.logit(drawn["t"][drawn["span"] == 0]).mean() == pytest.approx(0, abs=0.1)
+    assert torch.logit(ends).mean() == pytest.approx(1 / math.pi**0.5, abs=0.1), "the larger of two normal numbers"

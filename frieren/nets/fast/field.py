@@ -107,7 +107,7 @@ class FastField(nn.Module):
 
     condition = VectorField.condition
     null_condition = VectorField.null_condition
-    embed_times, _time = VectorField.embed_times, VectorField._time
+    _time = VectorField._time
 
     @torch.inference_mode()
     def forward(self, x: Tensor, t: Tensor, c: Tensor, span: Tensor | float = 0.0) -> Tensor:
@@ -117,7 +117,8 @@ class FastField(nn.Module):
             raise ValueError(f"{columns} latent columns, at most {self.config.positions - 1}: sample in windows")
         latent = self.project_input(self.input(padded(x.mT.to(self.dtype), self.input.margin)))
         rows = torch.cat([latent, c.to(self.dtype)], dim=-1)
-        h = torch.cat([self.embed_times(t, span).to(self.dtype)[:, None], rows], dim=1)
+        token = VectorField.embed_times(cast(VectorField, self), t, span)
+        h = torch.cat([token.to(self.dtype)[:, None], rows], dim=1)
         h = h + self.positions[: columns + 1]
         for block in self.blocks:
             h = block(h)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -122,7 +122,7 @@ class FieldTask(TrainingTask[FieldNetwork]):
         raise_if_unfit(recipe)
         self.autoencoder = autoencoder.to(machines.device()).requires_grad_(False).eval()
         self.trainables = {recipe.part: Trainable(network, self.losses)}
-        cut = partial(TrainingWindows, field=network.config, clock=recipe.shared.clock)
+        cut = partial(TrainingWindows, field=cast(FieldConfig, network.config), clock=recipe.shared.clock)
         self.train, self.valid = cut(train, seed=recipe.seed, join=recipe.loss.join), cut(valid)
         self.classify = ClassificationLoss(tagger.to(machines.device())) if tagger else None
         self.classes = self.classify.classes(train) | self.classify.classes(valid) if self.classify else {}
@@ -241,6 +241,7 @@ class FieldTask(TrainingTask[FieldNetwork]):
         loss, (steps, stops) = self.recipe.loss, ENDS[stage]
         guidance, rescale = loss.sampling if isinstance(loss, PairsLoss) else (self.recipe.shared.guidance, 0.0)
         stop = stops[int(torch.randint(len(stops), ()))]
+        assert isinstance(network, VectorField)  # `raise_if_unfit`
         c = condition(network, batch["features"])
         null = network.null_condition(c)
 

@@ -95,7 +95,7 @@ def average_velocity_target(
     x, t, c, span, v = (each[some] for each in (x, t, c, span, velocity))
     tangents = (v, torch.ones_like(t), -torch.ones_like(span))
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward derivative
-        _, derivative = torch.func.jvp(lambda x, t, span: network(x, t, c, span).float(), (x, t, span), tangents)
+        derivative = torch.func.jvp(lambda x, t, span: network(x, t, c, span).float(), (x, t, span), tangents)[1]
     shape = -1, *[1] * (x.ndim - 1)
     target[some] = v + span.view(shape) * derivative
     return target

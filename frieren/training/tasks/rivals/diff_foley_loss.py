@@ -40,7 +40,8 @@ def contrast_loss(network: DiffFoley, video: Tensor, latent: Tensor) -> Tensor:
         segments = torch.stack([part.amax(1) for part in vectors.chunk(SEGMENTS, 1)], 1)
         pairs.append(F.normalize(segments, dim=-1))
     scale = network.logit_scale.exp().clamp(max=SHARPEST)
-    return info_nce(pairs[0].flatten(0, 1), pairs[1].flatten(0, 1), scale) + info_nce(*pairs, scale)
+    frames, sounds = pairs
+    return info_nce(frames.flatten(0, 1), sounds.flatten(0, 1), scale) + info_nce(frames, sounds, scale)
 
 
 def alignment_loss(network: DiffFoley, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
