@@ -8,13 +8,15 @@ network predicts x0.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from frieren.errors import package
-from frieren.solver import Step, Velocity
+
+if TYPE_CHECKING:
+    from frieren.solver import Step, Velocity
 
 TIMES = 1000  # of the diffusion
 FIRST_BETA, LAST_BETA = 0.00085, 0.012  # between which the square roots are equally spaced

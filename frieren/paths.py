@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from frieren import diffusion
+from frieren.errors import ConfigError
 from frieren.nets.field import Prediction
 from frieren.solver import SOLVERS, Step, solve
 
@@ -39,7 +40,8 @@ def path(
             velocity.
 
     Raises:
-        ValueError: for a solver that is none of them, or fewer than one step.
+        ConfigError: for a solver that is none of them.
+        ValueError: for fewer than one step.
     """
     raise_if_unfit(solver, predicts)
     if predicts == "noise":
@@ -50,10 +52,10 @@ def path(
 
 
 def raise_if_unfit(solver: str, predicts: str) -> None:
-    """Raises ValueError for a solver that does not go with what a network predicts."""
+    """Raises ConfigError for a solver that does not go with what a network predicts."""
     if solver not in SOLVERS_OF[predicts]:
         known = ", ".join(SOLVERS_OF[predicts])
-        raise ValueError(f"{solver!r} does not go with a model that predicts {predicts}; choose one of {known}")
+        raise ConfigError(f"solver {solver!r} does not go with a model that predicts {predicts}; choose one of {known}")
 
 
 def resumes(solver: str) -> bool:

@@ -151,7 +151,7 @@ def test_a_model_writes_codes(network, tmp_path):
     latent = model.sample(features, seed=1, solver="autoregressive", guidance=2.0)
     assert torch.equal(latent, model.sample(features, seed=1, solver="autoregressive", guidance=2.0))
     assert not torch.equal(latent, model.sample(features, seed=2, solver="autoregressive", guidance=2.0))
-    with pytest.raises(ValueError, match="predicts codes"):
+    with pytest.raises(ConfigError, match="predicts codes"):
         model.sample(features, solver="euler")
     with pytest.raises(ConfigError, match="does not hold"):
         model.sample(features, solver="autoregressive", kept=latent)

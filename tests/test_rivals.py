@@ -222,7 +222,7 @@ def test_a_model_samples_what_its_field_predicts(predicts):
         latent = model.sample(features, seed=1, steps=3, guidance=2.0, solver=solver)
         assert latent.isfinite().all() and latent.std() > 0.1
         assert torch.equal(latent, model.sample(features, seed=1, steps=3, guidance=2.0, solver=solver))
-    with pytest.raises(ValueError, match="does not go with a model that predicts"):
+    with pytest.raises(ConfigError, match="does not go with a model that predicts"):
         model.sample(features, solver="euler" if predicts == "noise" else "ddim")
 
 
