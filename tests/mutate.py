@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_name("mutations.toml")
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "out", "runs", ".*_cache", "*.mp3", "*.webp", "*.png")
-LONGEST = 200  # seconds of a processor that tests may take; a fault that makes them hang or crash is noticed as well
+LONGEST = 60  # seconds of a processor that tests may take; a fault that makes them hang or crash is noticed as well
 # What tests import and faults are not planted in: loaded once, and inherited by every process.
 SHARED = ["pytest", "torch", "torch.utils.data", "numpy", "scipy.stats", "scipy.optimize", "scipy.ndimage", "av"]
 SHARED += ["safetensors.torch", "soundfile", "soxr", "typer.testing", "requests", "hypothesis"]

@@ -73,10 +73,21 @@ def test_motion_is_read_at_the_frames_centres_and_stays_at_its_end() -> None:
     assert torch.allclose(motion, (centres * 0.25).clamp(max=0.24), atol=1e-6)
 
 
+def test_whoever_knows_the_motion_knows_that_nothing_strikes() -> None:
+    known = cue_features(Cues(motion=Motion(25.0, (0.0,) * 50)), 2.0, CLOCK)
+    assert (known[:, REST + STRIKES_KNOWN] == 1).all()
+    assert not cue_features(Cues((SoundCue("rain"),)), 2.0, CLOCK)[:, REST + STRIKES_KNOWN].any()
+
+
 def test_a_moved_strike_changes_the_frames_around_both_instants_alone() -> None:
     before, after = (cue_features(Cues(strikes=(Strike(0.3), Strike(time))), 2.0, CLOCK) for time in (1.0, 1.5))
     changed = (before != after).any(1).nonzero().flatten().tolist()
     assert changed == [30, 31, 46, 47]
+
+
+def test_a_delay_moves_every_strike() -> None:
+    sheet, late = (Cues(strikes=(Strike(0.3 + by, 0.5), Strike(1.1 + by))) for by in (0.0, 0.25))
+    torch.testing.assert_close(cue_features(sheet, 2.0, CLOCK, delay=0.25), cue_features(late, 2.0, CLOCK))
 
 
 def test_strikes_outside_the_video_are_left_out() -> None:

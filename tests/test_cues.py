@@ -54,6 +54,12 @@ def test_a_sheet_written_by_hand_may_be_short() -> None:
     assert cues.from_json("{}") == Cues()
 
 
+def test_a_byte_order_mark_is_none_of_the_text(tmp_path: Path) -> None:
+    """As editors on Windows write it."""
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"strikes": [{"time": 1}]}')
+    assert cues.read(tmp_path / "a.json") == Cues(strikes=(Strike(1.0),))
+
+
 def test_edits_survive(tmp_path: Path) -> None:
     path = tmp_path / "clip.json"
     Cues((SoundCue("cat"), SoundCue("rain")), (Strike(1.0), Strike(2.0)), Motion(25.0, (0.5,))).save(path)
@@ -83,6 +89,10 @@ def test_edits_survive(tmp_path: Path) -> None:
         ('{"strikes": [{"time": 1}, {}]}', r"strikes\[1\]: time is missing"),
         ('{"strikes": [{"time": 1, "strength": 1.5}]}', r"strikes\[0\]: strength must be 0 to 1"),
         ('{"sounds": [{"name": "dog", "from": 3, "to": 2}]}', r"sounds\[0\]: to must be after from"),
+        ('{"sounds": [{"name": "dog", "from": 2, "to": 2}]}', r"sounds\[0\]: to must be after from"),
+        ('{"sounds": [{"name": "dog", "certainty": -0.1}]}', r"sounds\[0\]: certainty must be 0 to 1"),
+        ('{"motion": {"rate": 1001}}', "motion: rate must be above 0 and at most 1000"),
+        ('{"motion": {"rate": 0}}', "motion: rate must be above 0"),
         ('{"sounds": [{"name": "dog", "from": "x"}]}', r"sounds\[0\]\.from must be a number"),
         ('{"sounds": [{"name": "dog", "start": 1}]}', r"sounds\[0\]: unknown key 'start'"),
         ('{"sounds": [{"name": "hamer"}]}', r"sounds\[0\]: no sound is called 'hamer'; the nearest are hammer"),

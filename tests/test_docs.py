@@ -1,4 +1,7 @@
-"""README and docs: their code runs, their commands exist, their links and numbers hold, and the site builds offline."""
+"""README and docs: their code runs, their options exist, their links and numbers hold, and the site builds offline.
+
+Their commands are run by tests/test_commands.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -215,28 +217,6 @@ def test_an_unknown_option_is_noticed() -> None:
         resolve(("generate", "clip.mp4", "--nonsense"))
 
 
-def cheap(command: Documented) -> bool:
-    """Whether a command runs in the folder of `folder`: it generates from the files there, or lists something."""
-    words = command.words
-    if words[:2] in (("world", "list"), ("weights", "list")) or words[0] == "doctor":
-        return True
-    return words[0] == "generate" and bool({"clip.mp4", "clips/", "clip.npz", "clip.npy"} & {*words})
-
-
-CHEAP = {one.words: one for one in DOCUMENTED if cheap(one)}
-
-
-@pytest.mark.parametrize("words", CHEAP, ids=" ".join)
-def test_a_cheap_command_runs(words: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Models are replaced by `tiny`, whatever the command names."""
-    if words[0] == "generate":
-        at = words.index("--model") if "--model" in words else len(words)
-        words = (*words[:at], *words[at + 2 :], "--model", "tiny")
-    with pytest.raises(SystemExit) as end:
-        main(list(words))
-    assert end.value.code == 0, capsys.readouterr().err
-
-
 def test_the_documented_replay_is_identical(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["generate", "clip.mp4", "--model", "tiny"], ["generate", "--replay", "clip_frieren.mp4.json"]):
         with pytest.raises(SystemExit) as end:
@@ -251,35 +231,6 @@ def test_targets_of_make_exist() -> None:
         code = "\n".join(block.text for block in split(page)[1])
         inline = " ".join(re.findall(r"`make ([a-z ]+)`", page.read_text(encoding="utf-8"))).split()
         assert {*re.findall(r"^(?:\$ )?make ([a-z]+)", code, re.MULTILINE), *inline} <= targets, name_of(page)
-
-
-@pytest.mark.slow
-def test_the_tutorial_runs(tmp_path: Path) -> None:
-    """docs/own-videos.md from its first command to its last, with fewer clips and steps."""
-    (tmp_path / "frieren").mkdir()
-    (tmp_path / "frieren" / "models").symlink_to(SHIPPED)
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    program = tmp_path / "bin" / "frieren"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m frieren "$@"\n')
-    program.chmod(program.stat().st_mode | stat.S_IEXEC)
-    lines = "\n".join(block.text for block in split(TUTORIAL)[1] if block.language in ("", "console"))
-    script = []
-    for line in re.sub(r"\\\n\s*", "", lines).splitlines():
-        line = re.sub(r"--clips \d+", "--clips 6", line).replace("head -20", "head -4").replace("tail -4", "tail -2")
-        if line.startswith(("$ ", "frieren ")):
-            small = " --set optim.steps=2 --set optim.batch=2 --set save_every=1" if "frieren train" in line else ""
-            script.append(line.removeprefix("$ ") + small)
-    assert len(script) > 10
-    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        ["bash", "-e", "-x"], input="\n".join(script), text=True, cwd=tmp_path, env=environment, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert len(list((tmp_path / "out" / "mine").glob("*.mp4"))) == 2
-    scores = json.loads((tmp_path / "scores" / "mine" / "scores.json").read_text())
-    assert "onset_f1_50ms" in json.dumps(scores)
-    assert frieren.load(tmp_path / "runs" / "mine" / "model").config.steps == 25
 
 
 # What the pages say

@@ -12,6 +12,7 @@ import torch
 from command import make_video, run
 
 import frieren
+from frieren.clock import Clock
 from frieren.errors import ConfigError
 from frieren.redo import Redo, parse_span
 from frieren.solver import SOLVERS
@@ -125,6 +126,26 @@ def test_what_cannot_be_redone_is_said(
     assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(("start", "end"), [(0.1, 0.3), (0.0, 0.3), (0.2, 9.0), (0.0, 0.5)])
+def test_one_wave_gives_way_to_the_other_within_the_stretch(start: float, end: float) -> None:
+    """Of zeros and ones the share of the new one is left: a ramp of 20 samples at each end that lies within."""
+    whole = Redo(start, end, 1).spliced(torch.zeros(500), torch.ones(500), 1000)
+    first, last = round(start * 1000), min(round(end * 1000), 500)
+    wanted, ramp = torch.zeros(500), (torch.arange(20) + 0.5) / 20
+    wanted[first:last] = 1
+    if first:
+        wanted[first : first + 20] = ramp
+    if last < 500:
+        wanted[last - 20 : last] = ramp.flip(0)
+    torch.testing.assert_close(whole, wanted)
+
+
+def test_the_columns_of_a_stretch_are_free() -> None:
+    clock = Clock()
+    free = Redo(0.5, 1.0, 1).freed(torch.zeros(2, 60), clock).isnan()
+    assert free.tolist() == [[0.5 <= time < 1.0 for time in clock.column_times(60)]] * 2
+
+
 def test_spans_and_stretches(tmp_path: Path) -> None:
     assert parse_span("2:3.5") == (2.0, 3.5) and parse_span(":1") == (0.0, 1.0)
     for wrong in ("", "2", "a:b", "1:2:3", "2:"):
@@ -132,6 +153,11 @@ def test_spans_and_stretches(tmp_path: Path) -> None:
             parse_span(wrong)
     with pytest.raises(ValueError, match="seed"):
         Redo(1.0, 2.0, -1)
+    for start, end in ((-0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, float("inf"))):
+        with pytest.raises(ValueError, match="from must lie before to"):
+            Redo(start, end, 1)
+    with pytest.raises(ValueError, match=r"at least 0\.1 s"):
+        Redo(1.0, 1.05, 1)
     model = frieren.load("tiny", device="cpu")
     np.save(tmp_path / "a.npy", np.zeros((model.config.mel.bins, 60), np.float32))
     with pytest.raises(ConfigError, match="a mel is only vocoded"):

@@ -245,10 +245,11 @@ def test_the_two_sounds_are_mixed_at_their_own_times(piece, monkeypatch):
         (0.5, 100, 0.0, 400, [0.5, 0.5 + half, 0.5], [50, 100, 250]),
     ]
     for new_start, new_size, old_start, old_size, levels, counts in cases:
-        old, new = track(np.full((2, old_size), 0.5), old_start), track(np.full((1, new_size), 0.5), new_start)
+        old = track(np.full((2, old_size), 0.5), 3.0 + old_start)
+        new = track(np.full((1, new_size), 0.5), 3.0 + new_start)
         mixed = remux.mix(new, old)
         samples = np.concatenate(list(mixed.pieces()), axis=1)
-        assert (mixed.rate, mixed.start, mixed.channels) == (100, 0.0, 2)
+        assert (mixed.rate, mixed.start, mixed.channels) == (100, 3.0, 2)
         assert samples.shape == (2, sum(counts)) and np.allclose(samples, np.repeat([levels], counts, axis=1))
     loud = remux.mix(track(np.ones((1, 10)), 0.0), track(np.ones((2, 400)), 0.0))
     whole = np.concatenate(list(loud.pieces()), axis=1)

@@ -84,3 +84,14 @@ def test_short_videos(encoder, seconds):
 def test_without_a_frame(encoder):
     with pytest.raises(ValueError, match="no frame"):
         strikes.MotionSpotter(encoder).finish(1.0)
+
+
+def test_activity_is_how_much_moves(encoder):
+    """Of a film that stands still nothing; otherwise the mean m of the motion's last channel as m / (1 + m)."""
+    still = strikes.MotionSpotter(encoder)
+    for image, time in ((image, index / 25) for index, (image, _) in enumerate(film(0.04) * 25)):
+        still.push_grey(image, time)
+    assert not still.finish(1.0).activity.any()
+    size = motion.motion_of(film(2.0), 2.0)[:, -1].flatten(1).mean(1).numpy()
+    assert size.max() > 0.05
+    np.testing.assert_allclose(spot(encoder, 2.0).activity, size / (1 + size), atol=1e-5)

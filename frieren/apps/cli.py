@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, Any
 
@@ -84,6 +85,20 @@ def stop(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def stop_at_once(number: int, frame: FrameType | None) -> None:
+    """Exit on a signal that comes when nothing is left to be removed, and nobody to catch an exception."""
+    os._exit(128 + number)
+
+
+def handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let a function handle the signals that ask a process to end, in the main thread."""
+    if threading.current_thread() is threading.main_thread():
+        for name in SIGNALS:
+            # Ignored ones stay ignored: nohup asks for that, and a shell for what it runs in the background.
+            if (number := getattr(signal, name, None)) and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
@@ -95,11 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     # Before torch is imported: threads that wait must not spin, or another busy process makes all 17 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.showwarning = show_warning
-    if threading.current_thread() is threading.main_thread():
-        for name in SIGNALS:
-            # Ignored ones stay ignored: nohup asks for that, and a shell for what it runs in the background.
-            if (number := getattr(signal, name, None)) and signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, stop)
+    handle_signals(stop)
     Tracebacks.shown = False
     try:
         with own_output(), explained():
@@ -107,6 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
     except FrierenError as error:
         complain(error)
         sys.exit(1)
+    finally:
+        if arguments is None:
+            handle_signals(stop_at_once)
 
 
 if __name__ == "__main__":
