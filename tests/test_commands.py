@@ -50,6 +50,7 @@ NOT_RUN = {
     r"(FRIEREN_TOKEN=\S+ \S+ \S+ \S+ )?frieren serve|curl": SERVICE,
     r"ln -s .*ComfyUI|~/ComfyUI/": "ComfyUI, which no test installs; tests/test_comfyui.py has its nodes",
     r"frieren reproduce": "takes minutes to days; `.ci/run` has a quick table, tests/test_reproduction.py cells",
+    r"frieren .*rivals": "takes hours; tests/test_rivals.py trains small ones",
     r"frieren bench train": "takes minutes, and measures the machine; tests/test_bench.py runs its parts",
 }
 # How a command becomes small work. `seeing` sees the frames of FoleyWorld, `cued` sees cue sheets; both are random.
