@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from frieren.evaluation import best as module
 from frieren.evaluation.best import TakeScores, best, score, what_is_heard, when_it_strikes
 from frieren.nets.field import VectorField
 from frieren.pipeline import Model
-from frieren.sound_recognition import SoundWindows
+from frieren.sound_recognition import SoundWindows, Unasked
 
 RATE = 16_000
 NAMES = [category.name for category in categories()]
@@ -144,6 +145,32 @@ def test_one_best_take_is_called_as_one_take(cued: Model, tmp_path: Path) -> Non
     clip = make_video(tmp_path / "clip.mp4", 0.5)
     assert run("generate", clip, "--sound", "wind", "--samples", 2, "--best", 1, "-o", tmp_path / "a.wav") == 0
     assert names(tmp_path) == ["a.wav", "a.wav.json", "clip.mp4"]
+
+
+def test_what_was_not_asked_for_is_said_and_recorded(
+    cued: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the sound as it is made, by the names of its sheet; a replay finds the same, and warns of no difference."""
+    clip, asked = make_video(tmp_path / "clip.mp4", 0.4), []
+
+    def find_unasked(wave: object, sample_rate: int, names: Iterable[str]) -> list[Unasked]:
+        asked.append((len(wave), sample_rate, *names))
+        return [Unasked("music", "piano", 1.5, 0.9)]
+
+    monkeypatch.setattr("frieren.sound_recognition.find_unasked", find_unasked)
+    out = tmp_path / "out.wav"
+    assert run("generate", clip, "--sound", "dog, rain", "-o", out) == 0
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f"frieren: warning: {out}: the sound holds music (piano, at 1.5 s) that was not asked for; another seed may do"
+    )
+    record = json.loads((tmp_path / "out.wav.json").read_text())
+    assert record["unasked"] == [{"kind": "music", "name": "piano", "from": 1.5, "certainty": 0.9}]
+    monkeypatch.setattr("frieren.sound_recognition.find_unasked", lambda *_: [])
+    assert run("generate", "--replay", tmp_path / "out.wav.json", "-o", tmp_path / "again.wav") == 0
+    told = capsys.readouterr()
+    assert "identical: every sample" in told.out and "unasked" not in told.err
+    assert asked == [(6400, RATE, "dog", "rain")]
+    assert "unasked" not in json.loads((tmp_path / "again.wav.json").read_text())
 
 
 def test_what_cannot_be_ranked_is_said_before_the_work(

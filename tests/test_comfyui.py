@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -96,6 +97,7 @@ def test_images_are_seen_as_they_are(package: ModuleType, tiny: frieren.Model, t
     info = probe(path)
     assert info.seconds == pytest.approx(12 * 1001 / 24_000, abs=2e-3) and (info.width, info.height) == (64, 48)
     with av.open(str(path)) as container:
+        assert container.streams.video[0].average_rate == Fraction("23.976")
         seen = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     assert np.array_equal(seen, (images.numpy() * 255).round().astype(np.uint8))
     audio, record = execute(package, "FrierenGenerate", model=tiny, images=images, fps=12.0)

@@ -241,7 +241,7 @@ def check_free(target: Path, source: Path, overwrite: bool | None) -> None:
 def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) -> Path:
     """The output and its record: both, or neither."""
     was_there = target.exists()
-    sound = with_unasked(sound)
+    sound = with_unasked(sound, target)
     if options.loudness is not None:
         from frieren.loudness import normalise
 
@@ -269,7 +269,7 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
     return output
 
 
-def with_unasked(sound: Sound) -> Sound:
+def with_unasked(sound: Sound, target: Path) -> Sound:
     """The sound, with music and voices in its record that its cue sheet does not name; each is said in a line."""
     if "cues" not in sound.record:
         return sound
@@ -277,7 +277,7 @@ def with_unasked(sound: Sound) -> Sound:
 
     found = find_unasked(sound.samples, sound.sample_rate, (cue["name"] for cue in sound.record["cues"]["sounds"]))
     for one in found:
-        typer.echo(f"frieren: warning: the sound {one}", err=True)
+        typer.echo(f"frieren: warning: {target}: the sound {one}", err=True)
     more = {"unasked": [one.table() for one in found]} if found else {}
     return replace(sound, record={**sound.record, **more})
 
