@@ -84,7 +84,7 @@ def stage(part: str, data: Path, parts: Path, folder: Path, **loss) -> FieldTask
     network, autoencoder, tagger = (load_part(parts / name) for name in ("field", "autoencoder", "classifier"))
     network.requires_grad_(True)
     tagger.requires_grad_(True).train()
-    return FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, tagger)
+    return FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, [tagger])
 
 
 @pytest.mark.parametrize(("part", "steps", "stop"), [("field", 4, 3), ("reflow", 3, 1), ("distillation", 1, 0)])
@@ -110,7 +110,7 @@ def test_the_loss_is_that_of_the_end_of_the_guided_flow(part, steps, stop, gamma
     for step in range(stop):
         x = (x + velocity(x, step / steps) / steps).detach()  # the way there does not learn
     end = x + (1 - stop / steps) * velocity(x, stop / steps)
-    probabilities = task.classify.tagger(task.autoencoder.decode(end / AUTOENCODER.scale).clamp(min=-5)).softmax(-1)
+    probabilities = task.classify.taggers[0](task.autoencoder.decode(end / AUTOENCODER.scale).clamp(min=-5)).softmax(-1)
     counted = [(row, kind) for row, kind in enumerate(batch["class"].tolist()) if kind >= 0]
     wanted = -sum(probabilities[row, kind].log() for row, kind in counted) / len(counted)
     assert len(counted) >= 3
@@ -170,6 +170,31 @@ def test_the_level_changes_at_random(data, parts, tmp_path, monkeypatch):
     assert loss_of(mel, wanted) == loss_of(mel, wanted)
 
 
+def test_the_losses_of_several_classifiers_are_averaged(parts, monkeypatch):
+    monkeypatch.setattr(classification, "GAIN", 0.0)
+    first, second = load_part(parts / "classifier"), Tagger(TAGGER)
+    mel, wanted = torch.randn(3, 16, 128), torch.tensor([0, IGNORE_INDEX, 2])
+    one, other, both = (
+        classification.ClassificationLoss(each)(mel, wanted) for each in ([first], [second], [first, second])
+    )
+    torch.testing.assert_close(both, (one + other) / 2)
+    with pytest.raises(RecipeError, match="different classes"):
+        classification.ClassificationLoss([first, Tagger(TaggerConfig(("cow", "sheep"), bins=16))])
+
+
+def test_a_classifier_of_recordings_hears_the_ends_changed_as_recordings_were():
+    """Every time otherwise, in more than the level, and the loss still tells the field what to change."""
+    config = SoundClassifierConfig(("dog", "cat"), bins=16, hop=256)
+    loss_of = classification.ClassificationLoss([SoundClassifier(config)])
+    mel = torch.randn(2, 16, 160, requires_grad=True)
+    torch.manual_seed(0)
+    heard = [classification._heard(mel, loss_of.taggers[0]) for _ in range(2)]
+    assert all(each.shape == mel.shape for each in heard)
+    assert (heard[0] - heard[1]).std() > 0.1  # a change of level alone would have none
+    loss_of(mel, torch.tensor([0, 1])).backward()
+    assert mel.grad.flatten(1).norm(dim=1).min() > 0
+
+
 def test_silence_stays_silence(data, parts, tmp_path, monkeypatch):
     loss_of = stage("field", data, parts, tmp_path).classify
     monkeypatch.setattr(classification, "GAIN", 0.0)
@@ -184,7 +209,7 @@ def test_only_the_field_learns(data, parts, tmp_path):
     task = stage("distillation", data, parts, tmp_path)
     task.losses(task.batch(0), 0)["classification"].backward()
     assert task.network.output.weight.grad.abs().max() > 0
-    for network in (task.classify.tagger, task.autoencoder):
+    for network in (*task.classify.taggers, task.autoencoder):
         assert not network.training and all(parameter.grad is None for parameter in network.parameters())
 
 
@@ -207,7 +232,7 @@ def test_unknown_labels_are_an_error(data, parts, tmp_path):
     network, autoencoder = load_part(parts / "field"), load_part(parts / "autoencoder")
     recipe = Recipe("field", network=FIELD, loss=FieldLoss(class_weight=0.5), shared=Shared(clock=CLOCK))
     with pytest.raises(RecipeError, match="no label is a class of the classifier"):
-        FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, strange)
+        FieldTask(recipe, network, Shards(data, "train"), Shards(data, "valid"), autoencoder, [strange])
 
 
 def test_it_begins_at_a_step(data, parts, tmp_path):
@@ -227,7 +252,7 @@ def test_the_field_learns_by_it(part, data, parts, tmp_path):
 def test_a_class_that_the_sheet_does_not_name_is_not_asked_for():
     """Cue features name a class for three quarters, half or none of a window; the fourth has no class."""
     names = [category.name for category in categories()]
-    loss = classification.ClassificationLoss(Tagger(TaggerConfig(("violin", "dog", "tap"))))
+    loss = classification.ClassificationLoss([Tagger(TaggerConfig(("violin", "dog", "tap")))])
     features = torch.zeros(4, 8, len(names) + 5)
     features[0, :6, names.index("dog")] = 0.3
     features[1, 4:, names.index("violin")] = 0.9
@@ -264,8 +289,10 @@ def test_a_recipe_says_which_tagger_classifies(data, parts, tmp_path, monkeypatc
         return stages.field_task(recipe, tmp_path, lambda *_: None)
 
     assert task(classifier=str(parts / "classifier")).classify is None
-    assert task(class_weight=1.0, classifier=str(parts / "classifier")).classify.tagger.config == TAGGER
+    assert task(class_weight=1.0, classifier=str(parts / "classifier")).classify.taggers[0].config == TAGGER
+    both = task(class_weight=1.0, classifier=str(parts / "classifier"), further_classifiers=(str(parts / "classifier"),))
+    assert [each.config for each in both.classify.taggers] == [TAGGER, TAGGER]
     with pytest.raises(RecipeError, match="train the classifier first"):
         task(class_weight=1.0)
     (tmp_path / "classifier").symlink_to(parts / "classifier")
-    assert task(class_weight=1.0).classify.tagger.config == TAGGER
+    assert task(class_weight=1.0).classify.taggers[0].config == TAGGER

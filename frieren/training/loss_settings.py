@@ -101,6 +101,7 @@ class FieldLoss:
     join: float = 0.0  # probability that a window is made of two clips; the authors' code has 0.5
     class_weight: float = 0.0  # weight of the classification loss on the end of the flow, which needs labels
     classifier: str = ""  # folder of the classifier behind it; "": the run's own tagger
+    further_classifiers: tuple[str, ...] = ()  # folders of others, whose losses are averaged with its own
     onset_weight: float = 0.0  # weight of the onset loss on the end of the flow (`tasks.flow_losses`)
     end_start: int = 0  # step from which on these two count
     mean_flow: MeanFlowLoss = field(default_factory=MeanFlowLoss)

@@ -102,11 +102,10 @@ def field_task(recipe: Recipe[Any, FieldLoss], out: Path, on_done: OnDone) -> Fi
     if isinstance(loss, PairsLoss):
         data = pairs_of(recipe, loss, out, data, folder, on_done)
     train, valid = (Shards(data, split) for split in recipe.splits)
-    tagger = None
-    if loss.class_weight:
-        tagger = load_classifier(Path(loss.classifier or out / "classifier"), recipe.shared.mel)
+    folders = (Path(loss.classifier or out / "classifier"), *map(Path, loss.further_classifiers))
+    taggers = [load_classifier(folder, recipe.shared.mel) for folder in folders] if loss.class_weight else []
     autoencoder = load_network(folder, MelAutoencoder)
-    return FieldTask(recipe, field_network(recipe.network), train, valid, autoencoder, tagger)
+    return FieldTask(recipe, field_network(recipe.network), train, valid, autoencoder, taggers)
 
 
 def field_network(config: FieldConfig | CodeTransformerConfig | DiffFoleyConfig) -> FieldNetwork:

@@ -2,11 +2,13 @@
 
 Squared errors of a latent weigh a thin tone little, and yet it may be all that tells one thing from another. The
 classifier names what the end of the flow sounds like, and the field learns to get its clip's own class. It is not the
-classifier of an evaluation, and is frozen here.
+classifier of an evaluation, and is frozen here. A field finds what one classifier mistakes for a cow; several of them,
+who hear every end changed at random as they heard recordings, are harder to deceive.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +21,9 @@ from frieren.nets.scorers.sound_classifier import SoundClassifier
 from frieren.nets.scorers.tagger import Tagger
 from frieren.spectrogram import MelConfig
 from frieren.training.data import label_of
+from frieren.training.loss_settings import RecordingsLoss
 from frieren.training.recipe import RecipeError, trained
+from frieren.training.tasks.augmentation import changed, masked
 from frieren.weights import load_part
 
 GAIN = 0.2  # largest random change of level before it, in log10 units: 4 dB
@@ -48,10 +52,17 @@ def load_classifier(folder: Path, mel: MelConfig) -> Classifier:
 
 
 class ClassificationLoss:
-    """A trained classifier, frozen, of the mels that latents are decoded to."""
+    """Trained classifiers of the same classes, frozen, of the mels that latents are decoded to."""
 
-    def __init__(self, tagger: Classifier) -> None:
-        self.tagger = tagger.requires_grad_(False).eval()
+    def __init__(self, taggers: Sequence[Classifier]) -> None:
+        """
+        Raises:
+            RecipeError: they have different classes.
+        """
+        self.taggers = [tagger.requires_grad_(False).eval() for tagger in taggers]
+        self.names = tuple(taggers[0].config.classes)
+        if any(tuple(tagger.config.classes) != self.names for tagger in taggers):
+            raise RecipeError("the classifiers of loss.class_weight have different classes; train them on the same ones")
 
     def classes(self, data: Shards) -> dict[str, int]:
         """The class of every item with one kind that the classifier knows, by its id.
@@ -59,7 +70,7 @@ class ClassificationLoss:
         Raises:
             RecipeError: there is no such item.
         """
-        known = {(name,): index for index, name in enumerate(self.tagger.config.classes)}
+        known = {(name,): index for index, name in enumerate(self.names)}
         kinds = [label_of(label, data.meta(item)).kinds for item, label in enumerate(data.labels)]
         classes = {id: known[kind] for id, kind in zip(data.ids, kinds, strict=True) if kind in known}
         if not classes:
@@ -74,7 +85,7 @@ class ClassificationLoss:
         What the sheet does not know, the field cannot be asked for.
         """
         rows = {category.name: row for row, category in enumerate(categories())}
-        of_class = torch.tensor([rows.get(name, -1) for name in self.tagger.config.classes], device=target.device)
+        of_class = torch.tensor([rows.get(name, -1) for name in self.names], device=target.device)
         row = of_class[target]
         named = features.gather(2, row.clamp(min=0)[:, None, None].expand(-1, features.shape[1], 1))[..., 0] > 0
         named &= (row >= 0)[:, None]
@@ -82,7 +93,17 @@ class ClassificationLoss:
 
     def __call__(self, mel: Tensor, target: Tensor) -> Tensor:
         """Mean cross-entropy of log10 mels [B, M, T] of whole windows with classes [B], IGNORE_INDEX left out."""
-        gain = GAIN * (2 * torch.rand(len(mel), 1, 1, device=mel.device) - 1)
-        logits = self.tagger((mel + gain).clamp(min=-5))  # -5 is the floor of the mel: silence stays silence
-        errors = F.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="sum")
-        return errors / (target != IGNORE_INDEX).sum().clamp(min=1)
+        errors = [
+            F.cross_entropy(tagger(_heard(mel, tagger)).float(), target, ignore_index=IGNORE_INDEX, reduction="sum")
+            for tagger in self.taggers
+        ]
+        return torch.stack(errors).mean() / (target != IGNORE_INDEX).sum().clamp(min=1)
+
+
+def _heard(mel: Tensor, tagger: Classifier) -> Tensor:
+    """Log10 mels [B, M, T] changed at random: for a classifier of recordings as those were, or else in their level."""
+    if isinstance(tagger, SoundClassifier):
+        settings = RecordingsLoss(columns=mel.shape[-1])
+        return torch.stack([masked(changed(one, settings), settings) for one in mel])
+    gain = GAIN * (2 * torch.rand(len(mel), 1, 1, device=mel.device) - 1)
+    return (mel + gain).clamp(min=-5)  # -5 is the floor of the mel: silence stays silence

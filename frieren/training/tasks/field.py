@@ -8,7 +8,7 @@ learns from clips; reflow and distillation from pairs of noise and the latent to
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -106,17 +106,18 @@ class FieldTask(TrainingTask[FieldNetwork]):
         train: Shards,
         valid: Shards,
         autoencoder: MelAutoencoder,
-        tagger: Classifier | None = None,
+        taggers: Sequence[Classifier] = (),
     ) -> None:
         """
         Args:
             recipe: its part is the stage: "field", "reflow" or "distillation".
             network: where the stage begins.
             train, valid: features and mels for the flow, pairs for the other stages.
-            tagger: of the classification loss, if the recipe has one (`loss.class_weight`).
+            taggers: of the classification loss, if the recipe has one (`loss.class_weight`).
 
         Raises:
-            RecipeError: no clip has one kind that the tagger knows; a loss that is not for what the network predicts.
+            RecipeError: no clip has one kind that the taggers know, these know different ones, or the loss is not for
+                what the network predicts.
         """
         self.recipe, self.network = recipe, network
         raise_if_unfit(recipe)
@@ -124,7 +125,7 @@ class FieldTask(TrainingTask[FieldNetwork]):
         self.trainables = {recipe.part: Trainable(network, self.losses)}
         cut = partial(TrainingWindows, field=cast(FieldConfig, network.config), clock=recipe.shared.clock)
         self.train, self.valid = cut(train, seed=recipe.seed, join=recipe.loss.join), cut(valid)
-        self.classify = ClassificationLoss(tagger.to(machines.device())) if tagger else None
+        self.classify = ClassificationLoss([each.to(machines.device()) for each in taggers]) if taggers else None
         self.classes = self.classify.classes(train) | self.classify.classes(valid) if self.classify else {}
         self.fields: tuple[str, ...] = ("mean", "log_variance") if "mean" in train.fields else ("mel",)
         if isinstance(recipe.loss, PairsLoss):
