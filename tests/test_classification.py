@@ -290,7 +290,8 @@ def test_a_recipe_says_which_tagger_classifies(data, parts, tmp_path, monkeypatc
 
     assert task(classifier=str(parts / "classifier")).classify is None
     assert task(class_weight=1.0, classifier=str(parts / "classifier")).classify.taggers[0].config == TAGGER
-    both = task(class_weight=1.0, classifier=str(parts / "classifier"), further_classifiers=(str(parts / "classifier"),))
+    folder = str(parts / "classifier")
+    both = task(class_weight=1.0, classifier=folder, further_classifiers=(folder,))
     assert [each.config for each in both.classify.taggers] == [TAGGER, TAGGER]
     with pytest.raises(RecipeError, match="train the classifier first"):
         task(class_weight=1.0)

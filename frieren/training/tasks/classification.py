@@ -62,7 +62,7 @@ class ClassificationLoss:
         self.taggers = [tagger.requires_grad_(False).eval() for tagger in taggers]
         self.names = tuple(taggers[0].config.classes)
         if any(tuple(tagger.config.classes) != self.names for tagger in taggers):
-            raise RecipeError("the classifiers of loss.class_weight have different classes; train them on the same ones")
+            raise RecipeError("the classifiers of the loss have different classes; train them on the same recordings")
 
     def classes(self, data: Shards) -> dict[str, int]:
         """The class of every item with one kind that the classifier knows, by its id.
