@@ -17,13 +17,14 @@ from frieren.formats import record_path
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import Activation, BigVGAN, BigVGANConfig
 from frieren.nets.cavp import CAVPConfig, VideoTower
-from frieren.nets.fast import activation, convolution
+from frieren.nets.fast import activation, convolution, toom_cook
 from frieren.nets.fast.activation import FastActivation
 from frieren.nets.fast.autoencoder import FastAutoencoder
 from frieren.nets.fast.bigvgan import FastBigVGAN
 from frieren.nets.fast.cavp import FastTower
 from frieren.nets.fast.convolution import Convolution
 from frieren.nets.fast.field import FastField
+from frieren.nets.fast.toom_cook import ToomCook, fastest
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.pipeline import Model
 from frieren.tiny import tiny_model
@@ -76,6 +77,31 @@ def test_convolutions(
     assert error(fast(padded).float(), expected) < bound
     before = torch.randn(rows, 10, dtype=dtype)
     assert error(fast.add_to(before.clone(), padded[1]).float(), before + expected[1]) < bound
+
+
+@pytest.mark.parametrize("tile", [1, toom_cook.TILE])
+@pytest.mark.parametrize("rows", [1, 5, 30, 133])
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 5), (7, 3), (11, 1), (11, 5)])
+def test_convolutions_with_fewer_multiplications(
+    kernel: int, dilation: int, rows: int, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They lose no more than a direct one does in float32, by the sum in float64."""
+    monkeypatch.setattr(toom_cook, "TILE", tile)
+    plain = drawn(nn.Conv1d(48, 10, kernel, padding=dilation * (kernel // 2), dilation=dilation))
+    x = torch.randn(3, rows, 48, generator=torch.Generator().manual_seed(0))
+    expected = plain.double()(x.mT.double()).mT.float()
+    fast = ToomCook(plain.float())
+    padded = nn.functional.pad(x, (0, 0, fast.margin, fast.margin))
+    assert error(fast(padded), expected) < EXACT
+    before = torch.randn(rows, 10)
+    assert error(fast.add_to(before.clone(), padded[1]), before + expected[1]) < EXACT
+
+
+def test_which_convolutions_have_fewer_multiplications() -> None:
+    wide, narrow = nn.Conv1d(96, 4, 7), nn.Conv1d(48, 4, 11)
+    assert isinstance(fastest(wide, torch.float32), ToomCook)
+    assert isinstance(fastest(wide, torch.bfloat16), Convolution)
+    assert isinstance(fastest(narrow, torch.float32), Convolution)
 
 
 @DTYPES
@@ -131,8 +157,13 @@ def test_the_encoder(stem: tuple[int, int, int], pool: bool, batch: int, dtype: 
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("columns", [1, 5, 32])
+@pytest.mark.parametrize("work", [0, toom_cook.WORK])
 @DTYPES
-def test_the_vocoder(batch: int, columns: int, dtype: torch.dtype, bound: float) -> None:
+def test_the_vocoder(
+    dtype: torch.dtype, bound: float, work: int, columns: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toom_cook, "WORK", work)  # 0: also here, where channels are few
+    bound = max(bound, 2 * EXACT)  # sixteen convolutions in a row
     plain = drawn(BigVGAN(VOCODER))
     mel = torch.randn(batch, VOCODER.bins, columns, generator=torch.Generator().manual_seed(2))
     fast = FastBigVGAN(plain, dtype)

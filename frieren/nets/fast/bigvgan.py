@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from frieren.nets.bigvgan import BigVGAN, Stage, Unit
 from frieren.nets.fast.activation import FastActivation
 from frieren.nets.fast.convolution import Convolution
+from frieren.nets.fast.toom_cook import ToomCook, fastest
 
 
 class Padded:
@@ -22,7 +23,7 @@ class Padded:
         self.memory = torch.zeros(rows + 2 * margin, width, dtype=dtype)
         self.rows = self.memory[margin : margin + rows]
 
-    def seen_by(self, convolution: Convolution) -> Tensor:
+    def seen_by(self, convolution: Convolution | ToomCook) -> Tensor:
         """The rows with just the margins that this convolution needs."""
         spare = self.margin - convolution.margin
         return self.memory[spare : len(self.memory) - spare]
@@ -60,7 +61,7 @@ class FastUnit(nn.Module):
     def __init__(self, plain: Unit, dtype: torch.dtype) -> None:
         super().__init__()
         self.activation1, self.activation2 = FastActivation(plain.activation1), FastActivation(plain.activation2)
-        self.conv1, self.conv2 = Convolution(plain.conv1, dtype), Convolution(plain.conv2, dtype)
+        self.conv1, self.conv2 = fastest(plain.conv1, dtype), fastest(plain.conv2, dtype)
 
     def forward(self, x: Tensor, padded: Padded) -> Tensor:
         """Adds to x [S, C] what the unit makes of it, in place."""
