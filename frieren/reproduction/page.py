@@ -18,7 +18,7 @@ from frieren.reproduction.claims import CLAIMS, Check, check, scores_of
 from frieren.reproduction.differences import over_seeds, pooled
 from frieren.reproduction.results import Results
 from frieren.reproduction.systems import SYSTEMS
-from frieren.reproduction.tables import FIGURES, SPEED_ROWS, TABLES, Column, ResultRow, ResultTable
+from frieren.reproduction.tables import ALL, FIGURES, SPEED_ROWS, TABLES, Column, ResultRow, ResultTable
 
 PLOTS = "results"  # folder of the plots, beside the page
 STAGES = ("sample", "evaluate")  # of a cell's cost
@@ -60,8 +60,8 @@ def opening(about: Mapping[str, Any]) -> str:
 def warnings_of(results: Results) -> dict[str, str]:
     """Return what the evaluation warns of, by score, as it does so for any row."""
     cells = [cell for of_row in results.cells.values() for cell in of_row]
-    notes = {name: one.notes for cell in cells for name, one in cell.scores.items() if one.notes}
-    return {name: "; ".join(some) for name, some in notes.items()}
+    scores = [one for cell in cells for column in ALL if (one := cell.score(column.prefix)) is not None]
+    return {one.name: "; ".join(one.notes) for one in scores if one.notes}
 
 
 def drawn(folder: Path, name: str, results: Results) -> str:
@@ -121,10 +121,13 @@ def claims(checks: Sequence[Check]) -> str:
 
 
 def tabulated(one: ResultTable, results: Results) -> str:
-    """Return a table's section; rows that were not measured are dashes."""
+    """Return a table's section, without rows that were not measured; nothing if none was."""
+    measured = {name: row for name, row in one.rows.items() if name in results.cells}
+    if not measured:
+        return ""
     opinions = ("MOS-Q", "MOS-A") if one.opinions else ()
     head = ("system", *one.heads, *(column.title for column in one.columns), *opinions, "paper (VGGSound)")
-    rows = [body(row, one, results.cells.get(name, ()), opinions) for name, row in one.rows.items()]
+    rows = [body(row, one, results.cells[name], opinions) for name, row in measured.items()]
     rows.append(true_sounds(one, results, opinions))
     note = wrapped(one.note) + "\n" if one.note else ""
     return f"## {one.title}\n\n{note}{table(head, rows, words=1 + len(one.heads))}"

@@ -87,7 +87,7 @@ def reproduce(
         "precision": precision,
     }
     written = page.save(out, names, results, about)
-    if "table1" in names:
+    if "table1" in names and not kept:
         listen(out, results, chosen)
     typer.echo(written.read_text(encoding="utf-8"))
 
