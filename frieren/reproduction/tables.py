@@ -161,7 +161,7 @@ TABLES: dict[str, ResultTable] = {
         SAMPLED,
         {**STEP_ROWS, "meanflow-1": RIVAL_ROWS["meanflow-1"], **FEW_STEPS},
         opinions=True,
-        note="Guidance 1 is the plain conditional field. Rows from MeanFlow on have the smaller budget of table 1.",
+        note="Guidance 1 is the plain conditional field. The other systems have the smaller budget of table 1.",
     ),
     "table3": ResultTable(
         "Table 3: size",
@@ -249,7 +249,7 @@ FIGURES: dict[str, Figure] = {
         {title: {steps: f"{PREFIXES[name]}-{steps}" for steps in STEPS} for name, title in CURVES.items()},
         {f"{PREFIXES[name]}-{steps}": flow(name, steps) for name in CURVES for steps in STEPS},
         (IS, FAD, KL, F1, AP),
-        note="Reflow lifts the left half of the curves, distillation the leftmost point.",
+        note="Every system at its own guidance. Reflow and distillation are for the left side: few steps.",
     ),
     "figure5": Figure(
         "Figure 5: guidance",
