@@ -55,7 +55,7 @@ class Check:
 
 CLAIMS = (
     Claim("A straight path beats diffusion with the same network at 25 steps", "same-25", "ldm-25", (FD, IS, FAD, ACC)),
-    Claim("and at 5 steps", "same-5", "ldm-5", (FD, IS, FAD, ACC)),
+    Claim("A straight path beats diffusion with the same network at 5 steps", "same-5", "ldm-5", (FD, IS, FAD, ACC)),
     Claim("Frieren beats Diff-Foley", "same-25", "diff-foley-25", (IS, FAD, ACC)),
     Claim("Frieren beats SpecVQGAN", "same-25", "specvqgan", (FD, IS, FAD, ACC)),
     Claim("Frieren beats Im2Wav", "same-25", "im2wav", (FD, IS, FAD, ACC)),
@@ -75,15 +75,15 @@ CLAIMS = (
     Claim("Reflow makes 1 step better", "reflow-1", "frieren-1", (FD, IS, FAD, ACC)),
     Claim("Distillation makes 1 step better than reflow alone", "distilled-1", "reflow-1", (FD, IS, FAD, ACC)),
     Claim("1 distilled step is in better time than 25 steps", "distilled-1", "frieren-25", (ACC, F1, AP)),
-    Claim("but costs quality", "distilled-1", "frieren-25", (KL, FAD, KID), worse=True),
+    Claim("1 distilled step costs quality against 25 steps", "distilled-1", "frieren-25", (KL, FAD, KID), worse=True),
     Claim("Guidance improves alignment and IS", "frieren-25", "frieren-25-plain", (ACC, IS, AP)),
-    Claim("and too much of it costs quality", "guidance-4.5", "guidance-2", (FAD, FD), worse=True),
+    Claim("Guidance of 4.5 costs quality against 2", "guidance-4.5", "guidance-2", (FAD, FD), worse=True),
     Claim("Stronger guidance raises IS and Acc further", "guidance-4.5", "guidance-2", (IS, ACC)),
     Claim("The small network is worse", "small-25", "base-25", (FD, IS, KL, FAD, KID, ACC), worse=True),
     Claim("The large network is no better: worse", "large-25", "base-25", (IS, KL, FAD, KID, ACC), worse=True),
     Claim("A low feature rate limits synchrony", "contrastive-4-25", "contrastive-20-25", (ACC, AP), worse=True),
     Claim("The weight gains IS and Acc", "weighted-25", "uniform-25", (IS, ACC)),
-    Claim("but loses FD, FAD and KID", "weighted-25", "uniform-25", (FD, FAD, KID), worse=True),
+    Claim("The weight loses FD, FAD and KID", "weighted-25", "uniform-25", (FD, FAD, KID), worse=True),
     Claim("Reflow has to be of the guided field", "same-reflow-5", "same-reflow-plain-5", (FD, IS, FAD, ACC)),
     Claim("A learned vocoder beats Griffin-Lim", "frieren-25", "frieren-25-griffin-lim", (FD, IS, FAD)),
 )

@@ -51,7 +51,8 @@ def opening(about: Mapping[str, Any]) -> str:
         "Made by `frieren reproduce`: the tables and figures of the paper on other data, by networks of a few million",
         "parameters. The paper's own figures are of VGGSound and of networks sixty times as large: compare the order",
         "of rows, not numbers. Intervals are 95 %, over videos; where a row was trained three times those over",
-        "trainings are given as well.\n",
+        "trainings are given as well. Onset F1 counts clips in which nothing is seen to strike, too: every onset there",
+        "is one too many. Onset AP is the mean over the others.\n",
     ]
     facts = {**about, "versions": ", ".join(f"{name} {number}" for name, number in versions().items())}
     return "\n".join([*lines, *(wrapped(f"- {name}: {text}", "  ").rstrip() for name, text in facts.items())]) + "\n"
