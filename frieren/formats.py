@@ -23,6 +23,8 @@ ROOMY = (".mov", ".mkv")  # containers that take what .mp4 does not
 SOUND_FILES = (".wav", ".flac")
 AudioCodec = Literal["aac", "flac", "opus"]  # of the sound in a video
 SampleRate = Literal[16_000, 44_100, 48_000]  # that a sound may be written at
+Levels = tuple[float, float]  # dB of a new sound and of the video's own where the two are mixed
+LEVELS: Levels = (-6.0, 0.0)
 OUTPUTS = (*CONTAINERS, *SOUND_FILES)
 RECORD_LIMIT = 32 << 20  # bytes; that of a film of six hours has 10 MB, nearly all of it motion
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from frieren import remux, sounds
 from frieren.errors import OutputError
-from frieren.formats import SOUND_FILES, AudioCodec, SampleRate, has_suffix
+from frieren.formats import LEVELS, SOUND_FILES, AudioCodec, Levels, SampleRate, has_suffix
 from frieren.isolation import Limits
 from frieren.longwave import LongWave, Samples
 from frieren.loudness import integrated, normalise
@@ -61,6 +61,7 @@ class Sound:
         *,
         loudness: float | None = -20.0,
         keep_original: bool = False,
+        levels: Levels = LEVELS,
         as_track: bool = False,
         audio_codec: AudioCodec | None = None,
         encode: bool = True,
@@ -73,7 +74,8 @@ class Sound:
             loudness: target in LUFS (BS.1770), reached with at most 12 dB of gain and a true peak of -1 dBTP, to which
                 a limiter lowers peaks by 9 dB at most; sounds under -50 LUFS are left alone. None leaves every sound
                 alone.
-            keep_original: mix under the video's own sound instead of replacing it; for videos only.
+            keep_original: mix with the video's own sound instead of replacing it; for videos only.
+            levels: dB by which this sound and that one are then made louder.
             sample_rate: samples per second of what is written, by soxr; None: as generated. A sound mixed under
                 another has the rate of that one, and where Opus lacks a rate it is 48 kHz.
             as_track, audio_codec, encode, isolate: for videos, see `write_video`.
@@ -102,6 +104,7 @@ class Sound:
             target,
             rate,
             keep_original=keep_original,
+            levels=levels,
             as_track=as_track,
             audio_codec=audio_codec,
             encode=encode,

@@ -10,15 +10,15 @@ import pytest
 import torch
 from clips import video
 from command import run
+from cue_model import save_cue_model
 
 import frieren
-from frieren.conditioning import cue_features, feature_size
+from frieren.conditioning import cue_features
 from frieren.cues import Cues, Motion, SoundCue, Strike, from_json
 from frieren.errors import ConfigError
-from frieren.nets.field import VectorField
 from frieren.pipeline import Model
 from frieren.spotting import spot
-from frieren.weights import fingerprint, save_model_config, save_part
+from frieren.weights import fingerprint
 
 SHEET = Cues((SoundCue("dog", certainty=0.8),), (Strike(0.4), Strike(0.9, 0.5)), Motion(25.0, (0.1, 0.9)), 7.0)
 
@@ -26,20 +26,7 @@ SHEET = Cues((SoundCue("dog", certainty=0.8),), (Strike(0.4), Strike(0.9, 0.5)),
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of random parameters that is conditioned by cues."""
-    tiny, path = frieren.load("tiny", device="cpu"), tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    field = VectorField(dataclasses.replace(tiny.field.config, features=feature_size()))
-    torch.nn.init.normal_(field.output.weight)
-    for name, part in (
-        ("field", field),
-        ("autoencoder", tiny.parts["autoencoder"]),
-        ("vocoder", tiny.parts["vocoder"]),
-    ):
-        save_part(path / name, part, part.config)
-    clock = dataclasses.replace(tiny.clock, fps=31.25)
-    parts = ("field", "autoencoder", "vocoder")
-    config = dataclasses.replace(tiny.config, name="cued", condition="cues", steps=2, clock=clock, parts=parts)
-    save_model_config(path, config)
+    path = save_cue_model(tmp_path_factory.mktemp("model"))
     assert fingerprint(path)
     return path
 

@@ -30,7 +30,7 @@ from frieren import configs, remux, sounds, video
 from frieren.apps import checks
 from frieren.apps.generate import record
 from frieren.apps.generate.command import generate, kind_of
-from frieren.apps.generate.options import Options, parse_loudness
+from frieren.apps.generate.options import Options, parse_levels, parse_loudness
 from frieren.errors import OutputError, SamplingError
 
 
@@ -433,11 +433,16 @@ def test_wrong_options_exit_with_2_and_write_nothing(
 def test_loudness_values() -> None:
     assert parse_loudness("off") is None
     assert parse_loudness("-14.5") == -14.5
+    assert parse_levels("-3.5,6") == (-3.5, 6.0)
+    for text in ("loud", "0", "1,2,3"):
+        with pytest.raises(ValueError, match="two numbers of dB"):
+            parse_levels(text)
 
 
 def test_flags_and_keywords_share_names_and_defaults() -> None:
     flags = {name: item.default for name, item in inspect.signature(generate).parameters.items()}
     flags["loudness"] = parse_loudness(flags["loudness"])
+    flags["levels"] = parse_levels(flags["levels"])
     flags["sounds"] = flags.pop("sound")  # one name or several
     flags["redo"] = flags["redo"] or ()  # on the command line one stretch of a record, in Python several
     compared = set()

@@ -238,12 +238,9 @@ def test_the_flags_have_the_defaults_of_the_keywords():
 
 @pytest.fixture(scope="module")
 def window(tmp_path_factory):
-    chrome, driver = chromium.programs()
-    if not (chrome and driver):
-        pytest.skip("no chromium or no chromedriver: apt-get install chromium chromium-driver, or set FRIEREN_CHROMIUM")
-    folder = tmp_path_factory.mktemp("downloads")
-    with chromium.browser(folder) as opened:
-        opened.downloads = folder
+    if lacking := chromium.missing():
+        pytest.skip(lacking)
+    with chromium.browser(tmp_path_factory.mktemp("downloads")) as opened:
         yield opened
 
 
@@ -273,7 +270,8 @@ def hear(window):
 
 def enter(window, url, rater):
     window.go(url)
-    window.run("localStorage.clear(); location.reload()")
+    window.run("localStorage.clear()")
+    window.go(url)
     window.wait("return document.activeElement.id === 'rater'")
     window.press(rater, "enter")
     window.wait("return !document.getElementById('intro').hidden")

@@ -88,6 +88,17 @@ def test_keep_original_mixes_at_both_times(tmp_path, offset, seconds):
     assert 20 * np.log10(level) == pytest.approx(-6, abs=0.6)
 
 
+@pytest.mark.parametrize("levels", [(-6.0, 0.0), (0.0, -12.0), (3.0, -100.0)])
+def test_levels_of_the_mix(tmp_path, levels):
+    old, new = (0.2 * clips.noise(1.2, 16_000, seed) for seed in (1, 2))
+    source = clips.video(tmp_path / "a.mkv", clips.EVEN, sounds=[(old, 16_000, 0.0)])
+    options = {} if levels == (-6.0, 0.0) else {"levels": levels}  # the default
+    written = remux.write_video(source, new, tmp_path / "b.mkv", 16_000, keep_original=True, **options)
+    mix = sounds.read(written, 16_000)[: len(new)]
+    found = np.linalg.lstsq(np.stack([new, old[: len(new)]], 1)[: len(mix)], mix, rcond=None)[0]
+    assert found == pytest.approx([10 ** (level / 20) for level in levels], abs=1e-3)
+
+
 def test_keep_original_where_there_is_none_and_own_comment_stays(tmp_path):
     source = clips.video(tmp_path / "a.mp4", clips.EVEN, metadata={"title": "Rain", "comment": "mine"})
     wave = clips.noise(1.2, 16_000)

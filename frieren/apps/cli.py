@@ -1,6 +1,6 @@
 """The command line: all verbs, and errors as one line.
 
-frieren generate | spot | serve | world | prepare | pairs | train | bench | evaluate | reproduce |
+frieren generate | spot | studio | serve | world | prepare | pairs | train | bench | evaluate | reproduce |
 weights | doctor
 """
 
@@ -18,11 +18,12 @@ from typing import Annotated, Any
 import typer
 
 import frieren
-from frieren.apps import doctor, evaluate, pairs, prepare, serve, spot, train, weights, world
+from frieren.apps import doctor, evaluate, pairs, prepare, spot, train, weights, world
 from frieren.apps.bench import command as bench
 from frieren.apps.faults import Debug, Tracebacks, complain, explained, own_output
 from frieren.apps.generate.command import generate
 from frieren.apps.reproduce.command import reproduce
+from frieren.apps.web import serve, studio
 from frieren.errors import FrierenError
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate)
 app.command("spot")(spot.spot)
+app.command("studio")(studio.studio)
 app.command("serve")(serve.serve)
 app.add_typer(world.app, name="world")
 app.command("prepare")(prepare.prepare)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from frieren.errors import OutputError, VideoError, reason
 from frieren.files import replacing
-from frieren.formats import AudioCodec
+from frieren.formats import LEVELS, AudioCodec, Levels
 from frieren.isolation import Limits, call, limits_of
 from frieren.longwave import LongWave, Samples
 from frieren.media import as_os_errors, file_url
@@ -50,6 +50,7 @@ def write_video(
     sample_rate: int,
     *,
     keep_original: bool = False,
+    levels: Levels = LEVELS,
     as_track: bool = False,
     audio_codec: AudioCodec | None = None,
     encode: bool = True,
@@ -67,7 +68,8 @@ def write_video(
         wave: [S] in -1..1, numpy, torch or in pieces.
         target: .mp4, .m4v, .mov (sound as AAC) or .mkv (sound as FLAC; frames that an edit list hides come to light).
         sample_rate: samples per second of the wave.
-        keep_original: mix the wave, 6 dB down, under the sound that the video has.
+        keep_original: mix the wave with the sound that the video has.
+        levels: dB by which the wave and that sound are then made louder.
         as_track: keep the sounds that the video has as tracks of their own, after the new one.
         audio_codec: of the sound: "aac", "flac" or "opus".
         encode: encode a video that the container cannot hold as H.264; otherwise that is an error.
@@ -87,13 +89,13 @@ def write_video(
     pieces = as_pieces(wave)
     if isolate:
         options: dict[str, Any] = {"keep_original": keep_original, "as_track": as_track, "encode": encode}
-        options |= {"audio_codec": audio_codec, "comment": comment}
+        options |= {"audio_codec": audio_codec, "comment": comment, "levels": levels}
         return _isolated(Path(source), pieces, Path(target), sample_rate, limits_of(isolate), options)
     with open_video(source) as video:
         info = video.measure()
     choice = choose(source, target, encode=encode, audio_codec=audio_codec, mixed=keep_original, as_track=as_track)
     old = open_track(source, until=info.start + info.seconds) if keep_original and info.has_audio else None
-    sound = new_track(pieces, sample_rate, info.start, old, choice.audio_codec)
+    sound = new_track(pieces, sample_rate, info.start, old, choice.audio_codec, levels)
     try:
         return _write(choice, info, sound, comment, mixed=keep_original, as_track=as_track)
     except RefusedError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieren.errors import OutputError
-from frieren.formats import AudioCodec
+from frieren.formats import LEVELS, AudioCodec, Levels
 from frieren.longwave import LongWave, Samples, rechunked
 from frieren.sounds import PIECE, Track, resample_pieces, silence, to_int16
 
@@ -32,7 +32,6 @@ HELD: dict[str, tuple[AudioCodec, ...]] = {
     "mov": ("aac",),
     "matroska": ("flac", "aac", "opus"),
 }
-UNDER = 10 ** (-6 / 20)  # gain of the new sound where the video's own is kept
 CHUNK = 1024  # samples that are encoded at a time
 
 
@@ -48,11 +47,13 @@ def choose_codec(form: str, wanted: AudioCodec | None) -> AudioCodec:
     return wanted or held[0]
 
 
-def new_track(wave: LongWave, rate: int, start: float, old: Track | None, codec: AudioCodec) -> Track:
-    """The new sound, mixed under the old one if there is one, at a rate that the codec has."""
+def new_track(
+    wave: LongWave, rate: int, start: float, old: Track | None, codec: AudioCodec, levels: Levels = LEVELS
+) -> Track:
+    """The new sound, mixed with the old one if there is one, at a rate that the codec has."""
     sound = Track(lambda: (piece[None] for piece in wave), 1, rate, start)
     if old is not None:
-        sound = mix(sound, old)
+        sound = mix(sound, old, levels)
     return sound if sound.rate in RATES.get(codec, (sound.rate,)) else _at_rate(sound, 48_000)
 
 
@@ -60,15 +61,17 @@ def _at_rate(sound: Track, rate: int) -> Track:
     return sound._replace(pieces=lambda: resample_pieces(sound.pieces(), sound.rate, rate, sound.channels), rate=rate)
 
 
-def mix(new: Track, old: Track) -> Track:
-    """The new sound 6 dB down under the old one, each at its own time; nothing is cut off, nothing clips.
+def mix(new: Track, old: Track, levels: Levels = LEVELS) -> Track:
+    """The new sound with the old one, each at its own time; nothing is cut off, nothing clips.
 
     Args:
         new: of one channel.
         old: its rate and channels are the result's.
+        levels: by how many dB each is made louder.
     """
     begin = min(old.start, new.start)
     under = _at_rate(new, old.rate)
+    gain, old_gain = (np.float32(10 ** (level / 20)) for level in levels)
 
     def late(sound: Track) -> Iterator[Samples]:
         gap = silence(sound.channels, round((sound.start - begin) * old.rate))
@@ -77,8 +80,8 @@ def mix(new: Track, old: Track) -> Track:
     def pieces() -> Iterator[Samples]:
         for one, other in zip_longest(late(old), late(under), fillvalue=np.zeros((1, 0), np.float32)):
             mixed = np.zeros((old.channels, max(one.shape[1], other.shape[1])), np.float32)
-            mixed[:, : one.shape[1]] += one
-            mixed[:, : other.shape[1]] += other * np.float32(UNDER)
+            mixed[:, : one.shape[1]] += one * old_gain
+            mixed[:, : other.shape[1]] += other * gain
             yield mixed
 
     peak = max(chain([np.float32(1)], (np.abs(piece).max() for piece in pieces())))

@@ -19,6 +19,8 @@ from frieren.service.routes import router
 from frieren.service.running import Running
 from frieren.service.schema import JobOptions
 from frieren.service.settings import Settings
+from frieren.service.studio import page
+from frieren.service.studio.routes import router as cues
 from frieren.version import __version__
 
 ABOUT = """A silent video gets its soundtrack.
@@ -55,7 +57,8 @@ def create_app(settings: Settings, hosts: Collection[str] | None = None) -> Fast
         max_body_size=settings.max_bytes + MOST_OPTIONS + ROOM,
     )
     app.state.running = running
-    app.include_router(router)
+    for each in (router, cues, page.router):
+        app.include_router(each)
     app.add_middleware(Guards, token=settings.token, hosts=hosts)
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     app.add_exception_handler(RequestValidationError, _explain)
@@ -83,7 +86,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """The methods that a path takes."""
-    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    routes = [route for each in (router, cues, page.router) for route in each.routes if isinstance(route, APIRoute)]
     found = [route.methods for route in routes if route.path_regex.match(request.url.path)]
     return {method for methods in found for method in methods or ()}
 

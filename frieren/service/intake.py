@@ -35,7 +35,7 @@ from frieren.weights import ModelConfig, read_model_config
 MOST_OPTIONS = 16 * 2**20  # bytes of options; a cue sheet of two hours has 2 MB
 PIECE = 2**20  # bytes
 LONGEST_NAME = 120
-MEASURES = {"seconds", "width", "height", "codec"}
+MEASURES = {"seconds", "fps", "width", "height", "codec"}
 
 
 @cache
@@ -54,7 +54,7 @@ class Intake:
     def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
         self.settings, self.store, self.metrics = settings, store, metrics
         self._entering = 0  # requests that are being read or inspected
-        self._inspections = asyncio.Semaphore(max(1, (os.cpu_count() or 2) - len(settings.devices)))
+        self.inspections = asyncio.Semaphore(max(1, (os.cpu_count() or 2) - len(settings.devices)))
 
     async def take(self, request: Request, name: str | None = None) -> tuple[StoredJob, bool]:
         """The job of a request, and whether it is new: PUT with the same id, upload and options gives the first one.
@@ -67,8 +67,8 @@ class Intake:
         if name is not None and not re.fullmatch(ID, name):
             raise HTTPException(422, "id must be 1 to 64 letters, digits, - or _")
         is_known = name is not None and self.store.get(name) is not None
-        async with self._room(is_known), request.form(max_files=1, max_fields=1, max_part_size=MOST_OPTIONS) as form:
-            options, upload = self._options(form), self._upload(form)
+        async with self.room(is_known), request.form(max_files=1, max_fields=1, max_part_size=MOST_OPTIONS) as form:
+            options, upload = self._options(form), self.upload(form)
             folder = self.settings.folder / "jobs" / secrets.token_hex(16)
             try:
                 job = await self._accepted(name or secrets.token_hex(8), options, upload, folder)
@@ -82,7 +82,7 @@ class Intake:
         return job, True
 
     @asynccontextmanager
-    async def _room(self, is_known: bool) -> AsyncIterator[None]:
+    async def room(self, is_known: bool) -> AsyncIterator[None]:
         """A place in the queue for a request that is still being read; a job that is there already needs none."""
         counts = self.store.counts()
         if not is_known and counts.get("queued", 0) + counts.get("running", 0) + self._entering >= self.settings.queue:
@@ -127,7 +127,7 @@ class Intake:
         """Whether a job may come to a worker without a GPU."""
         return any(choose_device(device) == "cpu" for device in self.settings.devices)
 
-    def _upload(self, form: FormData) -> UploadFile:
+    def upload(self, form: FormData) -> UploadFile:
         """The file of a form."""
         upload = form.get("video")
         if unknown := sorted(set(form) - {"video", "options"}):
@@ -147,13 +147,13 @@ class Intake:
             KnownJobError: there is this very job.
             HTTPException: there is another job of this id; or the upload is refused.
         """
-        sha256 = await asyncio.to_thread(_stored, upload.file, folder)
+        sha256 = await asyncio.to_thread(stored, upload.file, folder)
         text = options.model_dump_json()
         digest = hashlib.sha256(f"{sha256} {text}".encode()).hexdigest()
         if known := self.store.get(name):
             raise self._known(known, digest)
-        async with self._inspections:
-            video = await self._inspected(folder / UPLOAD, clean(upload.filename), sha256, options)
+        async with self.inspections:
+            video = await self.inspected(folder / UPLOAD, clean(upload.filename), sha256, options)
         precision = options.precision or self.settings.precision
         sampling = [options.model, precision, options.steps, options.guidance, options.solver]
         alone = "dopri5" in (options.solver, config_of(options.model).solver if options.solver is None else "")
@@ -178,7 +178,7 @@ class Intake:
             return KnownJobError(job)
         return HTTPException(409, f"{job.id}: there is a job of this id with another video or other options")
 
-    async def _inspected(self, path: Path, name: str, sha256: str, options: JobOptions) -> Video:
+    async def inspected(self, path: Path, name: str, sha256: str, options: JobOptions) -> Video:
         """Measure an upload in a process with limits, and hold it against those of the service."""
         chosen: dict[str, Any] = {}
         if f".{options.format}" in CONTAINERS:
@@ -205,7 +205,7 @@ class Intake:
         return Video(name=name, sha256=sha256, notes=notes, **{key: getattr(measures, key) for key in MEASURES})
 
 
-def _stored(file: BinaryIO, folder: Path) -> str:
+def stored(file: BinaryIO, folder: Path) -> str:
     """Write an upload into a new folder, down to the disk, and return its SHA-256."""
     folder.mkdir(parents=True)
     digest = hashlib.sha256()

@@ -18,6 +18,7 @@ from frieren.service.metrics import Metrics
 from frieren.service.schema import ENDED, Job, JobOptions, Progress, Result, Video
 from frieren.service.settings import Settings
 from frieren.service.store import Store, StoredJob
+from frieren.service.studio.sight import Sights
 from frieren.service.worker import Workers
 from frieren.unfinished import lock
 
@@ -44,6 +45,7 @@ class Running:
         self.bulletin = Bulletin(self.store)
         self.workers = Workers(settings, self.store, self.metrics, self.bulletin.publish)
         self.intake = Intake(settings, self.store, self.metrics)
+        self.sights = Sights(self.intake)
 
     def told(self, job: StoredJob) -> Job:
         """The job as clients see it."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from frieren.configs import from_table
 from frieren.cues import Cues, parse_sounds
 from frieren.errors import ConfigError
-from frieren.formats import SOUND_FILES, AudioCodec, SampleRate
+from frieren.formats import LEVELS, SOUND_FILES, AudioCodec, SampleRate
 from frieren.redo import Redo
 from frieren.service.settings import Precision
 
@@ -18,6 +18,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5", "average", "ddim", "pndm", "dpm++", "autoregressive"]
 Format = Literal["mp4", "mov", "mkv", "wav", "flac"]
+Level = Annotated[float, Field(ge=-100, le=40)]  # dB
 ID = r"^[A-Za-z0-9_-]{1,64}$"
 OPTIONS: dict[str, JsonValue] = {"model": "mini", "seed": 1, "sounds": "rain, dog@2-4", "format": "mp4"}
 
@@ -65,6 +66,7 @@ class JobOptions(BaseModel):
     redo: tuple[Stretch, ...] = Field((), max_length=100, description="What is then made again, one after the other.")
     loudness: float | None = Field(-20.0, ge=-70, le=0, description="LUFS of the sound (BS.1770); null leaves it.")
     keep_original: bool = Field(False, description="Mix the new sound under the old.")
+    levels: tuple[Level, Level] = Field(LEVELS, description="Of the new and the old sound then, in dB.")
     as_track: bool = Field(False, description="Keep the old sounds as tracks of their own.")
     audio_codec: AudioCodec | None = Field(None, description="Codec of the sound in a video.")
     encode: bool = Field(True, description="Encode a video that the container cannot hold (H.264).")
@@ -113,12 +115,14 @@ def _explained(function: Any, *arguments: Any) -> None:
 class Video(BaseModel):
     """An upload as it was measured.
 
-    `notes` tells what is lost or changed: a truncated file, subtitles that a container cannot hold.
+    `fps` is the average. `notes` tells what is lost or changed: a truncated file, subtitles that a container cannot
+    hold.
     """
 
     name: str
     sha256: str
     seconds: float
+    fps: float | None = None
     width: int
     height: int
     codec: str
@@ -150,6 +154,7 @@ JOB: dict[str, JsonValue] = {
         "name": "clip.mp4",
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "seconds": 8.0,
+        "fps": 25.0,
         "width": 1920,
         "height": 1080,
         "codec": "h264",

@@ -238,6 +238,7 @@ def _save(sound: Sound, work: Work, isolate: Limits) -> None:
         work.target,
         loudness=options.loudness,
         keep_original=options.keep_original,
+        levels=options.levels,
         as_track=options.as_track,
         audio_codec=options.audio_codec,
         encode=options.encode,

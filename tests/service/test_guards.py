@@ -13,7 +13,7 @@ from serving import service
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from frieren.apps import serve
+from frieren.apps.web import serve
 from frieren.service.application import create_app
 from frieren.service.guards import Guards
 from frieren.service.settings import Settings

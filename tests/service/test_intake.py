@@ -71,6 +71,8 @@ def refused(answer: Any, status: int, said: str) -> None:
         ({"redo": [{"from": 2, "to": 1, "seed": 0}]}, 422, "options: redo.0: from must lie before to"),
         ({"redo": [{"from": 1, "to": 2, "seed": 0}]}, 422, "options: redo: 1 s lies beyond the end, 0.4 s"),
         ({"keep_original": True, "as_track": True, "format": "mp4"}, 422, "leave one of them out"),
+        ({"levels": [0]}, 422, "levels"),
+        ({"levels": [0, 41]}, 422, "levels.1: Input should be less than or equal to 40"),
         ({"keep_original": True}, 422, "are for videos, not for .wav"),
     ],
 )

@@ -60,7 +60,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(None in browser.programs(), reason="needs chromium and chromedriver")
+@browser.needed
 def test_the_page_works_in_a_browser(tmp_path: Path, processes: list[Process]) -> None:  # noqa: F811
     processes.append(Process(tmp_path / "jobs"))
     with browser.browser(tmp_path) as window:

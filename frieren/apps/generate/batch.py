@@ -252,6 +252,7 @@ def save(sound: Sound, target: Path, source: Path, options: Options, seed: int) 
         target,
         loudness=None,
         keep_original=options.keep_original,
+        levels=options.levels,
         as_track=options.as_track,
         audio_codec=options.audio_codec,
         encode=options.encode,

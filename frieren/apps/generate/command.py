@@ -27,6 +27,7 @@ from frieren.apps.generate.options import (
     Refinement,
     Solver,
     Vocoder,
+    parse_levels,
     parse_loudness,
     parse_refinements,
     parse_sample_rate,
@@ -71,6 +72,7 @@ def generate(
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks; auto: the fastest.")] = "float32",
     loudness: Annotated[str, typer.Option(metavar="LUFS|off", help="Loudness of the sound (BS.1770).")] = "-20",
     keep_original: Annotated[bool, typer.Option("--keep-original", help="Mix the new sound under the old.")] = False,
+    levels: Annotated[str, typer.Option(metavar="DB,DB", help="Of the new and the old sound then.")] = "-6,0",
     as_track: Annotated[bool, typer.Option("--as-track", help="Keep the old sounds as tracks of their own.")] = False,
     audio_codec: Annotated[AudioCodec | None, typer.Option(help="Codec of the sound in a video.")] = None,
     sample_rate: Annotated[str | None, typer.Option(metavar=RATES, help="Samples per second of the output.")] = None,
@@ -102,9 +104,9 @@ def generate(
     with wrong_option(ValueError):
         options = Options(
             model=model, steps=steps, guidance=guidance, solver=solver, seed=seed, vocoder=vocoder, device=device,
-            precision=precision, loudness=parse_loudness(loudness), keep_original=keep_original, as_track=as_track,
-            audio_codec=audio_codec, encode=encode, isolate=isolate, max_length=max_length,
-            sample_rate=parse_sample_rate(sample_rate), refine=parse_refinements(refine or []),
+            precision=precision, loudness=parse_loudness(loudness), keep_original=keep_original,
+            levels=parse_levels(levels), as_track=as_track, audio_codec=audio_codec, encode=encode, isolate=isolate,
+            max_length=max_length, sample_rate=parse_sample_rate(sample_rate), refine=parse_refinements(refine or []),
             kind=kind_of(features, mel), cues=None if cues is None else read_cues(cues), sounds=sound,
         )  # fmt: skip
     outputs = Outputs(out, form, options, samples, best, overwrite, resume)

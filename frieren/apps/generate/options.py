@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 from frieren.apps.checks import UnavailableError, check_device, needs_extra
 from frieren.apps.weights import fetched
 from frieren.cues import Cues, parse_sounds
-from frieren.formats import AudioCodec, SampleRate
+from frieren.formats import LEVELS, AudioCodec, Levels, SampleRate
 from frieren.redo import Redo
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Options:
     precision: Precision = "float32"
     loudness: float | None = -20.0
     keep_original: bool = False
+    levels: Levels = LEVELS
     as_track: bool = False
     audio_codec: AudioCodec | None = None
     encode: bool = True
@@ -75,7 +76,8 @@ class Options:
             parse_sounds(self.sounds)
         if self.loudness is not None and not -70 <= self.loudness <= 0:
             raise ValueError(f"loudness must lie in -70..0 LUFS or be off, got {self.loudness}")
-
+        if not all(-100 <= level <= 40 for level in self.levels):
+            raise ValueError(f"levels must lie in -100..40 dB, got {self.levels[0]:g} and {self.levels[1]:g}")
         if not 0 < self.max_length < math.inf:
             raise ValueError(f"max_length must be a positive number of minutes, got {self.max_length}")
         if self.keep_original and self.as_track:
@@ -155,6 +157,19 @@ def parse_loudness(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise ValueError(f"loudness must be a number of LUFS such as -20, or off, got {text!r}") from None
+
+
+def parse_levels(text: str) -> Levels:
+    """ "-6,0" -> (-6.0, 0.0).
+
+    Raises:
+        ValueError: not two numbers.
+    """
+    try:
+        new, original = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"levels are two numbers of dB such as -6,0, got {text[:80]!r}") from None
+    return new, original
 
 
 def parse_sample_rate(text: str | None) -> SampleRate | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,8 +111,20 @@ def warn_of_openness(host: str, token: str | None) -> None:
     typer.echo(f"frieren: warning: {host} is open to the network: {risk}", err=True)
 
 
-def run(settings: Settings, host: str, port: int, hosts: set[str] | None) -> None:
-    """Serve until a signal comes; then running jobs have a while to end."""
+def run(
+    settings: Settings,
+    host: str,
+    port: int,
+    hosts: set[str] | None,
+    page: str = "docs",
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
+    """Serve until a signal comes; then running jobs have a while to end.
+
+    Args:
+        page: whose address is printed.
+        on_ready: called with that address as soon as it answers.
+    """
     import uvicorn
 
     from frieren.service.application import create_app
@@ -128,7 +140,10 @@ def run(settings: Settings, host: str, port: int, hosts: set[str] | None) -> Non
             await super().shutdown(sockets)
 
     name = f"[{host}]" if ":" in host else host
-    typer.echo(f"http://{name}:{listener.getsockname()[1]}/docs  Ctrl-C ends it", err=True)
+    url = f"http://{name}:{listener.getsockname()[1]}/{page}"
+    typer.echo(f"{url}  Ctrl-C ends it", err=True)
+    if on_ready is not None:
+        on_ready(url)
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -1,0 +1,1 @@
+"""What the command line puts on HTTP: the service and the studio."""
