@@ -201,7 +201,8 @@ class FieldTask(TrainingTask[FieldNetwork]):
             return diffusion_loss(network, x0, x1, t, c)
         if network.config.predicts == "average velocity":
             mean, given = loss.mean_flow, batch["features"].flatten(1).any(1)
-            return mean_flow_loss(network, x0, x1, t, c, batch["span"], given, mean.guidance, mean.power)
+            power = mean.power if torch.is_grad_enabled() else 0.0  # the error itself, where nothing is learnt from it
+            return mean_flow_loss(network, x0, x1, t, c, batch["span"], given, mean.guidance, power)
         if not isinstance(loss, PairsLoss):
             return flow_loss(network(interpolate(x0, x1, t), t, c), x0, x1, t, weight)
         null = network.null_condition(c)
