@@ -41,6 +41,12 @@ def test_a_sound_is_there_in_its_span_with_its_certainty() -> None:
     assert features.sum().item() == pytest.approx((dog.sum() + rain.sum()).item())
 
 
+def test_a_sound_that_lasts_to_the_end_fills_the_last_frame() -> None:
+    """63 frames of 0.032 s are a little longer than 2 s."""
+    whole, until = (cue_features(Cues((SoundCue("dog", 0.0, end),)), 2.0, CLOCK) for end in (None, 2.0))
+    assert torch.equal(whole, until) and whole[-1, NAMES.index("dog")] == 1
+
+
 def test_the_louder_of_two_cues_of_a_category_counts() -> None:
     cues = Cues(sounds=(SoundCue("dog", certainty=0.4), SoundCue("puppy", 0.5, certainty=0.9)))
     dog = cue_features(cues, 1.0, CLOCK)[:, NAMES.index("dog")]
