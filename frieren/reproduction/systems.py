@@ -89,7 +89,9 @@ SYSTEMS: dict[str, System] = {
     "meanflow": rival("MeanFlow", "meanflow"),
     "specvqgan": rival("SpecVQGAN", "specvqgan"),
     "diff-foley": rival("Diff-Foley, guided", "diff-foley"),
-    "diff-foley-unguided": rival("Diff-Foley", "diff-foley-unguided"),
+    "diff-foley-unguided": System(
+        "Diff-Foley", ("rivals/diff-foley/field.toml network.alignment=0.0",), lent="foleyworld", minutes=40.0
+    ),
     "im2wav": rival("Im2Wav", "im2wav"),
     "small": variant("small", "network.width=64", minutes=15),
     "large": variant("large", "network.width=256", minutes=120),
