@@ -94,6 +94,7 @@ function measured({ seconds, fps }) {
   player.seconds = seconds;
   timeline.frame = 1 / clip.fps;
   timeline.setSeconds(seconds);
+  time();
 }
 
 /** Spot the clip; its sheet is the state's then. */

@@ -47,10 +47,11 @@ export class Marks extends EventTarget {
     this.#focus(hit.id);
   }
 
-  /** Add a sound from a time on, or in a region. */
+  /** Add a sound: in a region, from a time on, or the first one throughout. */
   addSound(time, region, name = null) {
     if (!this.sheet) return;
-    const [from, to] = region ?? [time, Math.min(time + 1, this.sheet.seconds)];
+    const { seconds, sounds } = this.sheet;
+    const [from, to] = region ?? (sounds.length ? [time, Math.min(time + 1, seconds)] : [0, seconds]);
     const begin = Math.max(0, Math.min(from, this.sheet.seconds - 0.2));
     const sound = newSound(name ?? this.sheet.sounds[0]?.name ?? this.project.state.likeliest[0] ?? "dog", begin, Math.max(to, begin + 0.2));
     this.project.change({ sheet: { ...this.sheet, sounds: [...this.sheet.sounds, sound] } });
