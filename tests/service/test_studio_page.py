@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service in this process."""
-    model = save_cue_model(tmp_path_factory.mktemp("model"))
-    settings = Settings(folder=tmp_path_factory.mktemp("studio"), models=(str(model), "tiny"), devices=("cpu",))
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The address of a service in this process."""
     listener = listen(LOOPBACK[0], 0)
     server = uvicorn.Server(uvicorn.Config(create_app(settings, {*LOOPBACK}), log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -58,6 +57,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"http://{LOOPBACK[0]}:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    model = save_cue_model(tmp_path_factory.mktemp("model"))
+    folder = tmp_path_factory.mktemp("studio")
+    with serving(Settings(folder=folder, models=(str(model), "tiny"), devices=("cpu",))) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -267,3 +274,15 @@ def test_axe_finds_no_serious_fault(window: Browser, scheme: Any) -> None:
     window.run("document.activeElement.blur(); document.getElementById('help').click()")
     assert check() == []
     window.page.keyboard.press("Escape")
+
+
+def test_the_page_asks_for_the_token_of_a_service_that_has_one(window: Browser, tmp_path: Path) -> None:
+    token = "a token of some length"
+    page = window.page.context.browser.new_page()
+    with serving(Settings(folder=tmp_path, models=("tiny",), devices=("cpu",), token=token)) as url:
+        opened = Browser(page, tmp_path)
+        opened.go(url)
+        opened.wait("return document.getElementById('token').open")
+        opened.press(token, "enter")
+        opened.wait("return document.body.dataset.ready === ''")
+        page.close()
