@@ -179,7 +179,8 @@ def speed_table(results: Results) -> str:
         rows.append((SYSTEMS[row.system].title, row.labels[0], *texts, ratio, row.paper))
     text = (
         "Median seconds of one thread for one clip, batch 1, from features to wave. Systems take turns in one process; "
-        "other work shared the machine, so ratios (to the first row) are of seconds of the processor."
+        "other work shared the machine, so ratios (to the first row) are of seconds of the processor. How often a "
+        "vocoder's wave is refined is in its model's `config.json`, and may differ."
     )
     return f"## Table 8: time per sample\n\n{wrapped(text)}\n{table(head, rows, words=2)}"
 
