@@ -134,6 +134,8 @@ def test_a_model_writes_codes(network, tmp_path):
     save_part(tmp_path / "field", network, CONFIG)
     again = load_part(tmp_path / "field")
     assert torch.equal(again.codebooks.codebook, network.codebooks.codebook)
+    latent = torch.randn(1, 8, 12)
+    assert torch.equal(again.to("cpu").encode(latent), network.encode(latent)) and not again.codebooks.zero.is_meta
     model = load("tiny")
     config = CodeTransformerConfig(
         latent=model.field.config.latent,

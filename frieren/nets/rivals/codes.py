@@ -64,6 +64,7 @@ class CodeTransformer(nn.Module):
             separate_codebook_per_head=True,
             kmeans_init=True,
         )
+        self.codebooks.zero = torch.zeros((), device="cpu")  # not saved: made where it is, also on the meta device
         self.given = nn.Linear(config.features, config.width)
         self.decoder = transformers.GPT2Model(
             transformers.GPT2Config(
