@@ -13,6 +13,7 @@ from frieren.autoregression import draw, pick, sample_codes
 from frieren.clock import Clock
 from frieren.errors import ConfigError
 from frieren.nets.rivals.codes import CodeTransformer, CodeTransformerConfig
+from frieren.record import sampling_settings
 from frieren.training.tasks.rivals.code_loss import code_loss
 from frieren.weights import load_part, save_part
 
@@ -157,3 +158,4 @@ def test_a_model_writes_codes(network, tmp_path):
         model.sample(features, solver="euler")
     with pytest.raises(ConfigError, match="does not hold"):
         model.sample(features, solver="autoregressive", kept=latent)
+    assert sampling_settings(model)["time"] == "continuous", "a record can be made"

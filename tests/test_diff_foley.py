@@ -13,6 +13,7 @@ pytest.importorskip("diffusers", reason="the extra rivals is not installed")
 from frieren import diffusion, load
 from frieren.latent import GuidedField
 from frieren.nets.rivals.diff_foley import DiffFoley, DiffFoleyConfig
+from frieren.record import sampling_settings
 from frieren.training.tasks.rivals.diff_foley_loss import alignment_loss, contrast_loss, diff_foley_losses
 from frieren.weights import load_part, save_part
 
@@ -145,3 +146,4 @@ def test_a_model_is_steered_by_its_classifier(tmp_path):
         return again.align(window, torch.zeros(1), c).item()
 
     assert logit(latents[2]) > logit(latents[0])
+    assert sampling_settings(model)["time"] == "continuous", "a record can be made"

@@ -36,6 +36,7 @@ class CodeTransformerConfig:
     top: int = 128  # most probable codes of which one is drawn
     regulator: Literal["time"] = "time"  # as in `FieldConfig`
     repeat: int = 1
+    time_steps: int | None = None
     predicts: Literal["codes"] = "codes"
 
     def __post_init__(self) -> None:

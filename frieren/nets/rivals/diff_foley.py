@@ -39,6 +39,7 @@ class DiffFoleyConfig:
     alignment: float = 0.0  # weight of the classifier's gradient in sampling; 0: none
     regulator: Literal["time"] = "time"  # as in `FieldConfig`
     repeat: int = 1
+    time_steps: int | None = None
     predicts: Literal["noise"] = "noise"
 
     def __post_init__(self) -> None:
