@@ -180,8 +180,13 @@ def _answer(request: dict[str, Any], limits: Limits, output: IO[bytes], caught: 
     module, _, name = request["function"].partition(":")
     function, last = getattr(import_module(module), name), 0.0
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.seconds, limits.seconds + 5))  # the second one kills unheard
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+    for kind, soft, hard in (
+        (resource.RLIMIT_CPU, limits.seconds, limits.seconds + 5),  # the second one kills unheard
+        (resource.RLIMIT_AS, limits.memory, limits.memory),
+    ):
+        most = resource.getrlimit(kind)[1]  # of this system, and may be less
+        known = (hard,) if most == resource.RLIM_INFINITY else (hard, most)
+        resource.setrlimit(kind, (min(soft, *known), min(known)))
 
     def tick(message: dict[str, Any] | None = None) -> None:
         nonlocal last

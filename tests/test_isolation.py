@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import clips
@@ -108,3 +110,12 @@ def test_with_isolation_nothing_is_opened_here(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(openvideo, "open_media", None)
     assert run("generate", clip, "--model", "tiny", "--isolate", "-o", tmp_path / "same.mp4") == 0
     assert (tmp_path / "same.mp4").read_bytes() == whole.read_bytes()
+
+
+def test_lower_limits_of_the_system_stay(tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4")
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (50, 50))\n"
+    code += "from frieren.isolation import Limits, call\n"
+    code += "print(call('frieren.openvideo:probe', sys.argv[1], limits=Limits())['frames'])"
+    done = subprocess.run([sys.executable, "-c", code, clip], capture_output=True, text=True)
+    assert done.stdout == "10\n", done.stderr
