@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from frieren import limits
 from frieren.apps.bench import command as verb
 from frieren.apps.bench.generation import DEMO, cold_starts
+from frieren.apps.bench.picture import draw
 from frieren.apps.cli import main
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.pipeline import Model
@@ -185,11 +186,18 @@ def test_lengths_are_measured_from_features_to_wave(small: None, tmp_path: Path)
     assert [short.sound_seconds, long.sound_seconds] == [2.0, 12.0]
     assert list(short.stages["fast"]) == ["sample", "decode", "vocode", "all"]
     assert long.stages["fast"]["sample"].flops == 3 * short.stages["fast"]["sample"].flops  # three windows
+    draw([short, long], tmp_path / "cost.svg")
+    assert "<svg" in (tmp_path / "cost.svg").read_text()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [("--seconds 8,x", "numbers such as"), ("--seconds 0", "must lie in"), ("--model published --cold", "no folder")],
+    [
+        ("--seconds 8,x", "numbers such as"),
+        ("--seconds 0", "must lie in"),
+        ("--picture a.svg", "two of them"),
+        ("--model published --cold", "no folder"),
+    ],
 )
 def test_options_that_cannot_be_measured(options: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

@@ -13,6 +13,7 @@ import frieren
 from frieren.apps.bench.generation import DEMO
 from frieren.apps.cli import main
 from frieren.catalogue import choose_precision
+from frieren.evaluation.precision import written_sheets
 from frieren.formats import record_path
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import Activation, BigVGAN, BigVGANConfig
@@ -215,3 +216,22 @@ def test_all_of_a_model_is_fast_and_near_in_bfloat16() -> None:
         waves[name] = mel
     assert error(waves["float32"], waves["plain"]) < 10 * EXACT
     assert 1e-4 < error(waves["bfloat16"], waves["plain"]) < ROUNDED
+
+
+def test_what_bfloat16_costs_is_bounded(tmp_path: Path) -> None:
+    """Of what another seed changes it is a twentieth at most, and what is heard stays the same."""
+    file = tmp_path / "loss.json"
+    with pytest.raises(SystemExit) as end:
+        main(["bench", "precision", *"--model mini-1step --sheets 2 --device cpu --json".split(), str(file)])
+    assert end.value.code == 0
+    found = json.loads(file.read_text())
+    assert found["names"] == ["dog", list(written_sheets(2))[1]]
+    for near, far in zip(found["mel_distance"], found["seed_distance"], strict=True):
+        assert 0 < near < far / 20
+    assert all(first == second for first, second in found["heard"])
+
+
+def test_a_model_that_sees_frames_takes_no_sheets(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["bench", "precision", "--model", "tiny"])
+    assert end.value.code == 2 and "sees frames" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """Speed of training, in absolute terms and of what this machine could do, and of rendering FoleyWorld.
 
-`frieren bench generate` is in `generation`.
+`frieren bench generate` is in `generation`, `frieren bench precision` in `precision`.
 
 frieren bench train
 frieren bench world
@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from frieren.apps.bench.generation import generate
+from frieren.apps.bench.precision import precision
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def top() -> None:
 
 
 app.command("generate")(generate)
+app.command("precision")(precision)
 
 
 @app.command()

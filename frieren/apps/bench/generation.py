@@ -3,7 +3,7 @@
 frieren bench generate
 frieren bench generate --model published --steps 25 --against eager
 frieren bench generate --model mini-1step --precision bfloat16 --cold --json bench.json
-frieren bench generate --seconds 8,60,300
+frieren bench generate --seconds 8,60,300 --picture cost.svg
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from frieren.apps.bench.picture import draw
+from frieren.apps.checks import needs_extra
 from frieren.apps.progress import Bars
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ def generate(
     seconds: Annotated[str | None, typer.Option(metavar="S,S,...", help="Lengths; only from features to wave.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="That are measured, after one that is not.")] = 3,
     cold: Annotated[bool, typer.Option("--cold", help="Also time frieren generate in new processes.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw cost and memory against --seconds (extra eval).")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write everything found to a JSON file.")
     ] = None,
@@ -61,7 +66,7 @@ def generate(
     Wall times are medians. CPU seconds count all cores: where other processes run, they are what one thread works
     (OMP_NUM_THREADS=1). The published sizes take minutes.
     """
-    lengths = parse_seconds(seconds)
+    lengths = parse_seconds(seconds, picture)
     if cold and model == "published":
         raise typer.BadParameter("--cold: published is in no folder that a new process could load; name another model")
     models, plain = loaded(model, device, precision, against is not None)
@@ -83,6 +88,8 @@ def generate(
         reports = list(found)
     for report in reports:
         console.print(table_of(report))
+    if picture is not None:
+        draw(reports, picture)
     table: dict[str, Any] = {"runs": [to_json(report) for report in reports]}
     if cold:
         table["cold_seconds"] = cold_starts(video, model, steps, precision, device, rounds)
@@ -116,14 +123,18 @@ def loaded(
     return models, plain
 
 
-def parse_seconds(text: str | None) -> list[float]:
-    """ "8,60" -> [8.0, 60.0], in order, since memory only grows; None: []."""
+def parse_seconds(text: str | None, picture: Path | None) -> list[float]:
+    """ "8,60" -> [8.0, 60.0], in order, since memory only grows; None: []. A picture needs two."""
     try:
         lengths = sorted(float(part) for part in text.split(",")) if text else []
     except ValueError:
         raise typer.BadParameter(f"--seconds must be numbers such as 8,60,300, got {text!r}") from None
     if lengths and not 0 < lengths[0] <= lengths[-1] <= 86_400:
         raise typer.BadParameter(f"--seconds must lie in 0..86400, got {text!r}")
+    if picture is not None:
+        needs_extra()
+        if len(lengths) < 2:
+            raise typer.BadParameter("--picture shows lengths; give --seconds two of them at least")
     return lengths
 
 
