@@ -222,10 +222,10 @@ def test_what_bfloat16_costs_is_bounded(tmp_path: Path) -> None:
     """Of what another seed changes it is a twentieth at most, and what is heard stays the same."""
     file = tmp_path / "loss.json"
     with pytest.raises(SystemExit) as end:
-        main(["bench", "precision", *"--model mini-1step --sheets 2 --device cpu --json".split(), str(file)])
+        main(["bench", "precision", *"--model mini-1step --sheets 1 --device cpu --json".split(), str(file)])
     assert end.value.code == 0
     found = json.loads(file.read_text())
-    assert found["names"] == ["dog", list(written_sheets(2))[1]]
+    assert found["names"] == ["dog"] and len(set(written_sheets(21))) == 21
     for near, far in zip(found["mel_distance"], found["seed_distance"], strict=True):
         assert 0 < near < far / 20
     assert all(first == second for first, second in found["heard"])
