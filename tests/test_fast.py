@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 import frieren
 from frieren.apps.bench.generation import DEMO
+from frieren.apps.bench.loss import written_sheets
 from frieren.apps.cli import main
 from frieren.catalogue import choose_precision
-from frieren.evaluation.precision import written_sheets
 from frieren.formats import record_path
 from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import Activation, BigVGAN, BigVGANConfig

@@ -29,8 +29,8 @@ def precision(
 ) -> None:
     """Compare sounds of another precision with those of float32, by mel, classifier and onsets."""
     needs_extra()
+    from frieren.apps.bench.loss import measure, written_sheets
     from frieren.catalogue import load
-    from frieren.evaluation.precision import measure, written_sheets
     from frieren.files import write_json
 
     exact, other = (load(model, device=device, precision=name) for name in ("float32", precision))
