@@ -44,12 +44,12 @@ class PrecisionLoss:
 
     def rows(self) -> dict[str, str]:
         """What to print of it."""
-        alike = sum(first == second for first, second in self.heard)
+        same = sum(first == second for first, second in self.heard)
         right = [sum(pair[row] == name for name, pair in zip(self.names, self.heard, strict=True)) for row in (0, 1)]
         return {
             "log10 mel, mean distance": f"{mean(self.mel_distance):.4f} (at most {max(self.mel_distance):.4f})",
             "the same of another seed": f"{mean(self.seed_distance):.4f}",
-            "named alike": f"{alike} of {len(self.names)}",
+            "named alike": f"{same} of {len(self.names)}",
             "named as asked": f"{right[0]} in float32, {right[1]}",
             "onset F1": f"{self.onsets[0]:.3f} in float32, {self.onsets[1]:.3f}",
         }
