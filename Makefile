@@ -38,6 +38,7 @@ figures: $(READY)  ## the picture of the bundled clip with its sound
 mini: $(READY)  ## train the model that ships, from the recordings in AUDIO=DIR; what was stopped goes on
 	$(BIN)/frieren prepare mixtures:train:9000,valid:256 data/mixtures --recordings "$(AUDIO)" --model mini \
 	    --seconds 8 --fields features,mean,log_variance,wave,mel
+	$(BIN)/frieren train recipes/mini/recordings.toml --out runs/mini-other --audio "$(AUDIO)" --set seed=2
 	$(BIN)/frieren train mini --audio "$(AUDIO)"
 
 foleyworld: $(READY)  ## train the models of FoleyWorld, every part from nothing; AUDIO=DIR adds recordings
