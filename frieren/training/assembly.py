@@ -82,7 +82,11 @@ def pairs_loss(path: Path) -> PairsLoss:
     """The loss in a recipe.json, which an older version may have written."""
     table = json.loads(path.read_text())["loss"]
     return from_table(
-        PairsLoss, {RENAMED.get(key, key): FORMER_VALUES.get(value, value) for key, value in table.items()}
+        PairsLoss,
+        {
+            RENAMED.get(key, key): FORMER_VALUES.get(value, value) if isinstance(value, str) else value
+            for key, value in table.items()
+        },
     )
 
 
