@@ -48,6 +48,8 @@ NOT_RUN = {
     r"(C=\S* )?torchrun|C=": "several GPUs; tests/test_machines.py runs torchrun on two processes",
     r"ray start|frieren .*--ray auto": "a cluster; tests/test_scatter.py has one of this machine",
     r"(FRIEREN_TOKEN=\S+ \S+ \S+ \S+ )?frieren serve|curl": SERVICE,
+    r"frieren studio": "the service with its page, which tests/service/ drives in a browser",
+    r"frieren generate --watch": "goes on until it is stopped; tests/test_watch.py stops it",
     r"ln -s .*ComfyUI|~/ComfyUI/": "ComfyUI, which no test installs; tests/test_comfyui.py has its nodes",
     r"frieren reproduce": "takes minutes to days; `.ci/run` has a quick table, tests/test_reproduction.py cells",
     r"frieren .*rivals": "takes hours; tests/test_rivals.py trains small ones",

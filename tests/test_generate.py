@@ -470,6 +470,7 @@ def test_flags_and_keywords_share_names_and_defaults() -> None:
         "max_length",
         "overwrite",
         "resume",
+        "watch",
         "debug",
     }
     flags["kind"] = kind_of(flags["features"], flags["mel"])

@@ -282,7 +282,7 @@ def saved(window, rater, seconds=20):
     until = time.monotonic() + seconds
     while not (found := list(window.downloads.glob(f"answers_*_{rater}.json"))):
         assert time.monotonic() < until, "nothing was saved"
-        time.sleep(0.05)
+        window.page.wait_for_timeout(50)  # unlike time.sleep it lets the browser tell of its download
     return found[0]
 
 

@@ -100,7 +100,7 @@ def test_a_short_latent_is_decoded_as_if_it_went_on(model):
 def test_bad_options_are_not_replaced_in_silence(model):
     with pytest.raises(ValueError, match="steps"):
         model.sample(torch.randn(10, 16), steps=0)
-    with pytest.raises(ValueError, match="solver"):
+    with pytest.raises(frieren.errors.ConfigError, match="solver"):
         model.sample(torch.randn(10, 16), solver="")
 
 
