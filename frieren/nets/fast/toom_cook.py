@@ -85,10 +85,9 @@ class ToomCook(nn.Module):
         rows, apart = len(x) - 2 * self.margin, self.dilation
         size = -(-len(x) // (apart * OUTPUTS)) * OUTPUTS  # rows of each such series
         series = x.new_zeros(apart * size + OUTPUTS * self.pieces, self.inputs)
-        whole = len(x) // apart
+        whole = len(x) // apart  # what remains lies in the margin, which is zeros here too
         by_series = series[: apart * size].view(apart, size, -1)
         by_series[:, :whole] = x[: whole * apart].view(whole, apart, -1).transpose(0, 1)
-        by_series[: len(x) - whole * apart, whole : whole + 1] = x[whole * apart :, None]
         y = self._neighbours(series, apart * size)
         if apart > 1:
             y = y.view(apart, size, -1).transpose(0, 1).flatten(0, 1)
