@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from frieren.errors import ArrayError
 
 LARGEST = 2 << 30  # bytes of an array; features of a day take 0.7 GB
 DAMAGED = (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+PARSING = threading.Lock()  # numpy parses headers with `ast`, which CPython 3.11 cannot do in two threads at once
 FEATURES_KEY = "feat"  # in the .npz files of the released feature extraction
 
 
@@ -61,18 +63,13 @@ def read_array(path: Path) -> Tensor:
         if zipfile.is_zipfile(path):
             array = _unpacked(path)
         else:
-            array = np.load(path, allow_pickle=False, mmap_mode="r")
+            with PARSING:
+                array = np.load(path, allow_pickle=False, mmap_mode="r")
             if array.nbytes > LARGEST:
                 raise ArrayError(f"{path}: {array.nbytes:,} bytes, more than the {LARGEST:,} of any features")
     except OSError as error:
         raise ArrayError(f"{path}: cannot be read ({error.strerror or error}); check the name") from error
-    except (
-        ValueError,
-        EOFError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:  # numpy's own words advise to unpickle
+    except DAMAGED as error:  # numpy's own words advise to unpickle
         raise ArrayError(f"{path}: cannot be read as .npy or .npz: another kind of file, or one of objects") from error
     if array.dtype.kind not in "fiu":
         raise ArrayError(f"{path}: expected numbers, got {array.dtype}")
@@ -105,5 +102,6 @@ def _unpacked(path: Path) -> np.ndarray:
         data = file.open(named[0]).read(LARGEST + 1)  # whatever its header claims
         if len(data) > LARGEST:
             raise ArrayError(f"{path}: more than {LARGEST:,} bytes unpacked")
-        array: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
+        with PARSING:
+            array: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
         return array

@@ -370,6 +370,13 @@ def test_a_broken_entry_of_the_cache_is_made_again(tmp_path: Path) -> None:
     assert cache.get(key) is None
 
 
+def test_the_cache_is_read_without_a_parser_that_threads_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = FeatureCache(tmp_path)
+    cache.put("key", {"x": np.zeros((3, 1, 2))})
+    monkeypatch.setattr("ast.parse", lambda *_, **__: pytest.fail("CPython 3.11 cannot do that in two threads at once"))
+    assert cache.get("key")["x"].shape == (3, 1, 2)
+
+
 def test_the_cache_lies_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FRIEREN_CACHE", str(tmp_path))
     assert FeatureCache().folder == tmp_path / "features"

@@ -2,17 +2,21 @@
 
 audioldm_eval keeps its features beside the sounds under their names alone, so that a second run with another backbone
 takes those of the first. Here nothing that changes a feature is missing from the key, and no entry is ever stale.
+
+Files are safetensors and not .npz: files are read in threads, and numpy parses the headers of its own with `ast`, which
+CPython 3.11 cannot do in two threads at once (SystemError: AST constructor recursion depth mismatch).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from frieren.files import cache_folder, replacing
 
@@ -37,16 +41,15 @@ class FeatureCache:
     @staticmethod
     def path(folder: Path, key: str) -> Path:
         """Return where an entry lies."""
-        return folder / key[:2] / f"{key}.npz"
+        return folder / key[:2] / f"{key}.safetensors"
 
     def get(self, key: str) -> Arrays | None:
         """Return the arrays; None where there are none that can be read: a full disk may have truncated them."""
         if not self.folder:
             return None
         try:
-            with np.load(self.path(self.folder, key), allow_pickle=False) as file:
-                return dict(file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return load(self.path(self.folder, key).read_bytes())
+        except (OSError, SafetensorError):
             return None
 
     def put(self, key: str, arrays: Arrays) -> None:
@@ -60,4 +63,4 @@ class FeatureCache:
         path = self.path(self.folder, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
-            np.savez(part, allow_pickle=False, **arrays)
+            part.write_bytes(save(arrays))
