@@ -76,6 +76,16 @@ def scenes(library: TakeLibrary, category: str, count: int) -> list[Mixture]:
     return [one for one in found if set(one.categories) == {category}][:count]
 
 
+def test_what_strikes_is_more_often_unknown_than_what_sounds_on(library: TakeLibrary) -> None:
+    every = [mixture(library, "train", index, 6.0) for index in range(400)]
+    nameless = [one for one in every if not one.cues.sounds]
+    struck = [one for one in nameless if set(one.categories) == {"hammer"}]
+    rain = [one for one in every if "rain_storm" in one.categories]
+    assert len(struck) > 0.2 * len([one for one in every if set(one.categories) == {"hammer"}])
+    assert len([one for one in rain if not one.cues.sounds]) < 0.15 * len(rain)
+    assert len(struck) > 0.6 * len(nameless)
+
+
 def test_what_strikes_is_heard_at_the_strikes_of_the_sheet(library: TakeLibrary) -> None:
     errors: list[float] = []
     for scene in scenes(library, "hammer", 12):

@@ -23,7 +23,10 @@ from frieren.world.room import draw_room, limit, record
 RATE = 25.0  # values of motion a second
 JITTER = 0.012  # s, standard deviation of a strike's instant against the sound's
 SECOND, BACKGROUND, ROOM = 0.25, 0.3, 0.45  # probability of a second source, an unseen one, a room
-UNKNOWN, UNTIMED = 0.08, 0.12  # probability that it is not known what is there, or when it strikes
+UNTIMED = 0.12  # probability that it is not known when something strikes
+# Probability that it is not known what is there. A thing that no classifier knows and that strikes is most often a stick
+# or a hand on something: what the model makes of a nameless strike must be a blow and not, say, a piano that plays on.
+UNKNOWN = {"impact": 0.3, "vocal": 0.05, "tonal": 0.03, "sustained": 0.08}
 MISSED = 0.6  # that things also move as for a strike where there is none: arms go back, hands miss
 STRAY = {"impact": 0.0, "vocal": 0.1, "tonal": 0.15, "sustained": 0.35}  # that strikes are seen which nobody hears
 Curve = NDArray[np.float64]
@@ -193,7 +196,7 @@ def _motion_of_strikes(rng: np.random.Generator, strikes: tuple[Strike, ...], se
 def _cues(rng: np.random.Generator, chosen: list[Category], sources: list[Layer], seconds: float) -> Cues:
     """The sheet of a scene, as far as it is known."""
     sounds: list[SoundCue] = []
-    if rng.random() >= UNKNOWN:
+    if rng.random() >= min(UNKNOWN[each.behaviour] for each in chosen):
         certainties = np.array([1.0]) if rng.random() < 0.15 else rng.beta(1.6, 1.2, 1)
         certainties = np.concatenate([certainties, rng.beta(1.6, 1.2, len(chosen) - 1)])
         certainties = np.maximum(certainties, 0.2) / max(1.0, float(np.maximum(certainties, 0.2).sum()))
