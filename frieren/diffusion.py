@@ -1,8 +1,7 @@
 """Gaussian diffusion, and the way back by the schedulers of `diffusers` (extra `rivals`): what a flow is compared with.
 
-x_k = sqrt(a_k) x1 + sqrt(1 - a_k) x0 for k = 0 .. 999, with noise x0 and data x1; the squared signal a_k falls as in
-latent diffusion models (arXiv 2112.10752). Its time t = k / 1000 runs from data to noise, against that of the flow. A
-network predicts x0.
+x_k = sqrt(a_k) x1 + sqrt(1 - a_k) x0 for k = 0 .. 999, with noise x0, data x1 and the squared signal a_k of
+`noise_schedule`. Its time t = k / 1000 runs from data to noise, against that of the flow. A network predicts x0.
 """
 
 from __future__ import annotations
@@ -14,12 +13,11 @@ import torch
 from torch import Tensor
 
 from frieren.errors import package
+from frieren.noise_schedule import FIRST_BETA, LAST_BETA, TIMES, squared_signal
 
 if TYPE_CHECKING:
     from frieren.solver import Step, Velocity
 
-TIMES = 1000  # of the diffusion
-FIRST_BETA, LAST_BETA = 0.00085, 0.012  # between which the square roots are equally spaced
 SCHEDULERS = ("ddim", "pndm", "dpm++")
 # Steps begin at the last of the times, so that even a single one begins where everything is noise (arXiv 2305.08891).
 SETTINGS: dict[str, Any] = {
@@ -39,8 +37,7 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def signal() -> Tensor:
     """The squared signal a_k of every time, float32 [1000]."""
-    betas = torch.linspace(FIRST_BETA**0.5, LAST_BETA**0.5, TIMES, dtype=torch.float64).square()
-    return (1 - betas).cumprod(0).float()
+    return torch.tensor(squared_signal())
 
 
 def diffuse(x0: Tensor, x1: Tensor, k: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -55,6 +56,34 @@ def test_steering_works_within_inference_mode_and_scales():
         once, twice = (diffusion.steer(noise, x, 0.5, lambda x: -(x**2).sum(-1) / 2, weight) for weight in (1.0, 2.0))
     expected = noise + (1 - diffusion.signal()[500]).sqrt() * x
     assert torch.allclose(once, expected) and torch.allclose(twice - noise, 2 * (once - noise), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ddim", "dpm++"])
+def test_a_u_net_that_finds_nothing_leaves_a_gaussian_what_it_is(network, monkeypatch, name):
+    """It begins with the noise that is expected in data x1 ~ N(0, 1), whose quantiles the schedulers leave."""
+    x, c = torch.randn(2, 8, 32), torch.randn(2, 4, 8)
+    finds(network, monkeypatch, torch.zeros_like(x))
+    predict = lambda x, t: network(x, torch.full((2,), t), c)  # noqa: E731
+    assert torch.allclose(predict(x, 0.7), (1 - diffusion.signal()[700]).sqrt() * x)
+    *_, (_, end) = diffusion.denoise(predict, x, 100, name)
+    assert torch.allclose(end, x, atol=0.05)
+
+
+def finds(network: DiffFoley, monkeypatch, v: torch.Tensor) -> None:
+    """Let the U-Net answer with v [B, C, L]."""
+    monkeypatch.setattr(network.unet, "forward", lambda *inputs: SimpleNamespace(sample=v[:, :, None]))
+
+
+@pytest.mark.parametrize("k", [0, 500, 999])
+def test_an_error_of_the_u_net_is_no_larger_in_the_data(network, monkeypatch, k):
+    """In x1 = (x - sqrt(1 - a) noise) / sqrt(a), where an error of the noise is up to 15 times as large."""
+    x0, x1, error, c = *(torch.randn(4, 8, 32) for _ in range(3)), torch.randn(4, 4, 8)
+    a, x = diffusion.signal()[k], diffusion.diffuse(x0, x1, torch.full((4,), k))
+    finds(network, monkeypatch, a.sqrt() * x0 - (1 - a).sqrt() * x1 + error)
+    noise = network(x, torch.full((4,), k / 1000), c)
+    assert torch.allclose(noise, x0 + a.sqrt() * error, atol=1e-5)
+    data = (x - (1 - a).sqrt() * noise) / a.sqrt()
+    assert torch.allclose(data, x1 - (1 - a).sqrt() * error, atol=1e-4)
 
 
 def test_no_part_learns_from_the_loss_of_another(network):

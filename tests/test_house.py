@@ -23,7 +23,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 
 # A room imports from lower floors and, inside a folder, from its folder-mates. Rooms of one floor are strangers.
 FLOORS = {
-    0: "clock formats frames errors version heartbeat",
+    0: "clock formats frames errors version heartbeat noise_schedule",
     1: "nets limits flow solver diffusion windows spectrogram media files configs picture categories longwave "
     "isolation rows redo",
     2: "weights paths autoregression world openvideo sounds arrays cues motion unfinished",

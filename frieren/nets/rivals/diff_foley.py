@@ -3,6 +3,10 @@
 The features are learnt by contrast with sounds on top of the visual encoder's; U-Net and classifier take them as they
 are. The U-Net predicts the noise in a latent, an image of one row; the classifier says of a noisy latent whether it
 belongs to the features and is in time with them, and its gradient steers the sampling.
+
+What the U-Net has to find is only how the noise differs from the one that is expected in data of mean 0 and variance 1,
+sqrt(1 - a) x (`DiffFoley.forward`): where a latent is nearly noise, x itself is nearly the answer, and a small error
+there would be multiplied by 1 / sqrt(a), which is 15 at the last of the times.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from torch import Tensor, nn
 
 from frieren.errors import package
 from frieren.nets.field import TIME_SCALE, TimeEmbedding
+from frieren.noise_schedule import TIMES, squared_signal
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,15 @@ class DiffFoley(nn.Module):
         return self.condition(zeros).expand_as(like)
 
     def forward(self, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """The noise in x [B, C, L] at t = k / 1000 [B], given c [B, P, E]: [B, C, L]."""
+        """The noise in x [B, C, L] at t = k / 1000 [B], given c [B, P, E]: [B, C, L].
+
+        It is sqrt(1 - a) x + sqrt(a) v. The v that is right, sqrt(a) x0 - sqrt(1 - a) x1, has one variance at all
+        times (arXiv 2202.00512), and an error in it is no larger in the data that follows from x and the noise.
+        """
         context = self.project(c * c.shape[-1] ** 0.5) + self.positions.weight[: c.shape[1]]
-        return self.unet(x[:, :, None], TIME_SCALE * t.float(), context).sample[:, :, 0]
+        v = self.unet(x[:, :, None], TIME_SCALE * t.float(), context).sample[:, :, 0]
+        a = torch.tensor(squared_signal(), device=x.device)[(TIMES * t).round().long(), None, None]
+        return (1 - a).sqrt() * x + a.sqrt() * v
 
     def align(self, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """Logit [B] that a noisy latent x [B, C, L] is that of the frames behind c [B, P, E], and in time with them."""

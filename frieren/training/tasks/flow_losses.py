@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from frieren.diffusion import TIMES, diffuse
+from frieren.diffusion import diffuse
 from frieren.flow import Field, guide, guided_velocity, interpolate
+from frieren.noise_schedule import TIMES
 
 
 class AverageField(Protocol):

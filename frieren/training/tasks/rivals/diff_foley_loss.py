@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from frieren.diffusion import TIMES, diffuse
+from frieren.diffusion import diffuse
 from frieren.nets.rivals.diff_foley import DiffFoley
+from frieren.noise_schedule import TIMES
 from frieren.training.tasks.contrast import SHARPEST, info_nce
 
 SEGMENTS = 4  # of a window, which the temporal contrast tells apart
