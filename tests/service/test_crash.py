@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import httpx2
@@ -15,7 +14,7 @@ from serving import PATIENCE, Process, done, events, processes, submit, until  #
 from frieren.service.client import Client, ServiceError
 
 TOKEN = "a-token-of-this-test"
-STEPS = 200  # of a job that is killed: some seconds
+STEPS = 600  # of a job that is killed
 
 
 def kill_again_and_again(folder: Path, clips: Path, started: list[Process], kills: int) -> None:
@@ -28,12 +27,14 @@ def kill_again_and_again(folder: Path, clips: Path, started: list[Process], kill
                 seeds[id] = len(seeds)
                 assert submit(client, video, id=id, steps=STEPS, seed=seeds[id]).status_code == 202
 
+            least = dice.random() * 0.6 * STEPS
+
             def is_sampled() -> bool:  # one of these two: a job that is killed five times is given up
                 jobs = [client.get(f"/v1/jobs/job-{number}-{id}").json() for id in "ab"]  # noqa: B023
-                return any((job["progress"] or {}).get("stage") == "sample" for job in jobs)
+                told = [job["progress"] or {} for job in jobs]
+                return any(each.get("stage") == "sample" and each["done"] >= least for each in told)  # noqa: B023
 
             until(is_sampled)
-            time.sleep(dice.random() * (kills - 1) / kills)
         started[-1].kill()
         started.append(Process(folder))
     interrupted = 0
