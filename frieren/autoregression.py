@@ -1,4 +1,4 @@
-"""Features -> latent by codes that are written one after the other, window after window."""
+"""Features -> latent by codes that are written one after the other, level after level, window after window."""
 
 from __future__ import annotations
 
@@ -12,37 +12,51 @@ from frieren.clock import Clock
 from frieren.flow import guide
 from frieren.nets.field import column_frames
 from frieren.nets.rivals.codes import CodeTransformer
+from frieren.nets.rivals.im2wav import CodeWriter
 from frieren.windows import window_starts
 
 
 @torch.inference_mode()
 def sample_codes(
-    network: CodeTransformer, features: Tensor, times: Tensor, noise: Tensor, clock: Clock, guidance: float
+    network: CodeWriter, features: Tensor, times: Tensor, noise: Tensor, clock: Clock, guidance: float
 ) -> Iterator[tuple[float, Tensor]]:
     """Yields (share that is done, latent [B, C, L]) after every window; the last is whole.
 
-    A window begins with the codes that the one before has written where they overlap.
+    A window begins with the codes that the one before has written where they overlap. Each level is given what the
+    one before it sounds like in this window; the last level's latent is the result.
 
     Args:
         features: [B, F, D].
         times: [F] seconds at which the frames are displayed.
-        noise: [B, C, L], from whose first channels codes are drawn: a column of codes depends on nothing else.
+        noise: [B, C, L], from whose first channels codes are drawn, each level's from channels of its own: a column of
+            codes depends on nothing else.
     """
-    config = network.config
-    join, columns = config.join, noise.shape[-1]
-    total, window = -(-columns // join), clock.window // join
-    starts, size = window_starts(total, window, clock.overlap // join)
-    seconds = torch.tensor(clock.column_times(total * join), dtype=torch.float64)
+    levels, columns = network.levels, noise.shape[-1]
+    unit = levels[0].config.join
+    total, window = -(-columns // unit), clock.window // unit
+    starts, size = window_starts(total, window, clock.overlap // unit)
+    seconds = torch.tensor(clock.column_times(total * unit), dtype=torch.float64)
     rows = features.index_select(1, column_frames(times, seconds).to(features.device))
-    chance = torch.special.ndtr(F.pad(noise, (0, total * join - columns))[:, : config.groups, ::join]).mT
-    codes = torch.zeros(len(features), 0, config.groups, dtype=torch.int64, device=features.device)
+    chance = torch.special.ndtr(F.pad(noise, (0, total * unit - columns)))
+    codes = [rows.new_zeros(len(rows), 0, level.config.groups, dtype=torch.int64) for level in levels]
     for done, start in enumerate(starts, 1):
-        shown = rows[:, start * join : (start + size) * join]
-        shown = F.pad(shown.mT, (0, -shown.shape[1] % config.pool), mode="replicate").mT
-        c, null = network.condition(shown), network.condition(torch.zeros_like(shown))
-        part = draw(network, c, null, chance[:, start : start + size], codes[:, start:], guidance)
-        codes = torch.cat([codes[:, :start], part], dim=1)
-        yield done / len(starts), network.decode(codes)[..., :columns]
+        span = slice(start * unit, (start + size) * unit)
+        coarse, channel = None, 0
+        for place, level in enumerate(levels):
+            groups, join = level.config.groups, level.config.join
+            c, null = conditions(level, rows[:, span], coarse)
+            drawn_from = chance[:, channel : channel + groups, span][..., ::join].mT
+            begin, first = codes[place], span.start // join
+            part = draw(level, c, null, drawn_from, begin[:, first:], guidance)
+            codes[place] = torch.cat([begin[:, :first], part], dim=1)
+            coarse, channel = level.decode(part), channel + groups
+        yield done / len(starts), levels[-1].decode(codes[-1])[..., :columns]
+
+
+def conditions(level: CodeTransformer, shown: Tensor, coarse: Tensor | None) -> tuple[Tensor, Tensor]:
+    """A level's condition of features [B, L, D], and that of none; what the level before sounds like is in both."""
+    shown = F.pad(shown.mT, (0, -shown.shape[1] % level.config.pool), mode="replicate").mT
+    return level.condition(shown, coarse), level.condition(torch.zeros_like(shown), coarse)
 
 
 def draw(
@@ -57,16 +71,16 @@ def draw(
     """
     batch, total, groups = chance.shape
     times = 1 if guidance == 1 else 2  # how often everything is evaluated: also with null
+    c = c if times == 1 else torch.cat([c, null])
     codes, chance, cache = begin.flatten(1), chance.flatten(1), None
-    tokens = torch.cat([c if times == 1 else torch.cat([c, null]), network.embed(begin).repeat(times, 1, 1)], dim=1)
     for index in range(codes.shape[1], total * groups):
-        logits, cache = network.step(tokens, cache, index)
+        tokens = network.tokens(codes.repeat(times, 1), c)
+        logits, cache = network.step(tokens if cache is None else tokens[:, -1:], cache, index)
         if times == 2:
             conditional, unconditional = logits.chunk(2)
             logits = guide(conditional, unconditional, guidance)
         drawn = pick(logits, chance[:, index], network.config.top)
         codes = torch.cat([codes, drawn[:, None]], dim=1)
-        tokens = network.embed(drawn[:, None, None], index % groups).repeat(times, 1, 1)
     return codes.unflatten(1, (-1, groups))
 
 

@@ -22,8 +22,8 @@ from frieren.diffusion import steer
 from frieren.errors import ConfigError
 from frieren.flow import guided_velocity
 from frieren.nets.field import FieldConfig, VectorField, column_frames
-from frieren.nets.rivals.codes import CodeTransformer
 from frieren.nets.rivals.diff_foley import DiffFoley
+from frieren.nets.rivals.im2wav import CodeWriter
 from frieren.paths import Predict, path, raise_if_unfit, resumes
 from frieren.unfinished import Unfinished
 from frieren.windows import weights, window_starts
@@ -249,7 +249,7 @@ class GuidedField:
 
 @torch.inference_mode()
 def sample_latent(
-    field: VectorField | CodeTransformer | DiffFoley,
+    field: VectorField | CodeWriter | DiffFoley,
     features: Tensor,
     times: Tensor | Sequence[Tensor],
     noise: Tensor,
@@ -283,7 +283,7 @@ def sample_latent(
         kept: [B, C, L] what the latent has to be at the end; NaN where it is free. What is kept goes straight there
             from its noise, and the field sees it on the way, as it has learnt to see data.
     """
-    if isinstance(field, CodeTransformer):
+    if isinstance(field, CodeWriter):
         yield from _written(field, features, times, noise, clock, columns, solver, guidance, kept)
         return
     if not resumes(solver):
@@ -309,7 +309,7 @@ def sample_latent(
 
 
 def _written(
-    network: CodeTransformer,
+    network: CodeWriter,
     features: Tensor,
     times: Tensor | Sequence[Tensor],
     noise: Tensor,

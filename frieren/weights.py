@@ -42,6 +42,7 @@ NETWORKS = {
     "VectorField": "field",
     "CodeTransformer": "rivals.codes",
     "DiffFoley": "rivals.diff_foley",
+    "Im2Wav": "rivals.im2wav",
     "Vocos": "vocos",
     "BigVGAN": "bigvgan",
     "CAVP": "cavp_pair",

@@ -67,7 +67,7 @@ def test_a_code_sees_those_before_it_and_all_features(network):
     weight = network.decoder.wte.weight
     for index in range(10):
         weight.grad = None
-        tokens = network.embed(codes).detach().requires_grad_()
+        tokens = network.embed(codes.flatten(1)).detach().requires_grad_()
         joined = torch.cat([c, tokens[:, :-1]], dim=1)
         hidden = network.decoder(inputs_embeds=joined, use_cache=False).last_hidden_state
         logits = network.logits(hidden[:, c.shape[1] - 1 :], 0)

@@ -292,6 +292,7 @@ TINY_FIELD = f"{SMALL}, context = 8, ffn_mult = 1, ffn_kernel = 3, positions = 6
         ("meanflow", f"{{{TINY_FIELD}, predicts = 'average velocity'}}"),
         ("diff-foley", "{latent = 4, features = 6, window = 64, widths = [8, 8], groups = 4, heads = 2, hidden = 16}"),
         ("specvqgan", f"{{{SMALL}, window = 64, groups = 2, codes = 8}}"),
+        ("im2wav", f"{{{SMALL}, window = 64, groups = 2, codes = 8}}"),
     ],
 )
 def test_a_recipe_trains_validates_and_is_kept(name, network, tmp_path):

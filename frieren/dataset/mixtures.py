@@ -24,8 +24,9 @@ RATE = 25.0  # values of motion a second
 JITTER = 0.012  # s, standard deviation of a strike's instant against the sound's
 SECOND, BACKGROUND, ROOM = 0.25, 0.3, 0.45  # probability of a second source, an unseen one, a room
 UNTIMED = 0.12  # probability that it is not known when something strikes
-# Probability that it is not known what is there. A thing that no classifier knows and that strikes is most often a stick
-# or a hand on something: what the model makes of a nameless strike must be a blow and not, say, a piano that plays on.
+# Probability that it is not known what is there. A thing that no classifier knows and that strikes is most often a
+# stick or a hand on something: what the model makes of a nameless strike must be a blow and not, say, a piano that
+# plays on.
 UNKNOWN = {"impact": 0.3, "vocal": 0.05, "tonal": 0.03, "sustained": 0.08}
 MISSED = 0.6  # that things also move as for a strike where there is none: arms go back, hands miss
 STRAY = {"impact": 0.0, "vocal": 0.1, "tonal": 0.15, "sustained": 0.35}  # that strikes are seen which nobody hears

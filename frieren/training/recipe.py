@@ -23,6 +23,7 @@ from frieren.nets.field import FieldConfig
 from frieren.nets.motion import MotionConfig
 from frieren.nets.rivals.codes import CodeTransformerConfig
 from frieren.nets.rivals.diff_foley import DiffFoleyConfig
+from frieren.nets.rivals.im2wav import Im2WavConfig
 from frieren.nets.scorers.alignment import AlignmentConfig
 from frieren.nets.scorers.sound_classifier import SoundClassifierConfig
 from frieren.nets.scorers.tagger import TaggerConfig
@@ -205,7 +206,12 @@ PARTS: dict[str, tuple[type, type]] = {
 STAGE_BEFORE = {"reflow": "field", "distillation": "reflow"}  # the stage that a stage of the field starts from
 STAGES = ("field", *STAGE_BEFORE)
 KINDS: dict[str, dict[str, type]] = {
-    "field": {"VectorField": FieldConfig, "CodeTransformer": CodeTransformerConfig, "DiffFoley": DiffFoleyConfig},
+    "field": {
+        "VectorField": FieldConfig,
+        "CodeTransformer": CodeTransformerConfig,
+        "DiffFoley": DiffFoleyConfig,
+        "Im2Wav": Im2WavConfig,
+    },
     "vocoder": {"Vocos": VocosConfig, "BigVGAN": BigVGANConfig},
     "recordings": {"SoundClassifier": SoundClassifierConfig, "Tagger": TaggerConfig},
 }

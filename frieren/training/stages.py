@@ -24,6 +24,7 @@ from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
 from frieren.nets.rivals.codes import CodeTransformer, CodeTransformerConfig
 from frieren.nets.rivals.diff_foley import DiffFoley, DiffFoleyConfig
+from frieren.nets.rivals.im2wav import Im2Wav, Im2WavConfig
 from frieren.training import machines
 from frieren.training.data import TrainingData, dataset, fields_of, open_data, raise_if_incomplete
 from frieren.training.loop import Report, TrainingTask
@@ -108,10 +109,12 @@ def field_task(recipe: Recipe[Any, FieldLoss], out: Path, on_done: OnDone) -> Fi
     return FieldTask(recipe, field_network(recipe.network), train, valid, autoencoder, taggers)
 
 
-def field_network(config: FieldConfig | CodeTransformerConfig | DiffFoleyConfig) -> FieldNetwork:
+def field_network(config: FieldConfig | CodeTransformerConfig | DiffFoleyConfig | Im2WavConfig) -> FieldNetwork:
     """The network of a config, in the place of the field."""
     if isinstance(config, CodeTransformerConfig):
         return CodeTransformer(config)
+    if isinstance(config, Im2WavConfig):
+        return Im2Wav(config)
     return DiffFoley(config) if isinstance(config, DiffFoleyConfig) else VectorField(config)
 
 

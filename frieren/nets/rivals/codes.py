@@ -2,6 +2,8 @@
 
 Codes stand on a grid, `groups` for each column of codes, and are written column by column. Here they are codes of the
 mel autoencoder's latent, of which each group has its share of channels, so that autoencoder and vocoder are shared.
+
+Im2Wav (`im2wav`) is two of these, each with features added to its codes instead of in front of them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ class CodeTransformerConfig:
     """Sizes of codebooks and transformer.
 
     Raises:
-        ValueError: if channels cannot be shared among groups, or columns not joined or pooled.
+        ValueError: if channels cannot be shared among groups, or columns not joined or pooled, or features that are
+            added to codes are not those of a column of codes.
     """
 
     latent: int = 48  # channels of the latent
@@ -29,6 +32,9 @@ class CodeTransformerConfig:
     codes: int = 512  # in each group's codebook
     join: int = 4  # latent columns behind a column of codes
     pool: int = 8  # latent columns behind a feature that the transformer is given
+    # Where features go: all of them before the codes; or that of its time is added to each code, and the mean of all
+    # stands before the first.
+    conditioning: Literal["prefix", "additive"] = "prefix"
     window: int = 160  # latent columns at most
     width: int = 192
     depth: int = 4
@@ -48,6 +54,8 @@ class CodeTransformerConfig:
         ):
             if total % divisor:
                 raise ValueError(f"{name} must be a multiple of {divisor}, got {total}")
+        if self.conditioning == "additive" and self.pool != self.join:
+            raise ValueError(f"pool must be join ({self.join}) where features are added to codes, got {self.pool}")
 
 
 class CodeTransformer(nn.Module):
@@ -66,11 +74,14 @@ class CodeTransformer(nn.Module):
             kmeans_init=True,
         )
         self.codebooks.zero = torch.zeros((), device="cpu")  # not saved: made where it is, also on the meta device
+        additive = config.conditioning == "additive"
         self.given = nn.Linear(config.features, config.width)
+        self.start = nn.Linear(config.features, config.width) if additive else None
         self.decoder = transformers.GPT2Model(
             transformers.GPT2Config(
                 vocab_size=config.groups * config.codes,
-                n_positions=config.window // config.pool + config.window // config.join * config.groups,
+                n_positions=(not additive) * config.window // config.pool
+                + config.window // config.join * config.groups,
                 n_embd=config.width,
                 n_layer=config.depth,
                 n_head=config.heads,
@@ -80,6 +91,13 @@ class CodeTransformer(nn.Module):
             )
         )
         self.head = nn.Linear(config.width, config.groups * config.codes)
+        for layer in (self.given, self.start) if self.start else ():  # no louder than the codes that it is added to
+            nn.init.normal_(layer.weight, std=self.decoder.config.initializer_range)
+
+    @property
+    def levels(self) -> tuple[CodeTransformer, ...]:
+        """What writes codes, the coarsest first: this alone."""
+        return (self,)
 
     # -- codebooks --
 
@@ -113,14 +131,35 @@ class CodeTransformer(nn.Module):
 
     # -- transformer --
 
-    def condition(self, features: Tensor) -> Tensor:
-        """Features of every latent column [B, L, D] -> what stands before the codes, [B, P, W]."""
-        return self.given(features.unflatten(1, (-1, self.config.pool)).mean(2))
+    def condition(self, features: Tensor, coarse: Tensor | None = None) -> Tensor:
+        """The rows c [B, P, W] that `tokens` puts before the codes, or adds to them.
 
-    def embed(self, codes: Tensor, first: int = 0) -> Tensor:
-        """codes [B, N, G] of the groups from `first` on -> tokens [B, N G, W]; every group has its own."""
-        shift = self.config.codes * torch.arange(first, first + codes.shape[-1], device=codes.device)
-        return self.decoder.wte((codes + shift).flatten(1))
+        Args:
+            features: of every latent column, [B, L, D].
+            coarse: latent [B, C, L] of the level of codes below, if the transformer is given one.
+        """
+        shown = features if coarse is None else torch.cat([features, coarse.mT.to(features)], dim=-1)
+        rows = self.given(shown.unflatten(1, (-1, self.config.pool)).mean(2))
+        if self.start is None:
+            return rows
+        rows = rows.repeat_interleave(self.config.groups, 1)
+        return torch.cat([rows[:, :1] + self.start(shown.mean(1, keepdim=True)), rows[:, 1:]], dim=1)
+
+    def before(self, c: Tensor) -> int:
+        """How many of the rows c [B, P, W] stand before the codes."""
+        return c.shape[1] if self.start is None else 1
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """codes [B, n] from the first on -> [B, n, W]; every group has its own."""
+        groups = torch.arange(codes.shape[1], device=codes.device) % self.config.groups
+        return self.decoder.wte(codes + self.config.codes * groups)
+
+    def tokens(self, codes: Tensor, c: Tensor) -> Tensor:
+        """What the transformer reads [B, before + n, W], of the first codes [B, n] and c [B, P, W] of a condition."""
+        before, embedded = self.before(c), self.embed(codes).to(c)
+        if self.start is not None:
+            embedded = embedded + c[:, 1 : 1 + codes.shape[1]]
+        return torch.cat([c[:, :before], embedded], dim=1)
 
     def logits(self, hidden: Tensor, first: int) -> Tensor:
         """Logits [B, T, codes] of codes from number `first` on, of the transformer's outputs [B, T, W] before them."""
@@ -130,9 +169,9 @@ class CodeTransformer(nn.Module):
 
     def forward(self, codes: Tensor, c: Tensor) -> Tensor:
         """Logits [B, N groups, codes] of codes [B, N, groups], each given all before it and c [B, P, W]."""
-        tokens = torch.cat([c, self.embed(codes)[:, :-1].to(c)], dim=1)
+        tokens = self.tokens(codes.flatten(1)[:, :-1], c)
         hidden = self.decoder(inputs_embeds=tokens, use_cache=False).last_hidden_state
-        return self.logits(hidden[:, c.shape[1] - 1 :], 0)
+        return self.logits(hidden[:, self.before(c) - 1 :], 0)
 
     def step(self, tokens: Tensor, cache: Any, index: int) -> tuple[Tensor, Any]:
         """Logits [B, codes] of code number `index` after further tokens [B, T, W], and what is kept of all before."""

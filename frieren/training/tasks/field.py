@@ -23,8 +23,8 @@ from frieren.flow import guided_velocity, interpolate
 from frieren.mel import decode_latent, encode_mel
 from frieren.nets.autoencoder import MelAutoencoder
 from frieren.nets.field import FieldConfig, VectorField
-from frieren.nets.rivals.codes import CodeTransformer
 from frieren.nets.rivals.diff_foley import DiffFoley
+from frieren.nets.rivals.im2wav import CodeWriter
 from frieren.nets.starts import start_white
 from frieren.paths import path
 from frieren.solver import solve
@@ -58,7 +58,7 @@ STEPS = {"reflow": 5, "distillation": 1}  # solver steps that a stage is made fo
 ENDS = {"field": (8, range(1, 6)), "reflow": (5, range(5)), "distillation": (1, range(1))}
 
 
-FieldNetwork = VectorField | CodeTransformer | DiffFoley  # what stands in the field's place
+FieldNetwork = VectorField | CodeWriter | DiffFoley  # what stands in the field's place
 
 
 def draw_times(count: int, distribution: str) -> Tensor:
@@ -130,7 +130,7 @@ class FieldTask(TrainingTask[FieldNetwork]):
         self.fields: tuple[str, ...] = ("mean", "log_variance") if "mean" in train.fields else ("mel",)
         if isinstance(recipe.loss, PairsLoss):
             self.fields = ("noise", "mean", "log_variance") if recipe.loss.reencode else ("noise", "latent")
-        if isinstance(network, CodeTransformer) and not recipe.init:
+        if isinstance(network, CodeWriter) and not recipe.init:
             network.fit(self.with_ends(self.train.batch(0, FITTED, self.fields)[1])["x1"])
         white = recipe.loss.white and recipe.part == "field" and not recipe.init
         if isinstance(network, VectorField) and white:
@@ -191,7 +191,7 @@ class FieldTask(TrainingTask[FieldNetwork]):
     def loss(self, network: FieldNetwork, batch: dict[str, Tensor], stage: str) -> Tensor:
         """A stage's loss. The null condition is that of zero features, so the layers that see them learn as well."""
         x0, x1, t, loss = batch["x0"], batch["x1"], batch["t"], self.recipe.loss
-        if isinstance(network, CodeTransformer):
+        if isinstance(network, CodeWriter):
             return code_loss(network, batch["features"], x1)
         if isinstance(network, DiffFoley):
             return torch.stack([*diff_foley_losses(network, x0, x1, t, batch["features"]).values()]).sum()
@@ -300,7 +300,7 @@ class FieldTask(TrainingTask[FieldNetwork]):
         Of pairs, those of their latents, and of the latents that the field generates from the same noise.
         """
         shared, loss = self.recipe.shared, self.recipe.loss
-        if isinstance(network, CodeTransformer):
+        if isinstance(network, CodeWriter):
             return {}
         guidance = loss.guidance if isinstance(loss, PairsLoss) else shared.guidance
         windows = self.fixed_windows(SHOWN)
