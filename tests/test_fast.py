@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -235,3 +236,14 @@ def test_a_model_that_sees_frames_takes_no_sheets(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as end:
         main(["bench", "precision", "--model", "tiny"])
     assert end.value.code == 2 and "sees frames" in capsys.readouterr().err
+
+
+def test_a_field_with_cross_attention_is_sampled_as_it_is() -> None:
+    model = frieren.load("tiny")
+    config = dataclasses.replace(model.parts["field"].config, conditioning="cross-attention")
+    model.parts["field"] = drawn(VectorField(config))
+    features, latents = torch.randn(50, config.features), []
+    for fast in (True, False):
+        model.fast = fast
+        latents.append(model.sample(features, seed=1, steps=3, guidance=2.0))
+    assert torch.equal(*latents) and not torch.equal(latents[0], model.sample(features.flip(0), seed=1, steps=3))

@@ -13,7 +13,15 @@ from frieren.nets.autoencoder import AutoencoderConfig, MelAutoencoder
 from frieren.nets.bigvgan import Activation, BigVGAN, BigVGANConfig, low_pass
 from frieren.nets.cavp import CAVPConfig, VideoTower
 from frieren.nets.cavp_pair import CAVP, CAVPPairConfig, SpectrogramConfig
-from frieren.nets.field import FeatureEmbedding, FieldConfig, VectorField, column_frames, regulate, repeat_index
+from frieren.nets.field import (
+    Attention,
+    FeatureEmbedding,
+    FieldConfig,
+    VectorField,
+    column_frames,
+    regulate,
+    repeat_index,
+)
 from frieren.nets.starts import start_from_components, start_white
 
 VIDEO = CAVPConfig(
@@ -164,15 +172,61 @@ def test_time_embedding_by_hand() -> None:
     torch.testing.assert_close(embedding(torch.tensor([70.0]))[0], expected)
 
 
-def test_gradient_checkpointing_changes_nothing() -> None:
+@pytest.mark.parametrize("conditioning", ["concat", "cross-attention"])
+def test_gradient_checkpointing_changes_nothing(conditioning) -> None:
+    config = dataclasses.replace(FIELD, conditioning=conditioning)
     x, t, features = torch.randn(2, 4, 16), torch.rand(2), torch.randn(2, 2, 8)
     gradients = []
     for on in (False, True):
         torch.manual_seed(1)
-        field = shaken(VectorField(dataclasses.replace(FIELD, gradient_checkpointing=on))).train()
+        field = shaken(VectorField(dataclasses.replace(config, gradient_checkpointing=on))).train()
         field(x, t, field.condition(features)).square().sum().backward()
         gradients.append([parameter.grad for parameter in field.parameters()])
     torch.testing.assert_close(*gradients)
+
+
+CROSSED = dataclasses.replace(FIELD, conditioning="cross-attention")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_attention_to_other_rows_is_that_of_torch(training: bool) -> None:
+    ours, theirs = Attention(16, 2).train(training), torch.nn.MultiheadAttention(16, 2, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key.weight, ours.value.weight]))
+        theirs.out_proj.weight.copy_(ours.out.weight)
+        theirs.out_proj.bias.copy_(ours.out.bias)
+    x, context = torch.randn(3, 5, 16), torch.randn(3, 7, 16)
+    torch.testing.assert_close(ours(x, context), theirs(x, context, context)[0])
+    torch.testing.assert_close(ours(x), theirs(x, x, x)[0])
+
+
+def test_cross_attention_sees_a_set_of_features_and_joined_channels_a_sequence() -> None:
+    """Without positions a column of the latent cannot tell which of the features is its own."""
+    x, t, order = torch.randn(1, 4, 16), torch.rand(1), torch.randperm(16)
+    for config, same in ((CROSSED, True), (FIELD, False)):
+        field = shaken(VectorField(config))
+        c = field.condition(torch.randn(1, 2, 8))
+        kept = field.positions.weight.data.clone()
+        field.positions.weight.data.zero_()
+        bare, shuffled = field(x, t, c), field(x, t, c[:, order])
+        assert torch.allclose(bare, shuffled, atol=1e-5) is same
+        assert not torch.allclose(bare, field(x, t, c + 1), atol=1e-3)
+        field.positions.weight.data.copy_(kept)
+        assert not torch.allclose(field(x, t, c), field(x, t, c[:, order]), atol=1e-5)
+
+
+def test_every_column_attends_to_every_feature() -> None:
+    field = shaken(VectorField(CROSSED))
+    c = field.condition(torch.randn(1, 2, 8)).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(field(torch.randn(1, 4, 16), torch.rand(1), c)[0, 0, 3], c)
+    assert c.shape == (1, 16, 16) and (gradient.abs().sum(-1) > 0).all()
+    torch.testing.assert_close(field.null_condition(c), field.condition(torch.zeros(1, 2, 8)))
+
+
+def test_both_kinds_of_conditioning_have_one_size() -> None:
+    """But for two projections, which give all of the width instead of half."""
+    joined, crossed = (sum(p.numel() for p in VectorField(config).parameters()) for config in (FIELD, CROSSED))
+    assert crossed - joined == 2 * (16 * 8 + 8)
 
 
 @pytest.mark.parametrize("context", [6, 9])
@@ -202,6 +256,8 @@ def test_field_refuses() -> None:
         field(torch.randn(1, 4, 65), torch.zeros(1), torch.zeros(1, 65, 8))
     with pytest.raises(ValueError, match="'nearest'"):
         FieldConfig(regulator="nearest")
+    with pytest.raises(ValueError, match="conditioning must be"):
+        FieldConfig(conditioning="film")
     with pytest.raises(ValueError, match="heads"):
         FieldConfig(heads=7)
 

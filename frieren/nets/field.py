@@ -44,6 +44,8 @@ class FieldConfig:
     output_groups: int = 16  # of the last group normalisation
     regulator: Literal["repeat", "time"] = "repeat"  # features to columns: by count (published) or by time stamps
     repeat: int = 8  # latent columns per feature, for "repeat"
+    # Features join the latent's channels (published), or the second attention of every block goes from it to them.
+    conditioning: Literal["concat", "cross-attention"] = "concat"
     summary: bool = False  # every feature is added the mean over its window; published: it is not
     time_steps: int | None = 1000  # a velocity's t is rounded down to a multiple of 1 / time_steps (published), or not
     # A flow's velocity; a diffusion's noise, t being k / 1000 (`diffusion`); or the average velocity over [t, t + span]
@@ -54,6 +56,8 @@ class FieldConfig:
     def __post_init__(self) -> None:
         if self.regulator not in ("repeat", "time"):
             raise ValueError(f"regulator must be 'repeat' or 'time', got {self.regulator!r}")
+        if self.conditioning not in ("concat", "cross-attention"):
+            raise ValueError(f"conditioning must be 'concat' or 'cross-attention', got {self.conditioning!r}")
         if self.predicts not in get_args(Prediction):
             raise ValueError(f"predicts must be one of {', '.join(get_args(Prediction))}, got {self.predicts!r}")
         for name, divisor in (("2", 2), ("heads", self.heads), ("block_groups", self.block_groups)):
@@ -132,7 +136,7 @@ class FeatureEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention without mask."""
+    """Attention without mask, of rows to one another or to other rows."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -142,10 +146,12 @@ class Attention(nn.Module):
         self.value = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, T, W] -> [B, T, W]."""
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """x [B, T, W] -> [B, T, W]; keys and values are of context [B, L, W] if there is one."""
+        seen = x if context is None else context
         query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+            layer(rows).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, rows in ((self.query, x), (self.key, seen), (self.value, seen))
         )
         if self.training and x.device.type == "cpu":  # where the fused kernel's backward pass is several times slower
             y = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(-1) @ value
@@ -169,7 +175,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Two self-attentions and a feed-forward part between two 1 x 1 convolutions; the second starts at zero."""
+    """Two attentions and a feed-forward part between two 1 x 1 convolutions; the second starts at zero."""
 
     def __init__(self, config: FieldConfig) -> None:
         super().__init__()
@@ -186,11 +192,11 @@ class Block(nn.Module):
         for parameter in self.conv_out.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, h: Tensor) -> Tensor:
-        """h [B, W, T] -> [B, W, T]."""
+    def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
+        """h [B, W, T] -> [B, W, T]; the second attention is to context [B, L, W] if there is one."""
         y = self.conv_in(self.norm(h)).mT
         y = y + self.attention1(self.norm1(y))
-        y = y + self.attention2(self.norm2(y))
+        y = y + self.attention2(self.norm2(y), context)
         y = y + self.feed_forward(self.norm3(y))
         return h + self.conv_out(y.mT)
 
@@ -206,9 +212,10 @@ class VectorField(nn.Module):
         average = config.predicts == "average velocity"
         self.embed_span = TimeEmbedding(config.time_features, width) if average else None
         self.embed_features = FeatureEmbedding(config)
-        self.project_condition = nn.Linear(width, width // 2)
+        share = width if config.conditioning == "cross-attention" else width // 2  # of latent, and of features
+        self.project_condition = nn.Linear(width, share)
         self.input = nn.Conv1d(config.latent, width, config.input_kernel, padding=config.input_kernel // 2)
-        self.project_input = nn.Linear(width, width // 2)
+        self.project_input = nn.Linear(width, share)
         self.positions = nn.Embedding(config.positions, width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm_out = nn.GroupNorm(config.output_groups, width)
@@ -238,7 +245,7 @@ class VectorField(nn.Module):
                 repeats every frame `config.repeat` times, L = F * repeat; only with the regulator "repeat".
 
         Returns:
-            c [B, L, W / 2].
+            c [B, L, W / 2]; W if blocks attend to it.
 
         Raises:
             ValueError: if there is no index and the regulator goes by time stamps.
@@ -255,7 +262,7 @@ class VectorField(nn.Module):
         return regulate(self.project_condition(self.embed_features(features)), index)
 
     def null_condition(self, like: Tensor) -> Tensor:
-        """The condition of no video, in the shape of a condition `like` [B, L, W / 2].
+        """The condition of no video, in the shape of a condition `like` [B, L, W / 2 or W].
 
         It is that of zero features (paper section 4.4): the learned biases of the layers above.
         """
@@ -268,7 +275,7 @@ class VectorField(nn.Module):
         Args:
             x: [B, C, L] point on the path, scaled latent.
             t: [B] time in 0..1, 0 is noise.
-            c: [B, L, W / 2] from `condition` or `null_condition`.
+            c: [B, L, W / 2 or W] from `condition` or `null_condition`.
             span: [B] or a number, over which the velocity is averaged, if that is what is predicted.
 
         Returns:
@@ -281,13 +288,16 @@ class VectorField(nn.Module):
         if tokens > self.config.positions:
             raise ValueError(f"{x.shape[-1]} latent columns, at most {self.config.positions - 1}: sample in windows")
         latent = self.project_input(self.input(x).mT)
-        h = torch.cat([self.embed_times(t, span).unsqueeze(1), torch.cat([latent, c], dim=-1)], dim=1)
+        crossed = self.config.conditioning == "cross-attention"
+        rows = latent if crossed else torch.cat([latent, c], dim=-1)
+        context = c + self.positions.weight[1:tokens] if crossed else None
+        h = torch.cat([self.embed_times(t, span).unsqueeze(1), rows], dim=1)
         h = (h + self.positions.weight[:tokens]).mT
         for block in self.blocks:
             if self.config.gradient_checkpointing and self.training:
-                h = checkpoint(block, h, use_reentrant=False)
+                h = checkpoint(block, h, context, use_reentrant=False)
             else:
-                h = block(h)
+                h = block(h, context)
         return self.output(self.norm_out(h[..., 1:]))
 
     def embed_times(self, t: Tensor, span: Tensor | float) -> Tensor:

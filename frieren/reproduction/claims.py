@@ -84,6 +84,7 @@ CLAIMS = (
     Claim("A low feature rate limits synchrony", "contrastive-4-25", "contrastive-20-25", (ACC, AP), worse=True),
     Claim("The weight gains IS and Acc", "weighted-25", "uniform-25", (IS, ACC)),
     Claim("The weight loses FD, FAD and KID", "weighted-25", "uniform-25", (FD, FAD, KID), worse=True),
+    Claim("Joined channels keep better time than cross-attention", "same-25", "crossed-25", (ACC, F1, AP)),
     Claim("Reflow has to be of the guided field", "same-reflow-5", "same-reflow-plain-5", (FD, IS, FAD, ACC)),
     Claim("A learned vocoder beats Griffin-Lim", "frieren-25", "frieren-25-griffin-lim", (FD, IS, FAD)),
 )

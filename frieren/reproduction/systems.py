@@ -108,6 +108,7 @@ SYSTEMS: dict[str, System] = {
         minutes=150.0,
         prepared=False,
     ),
+    "crossed": variant("cross-attention to features", "network.conditioning=cross-attention"),
     "joined": variant("clips joined (authors' code)", "loss.join=0.5"),
     "same-reflow": variant("reflow of the guided field", more=(REFLOW,), model="model-reflow", minutes=90),
     "same-reflow-plain": variant(

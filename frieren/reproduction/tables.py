@@ -201,6 +201,7 @@ TABLES: dict[str, ResultTable] = {
         SAMPLED,
         {
             "same-25": RIVAL_ROWS["same-25"],
+            "crossed-25": flow("crossed", 25),
             "joined-25": flow("joined", 25),
             "contrastive-4-25": flow("contrastive-4", 25),
             "repeated-4-25": flow("repeated-4", 25),
@@ -211,9 +212,10 @@ TABLES: dict[str, ResultTable] = {
             "same-1step-1": flow("same-1step", 1, 2.0),
             "same-1step-alone-1": flow("same-1step-alone", 1, 2.0),
         },
-        note="Two clips joined in a window against one; features at 4 Hz by time stamps against repeated eight times; "
-        "reflow of the guided field against that of the plain one, which is guided when it is sampled; distillation "
-        "with and without reflow before it. All with the budget of table 1.",
+        note="Cross-attention to the features, in the second attention of every block, against joined channels; two "
+        "clips joined in a window against one; features at 4 Hz by time stamps against repeated eight times; reflow of "
+        "the guided field against that of the plain one, which is guided when it is sampled; distillation with and "
+        "without reflow before it. All with the budget of table 1.",
     ),
     "table9": ResultTable(
         "Table 9: the vocoder",

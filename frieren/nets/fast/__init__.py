@@ -20,8 +20,11 @@ FAST = {
 
 
 def hastened(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A fast network with these parameters that computes in `dtype`; without one, the network itself."""
-    if type(network).__name__ not in FAST:
+    """A fast network with these parameters that computes in `dtype`; without one, the network itself.
+
+    There is none of a field with cross-attention, which is for comparison alone.
+    """
+    if type(network).__name__ not in FAST or getattr(network.config, "conditioning", "") == "cross-attention":
         return network
     module, name = FAST[type(network).__name__]
     with torch.inference_mode(False):  # parameters made in inference mode could not be used outside it
