@@ -153,8 +153,8 @@ TABLES: dict[str, ResultTable] = {
         SAMPLED,
         {**RIVAL_ROWS, "frieren-25": STEP_ROWS["frieren-25"]},
         opinions=True,
-        note="All systems but the last row have one budget of parameters and updates. The last row is the same method in "
-        "a training of its own: that of `frieren train foleyworld`, or of the model that was given.",
+        note="All systems but the last row have one budget of parameters and updates. The last row is the same method "
+        "in a training of its own: that of `frieren train foleyworld`, or of the model that was given.",
     ),
     "table2": ResultTable(
         "Table 2: steps, reflow (R), distillation (D), guidance",
