@@ -70,6 +70,12 @@ def strikes_of(features: Tensor) -> Tensor:
     return features[..., len(categories()) + STRIKE]
 
 
+def sounds_on(features: Tensor) -> Tensor:
+    """Whether anything that sounds on, like rain, is named in features [..., F, D] of cue sheets: [...] bool."""
+    rows = [row for row, category in enumerate(categories()) if category.behaviour == "sustained"]
+    return (features[..., rows] > 0).any(-1).any(-1)
+
+
 def _covered(start: float, end: float, frames: int, fps: float) -> NDArray[np.float32]:
     """Share of each frame that lies between two times."""
     edges = np.arange(frames + 1) / fps

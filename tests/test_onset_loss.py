@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from frieren.categories import categories
-from frieren.conditioning import STRIKE, feature_size, strikes_of
+from frieren.conditioning import STRIKE, feature_size, sounds_on, strikes_of
 from frieren.dataset.shards import Shards
 from frieren.training.loss_settings import FieldLoss
-from frieren.training.recipe import Optim, Recipe, Shared
-from frieren.training.tasks.field import ENDS, FieldTask
-from frieren.training.tasks.flow_losses import BLUR, DEPTH, onset_loss, onset_strength
+from frieren.training.recipe import Optim, Recipe, RecipeError, Shared
+from frieren.training.tasks import field
+from frieren.training.tasks.field import ENDS, FieldTask, raise_if_unfit
+from frieren.training.tasks.flow_losses import BLUR, DEPTH, NEAR, onset_loss, onset_strength, stray_onset_loss
 from frieren.weights import load_part
 from tests.test_classification import CLOCK, FIELD, data, parts  # noqa: F401
 
@@ -74,9 +77,47 @@ def test_strikes_are_the_sheets():
     assert strikes_of(features).tolist() == [[0, 0, 0.75, 0], [0, 0, 0, 0]]
 
 
+def strikes_at(*columns: int, size: int = 50) -> Tensor:
+    """The part of a sheet's features [1, L] that says what strikes, for knocks at columns of twice as many."""
+    strikes = torch.zeros(1, size)
+    strikes[:, [column // 2 for column in columns]] = 0.6
+    return strikes
+
+
+def test_what_rises_where_nothing_strikes_is_stray():
+    counted = torch.tensor([True])
+    assert stray_onset_loss(knocks(20, 50, 80), strikes_at(20, 50, 80), counted) == 0
+    assert stray_onset_loss(knocks(20, 50, 80), strikes_at(20, 50), counted) == pytest.approx(1 / 3, abs=0.05)
+    assert stray_onset_loss(knocks(20, 50, 80), strikes_at(65), counted) == pytest.approx(1, abs=1e-3)
+    lags = [stray_onset_loss(knocks(20 + lag), strikes_at(20), counted).item() for lag in range(NEAR + 4)]
+    assert lags[: NEAR + 1] == [0] * (NEAR + 1) and lags[-1] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_rise_below_a_tenth_of_the_largest_is_not_stray():
+    mel = knocks(20)
+    mel[:, :, 60:62] = mel[:, :, 60:62].clamp(min=-4 + 0.2)  # over what is audible
+    assert 0 < onset_strength(mel)[0, 59] < 0.1 * onset_strength(mel).max()
+    assert stray_onset_loss(mel, strikes_at(20), torch.tensor([True])) == 0
+
+
+def test_stray_is_only_what_counts_and_silence_is_none():
+    mel, strikes = torch.cat([knocks(20, 60), knocks(20, 60)]), torch.cat([strikes_at(20), strikes_at(20, 60)])
+    assert stray_onset_loss(mel, strikes, torch.tensor([False, True])) == 0
+    assert stray_onset_loss(mel, strikes, torch.tensor([True, False])) > 0.3
+    assert stray_onset_loss(torch.full((1, 16, 100), -5.0), strikes_at(), torch.tensor([True])) == 0
+
+
+def test_what_sounds_on_is_the_tables():
+    features = torch.zeros(3, 4, feature_size())
+    names = [category.name for category in categories()]
+    features[1, 2, names.index("rain_storm")] = 0.1
+    features[2, :, names.index("hammer")] = 1
+    assert sounds_on(features).tolist() == [False, True, False]
+
+
 def onsets_only(data, parts, **settings) -> FieldTask:  # noqa: F811
     """A field's task with the onset loss and no classifier."""
-    shared = Shared(clock=CLOCK, guidance=1.5)
+    shared = Shared(clock=CLOCK, guidance=1.5, condition="cues" if "stray_weight" in settings else "frames")
     recipe = Recipe("field", network=FIELD, loss=FieldLoss(**settings), optim=Optim(batch=12), shared=shared)
     network, autoencoder = load_part(parts / "field"), load_part(parts / "autoencoder")
     return FieldTask(recipe, network.requires_grad_(True), Shards(data, "train"), Shards(data, "valid"), autoencoder)
@@ -100,6 +141,32 @@ def test_a_field_learns_it_alone(data, parts, monkeypatch):  # noqa: F811
     losses["onsets"].backward()
     assert task.network.output.weight.grad.abs().max() > 0
     assert all(one.grad is None for one in task.autoencoder.parameters())
+
+
+def test_a_field_learns_not_to_stray_where_something_strikes_alone(data, parts, monkeypatch):  # noqa: F811
+    monkeypatch.setitem(ENDS, "field", (1, [0]))
+    task = onsets_only(data, parts, stray_weight=2.0)
+    batch = task.with_ends(task.batch(0))
+    strikes, lasting = torch.zeros(12, CLOCK.window), torch.zeros(12, dtype=torch.bool)
+    strikes[:2, 3], lasting[1] = 1, True
+    monkeypatch.setattr(task, "with_ends", lambda _: batch)
+    monkeypatch.setattr(field, "strikes_of", lambda _: strikes)
+    monkeypatch.setattr(field, "sounds_on", lambda _: lasting)
+    losses = task.losses(batch, 0)
+    torch.testing.assert_close(losses["total"], losses["flow"] + 2 * losses["stray"])
+    mel = task.decode(task.end(task.network, batch, "field"))
+    first = torch.arange(12) == 0
+    torch.testing.assert_close(losses["stray"], stray_onset_loss(mel, strikes, first))
+    assert losses["stray"] > 0
+    losses["stray"].backward()
+    assert task.network.output.weight.grad.abs().max() > 0
+
+
+def test_strikes_of_frames_are_not_known(data, parts):  # noqa: F811
+    task = onsets_only(data, parts, stray_weight=1.0)
+    recipe = dataclasses.replace(task.recipe, shared=Shared(clock=CLOCK, condition="frames"))
+    with pytest.raises(RecipeError, match="stray_weight: only cue sheets"):
+        raise_if_unfit(recipe)
 
 
 def test_validation_has_it(data, parts):  # noqa: F811

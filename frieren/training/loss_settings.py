@@ -103,7 +103,9 @@ class FieldLoss:
     classifier: str = ""  # folder of the classifier behind it; "": the run's own tagger
     further_classifiers: tuple[str, ...] = ()  # folders of others, whose losses are averaged with its own
     onset_weight: float = 0.0  # weight of the onset loss on the end of the flow (`tasks.flow_losses`)
-    end_start: int = 0  # step from which on these two count
+    # Weight of what rises where the cue sheet has no strike, at the end of the flow of models that see by cues.
+    stray_weight: float = 0.0
+    end_start: int = 0  # step from which on these three count
     mean_flow: MeanFlowLoss = field(default_factory=MeanFlowLoss)
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from frieren.conditioning import strikes_of
+from frieren.conditioning import sounds_on, strikes_of
 from frieren.dataset.shards import Shards
 from frieren.flow import guided_velocity, interpolate
 from frieren.mel import decode_latent, encode_mel
@@ -43,6 +43,7 @@ from frieren.training.tasks.flow_losses import (
     mean_flow_loss,
     onset_loss,
     reflow_loss,
+    stray_onset_loss,
 )
 from frieren.training.tasks.rivals.code_loss import code_loss
 from frieren.training.tasks.rivals.diff_foley_loss import diff_foley_losses
@@ -88,12 +89,15 @@ def condition(network: VectorField | DiffFoley, features: Tensor) -> Tensor:
 def raise_if_unfit(recipe: Recipe[FieldConfig, FieldLoss]) -> None:
     """Raises RecipeError if a recipe's losses are those of a velocity, and its network predicts something else."""
     loss, predicts = recipe.loss, recipe.network.predicts
-    weighted = loss.weight != "uniform" or loss.class_weight or loss.onset_weight
+    at_end = loss.class_weight or loss.onset_weight or loss.stray_weight
+    weighted = loss.weight != "uniform" or at_end
     if predicts != "velocity" and (recipe.part != "field" or weighted):
         raise RecipeError(
             f"network.predicts: {predicts} has one loss, without reflow, distillation and losses of the flow's end; "
-            "set loss.weight = 'uniform' and no loss.class_weight and loss.onset_weight, or predicts = 'velocity'"
+            "set loss.weight = 'uniform' and no loss.class_weight, onset_weight, stray_weight, or predicts = 'velocity'"
         )
+    if loss.stray_weight and recipe.shared.condition != "cues":
+        raise RecipeError("loss.stray_weight: only cue sheets say when something strikes; shared.condition = 'cues'")
 
 
 class FieldTask(TrainingTask[FieldNetwork]):
@@ -184,7 +188,7 @@ class FieldTask(TrainingTask[FieldNetwork]):
         ends = self.end_losses(self.network, batch, stage) if step >= loss.end_start else {}
         if not ends:
             return {"total": flow}
-        weights = {"classification": loss.class_weight, "onsets": loss.onset_weight}
+        weights = {"classification": loss.class_weight, "onsets": loss.onset_weight, "stray": loss.stray_weight}
         total = flow + torch.stack([weights[name] * value for name, value in ends.items()]).sum()
         return {"total": total, "flow": flow, **ends}
 
@@ -211,17 +215,20 @@ class FieldTask(TrainingTask[FieldNetwork]):
         return distillation_loss(network, x0, x1, c, null, loss.guidance)
 
     def end_losses(self, network: FieldNetwork, batch: dict[str, Tensor], stage: str) -> dict[str, Tensor]:
-        """Classification and onset loss of the end of the flow, as far as the recipe has them."""
-        if not (self.classify or self.recipe.loss.onset_weight):
+        """Classification, onset and stray onset loss of the end of the flow, as far as the recipe has them."""
+        loss, features = self.recipe.loss, batch["features"]
+        if not (self.classify or loss.onset_weight or loss.stray_weight):
             return {}
         losses = {}
         mel = self.decode(self.end(network, batch, stage))
         if self.classify:
             losses["classification"] = self.classify(mel, batch["class"])
-        if self.recipe.loss.onset_weight:
+        if loss.onset_weight:
             with torch.no_grad():
                 real = self.decode(batch["x1"])
-            losses["onsets"] = onset_loss(mel, real, self.strikes(batch["features"]))
+            losses["onsets"] = onset_loss(mel, real, self.strikes(features))
+        if loss.stray_weight:
+            losses["stray"] = stray_onset_loss(mel, strikes_of(features), self.strikes(features) & ~sounds_on(features))
         return losses
 
     def strikes(self, features: Tensor) -> Tensor:

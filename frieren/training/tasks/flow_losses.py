@@ -34,6 +34,8 @@ Weight = Callable[[Tensor], Tensor]  # t [B] -> weight of each item's error
 DEPTH = 4.0  # log10 units below the loudest in which rises count: 80 dB, as where onsets are detected
 SMALL = 1e-3  # added to MeanFlow's error where it divides by it
 BLUR = (0.25, 0.5, 0.25)  # of two columns: an onset that is a column off is half right
+NEAR = 4  # columns of a mel about a strike in which its sound may begin: 64 ms
+AUDIBLE = 0.1  # of the largest rise, from which on a rise may be heard as an onset
 
 
 def logit_normal_weight(t: Tensor) -> Tensor:
@@ -153,3 +155,21 @@ def onset_loss(mel: Tensor, real: Tensor, counted: Tensor) -> Tensor:
     """
     distances = 1 - F.cosine_similarity(onset_strength(mel), onset_strength(real), dim=-1)
     return (distances * counted).sum() / counted.sum().clamp(min=1)
+
+
+def stray_onset_loss(mel: Tensor, strikes: Tensor, counted: Tensor) -> Tensor:
+    """Share of a sound's rises that are not near a strike of its cue sheet, mean over those that count.
+
+    The onset loss cannot ask for this on pairs: there the real sound is another model's, with its stray onsets.
+
+    Args:
+        mel: log10 mels [B, M, T] of the end of the flow.
+        strikes: [B, L] of the sheet (`conditioning.strikes_of`), 0 where nothing strikes; L divides T.
+        counted: [B] bool.
+    """
+    strength = F.pad(onset_strength(mel), (1, 0))
+    rises = (strength - AUDIBLE * strength.amax(-1, keepdim=True)).relu()
+    struck = (strikes > 0).float().repeat_interleave(mel.shape[-1] // strikes.shape[-1], dim=-1)
+    near = F.max_pool1d(struck[:, None], 2 * NEAR + 1, 1, NEAR)[:, 0]
+    shares = (rises * (1 - near)).sum(-1) / rises.sum(-1).clamp(min=SMALL)
+    return (shares * counted).sum() / counted.sum().clamp(min=1)
